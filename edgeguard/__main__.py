@@ -1,0 +1,5 @@
+"""`python -m edgeguard` is the command `edgeguard`."""
+
+from edgeguard.cli import main
+
+main()

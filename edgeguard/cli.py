@@ -1,0 +1,106 @@
+"""The command `edgeguard`: finds the named subcommand and turns errors into exit codes.
+
+A subcommand is imported when it is named, so that `edgeguard --help` loads neither llama_cpp nor
+numpy. This module knows no model and judges nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from edgeguard.console import note, use_utf8
+from edgeguard.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeguardError
+
+COMMANDS: dict[str, str] = {
+    "check": "Judge a text, a response or a conversation.",
+    "convert": "Convert a Hugging Face checkpoint to GGUF.",
+    "doctor": "Say what is installed, what llama.cpp uses, and what is wrong.",
+    "grammar": "Print the answer language as a GBNF grammar.",
+    "list": "List the models on this machine.",
+    "path": "Print where a model's file lies.",
+    "pull": "Fetch the official weights and convert them here.",
+    "rm": "Remove a model.",
+    "show": "Show what is known of a model.",
+    "verify": "Check a model's file against its recorded sha256.",
+}
+"""Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""
+
+ALIASES = {"ls": "list"}
+_MODULES = {"list": "list_"}  # a module named `list` would shadow the builtin
+
+
+class _LazyGroup(click.Group):
+    """A group whose subcommands are imported only when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgeguard.commands.{_MODULES.get(name, name)}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try it: edgeguard check --model nano \"What is the capital of France?\"",
+)
+@click.version_option(package_name="edgeguard", prog_name="edgeguard")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens on stderr, never the text.")
+def cli(verbose: bool) -> None:
+    """Safety verdicts from Qwen3Guard-Gen on your own machine.
+
+    Exit code: 0 not flagged, 1 flagged, 2 could not run.
+    """
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="edgeguard: %(message)s")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code; no failure ever exits with 0 or 1."""
+    use_utf8()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = cli(standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except EdgeguardError as error:
+        note(f"error: {error}")
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        note("interrupted")
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # The reader of our output left; nothing can be said to it. Keep the interpreter's own
+        # flush at exit from failing a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except Exception:
+        # Not foreseen: Python's own exit code here would be 1, which means "flagged".
+        traceback.print_exc()
+        note("error: this is a bug in edgeguard; the lines above say where")
+        return EXIT_ERROR

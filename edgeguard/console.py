@@ -1,0 +1,50 @@
+"""The terminal: UTF-8 on any console, colour only where it is wanted, notes on stderr.
+
+Results go to stdout, everything else to stderr. This module does not know what it prints.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is, in the same unit (bytes, usually)."""
+
+
+def use_utf8() -> None:
+    """Write UTF-8 whatever the console's encoding is, and never fail on a character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def note(text: str) -> None:
+    """Say something to the person, on stderr, with the program's name in front."""
+    click.echo(f"edgeguard: {text}", err=True)
+
+
+def colour_wanted(stream: TextIO) -> bool:
+    """Colour goes to terminals only, and not where NO_COLOR is set (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """A progress bar on stderr; silent where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=False) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.length = max(total, 1)
+            bar.update(done - bar.pos)
+
+        yield update

@@ -1,0 +1,68 @@
+"""Every exception that edgeguard raises on purpose, and the exit code that each one means.
+
+    EdgeguardError                  2   base of all of them
+    ├── InputError                  2   a text, message or option that cannot be judged as given
+    │   └── InputTooLongError       2   a text that needs more windows than the caller allowed
+    ├── ModelNotFoundError          2   no such model is installed, or none is chosen
+    ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
+    ├── SessionError                2   llama.cpp could not load or compute
+    │   └── ClosedError             2   the guard was used after close()
+    ├── ConversionError             2   a checkpoint that cannot be converted
+    ├── DownloadError               2   the hub could not be reached, or sent something else
+    └── StoreError                  2   the models folder could not be read or written
+
+Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
+exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
+codes) are translated where they enter, with the original as ``__cause__``.
+
+This module does not print, log or exit.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FLAGGED = 1
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class EdgeguardError(Exception):
+    """Base of all errors that edgeguard raises on purpose; the message is meant for the user."""
+
+    exit_code: int = EXIT_ERROR
+
+
+class InputError(EdgeguardError, ValueError):
+    """A text, message or option that cannot be judged as given."""
+
+
+class InputTooLongError(InputError):
+    """A text that needs more windows than one verdict may take."""
+
+
+class ModelNotFoundError(EdgeguardError):
+    """No such model is installed, or none is chosen."""
+
+
+class ModelError(EdgeguardError):
+    """A model file that is damaged, or is not a Qwen3Guard-Gen."""
+
+
+class SessionError(EdgeguardError):
+    """llama.cpp could not load the model, or could not compute."""
+
+
+class ClosedError(SessionError):
+    """The guard was used after ``close()``."""
+
+
+class ConversionError(EdgeguardError):
+    """A checkpoint that cannot be converted."""
+
+
+class DownloadError(EdgeguardError):
+    """The hub could not be reached, or sent something else than was asked for."""
+
+
+class StoreError(EdgeguardError):
+    """The models folder could not be read or written."""

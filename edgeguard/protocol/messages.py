@@ -1,0 +1,79 @@
+"""A conversation: its messages, its mode, and what makes one impossible to judge.
+
+This module does not write the question text and does not count tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from edgeguard.errors import InputError
+from edgeguard.protocol.names import Mode
+
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation: who speaks, and the text."""
+
+    role: Role
+    content: str
+
+
+def parse_messages(messages: Iterable[Message | Mapping[str, object]]) -> tuple[Message, ...]:
+    """Check a conversation given as dictionaries with ``role`` and ``content``.
+
+    Raises InputError for whatever the protocol has no place for: no message, an unknown role, a
+    content that is not valid Unicode text, a conversation that starts with the assistant, or a
+    system message anywhere but first. A conversation must end with the user or the assistant.
+    """
+    if isinstance(messages, (str, bytes, Mapping)):
+        raise InputError("messages must be a list of {'role': ..., 'content': ...} objects")
+    parsed = tuple(_parse(number, message) for number, message in enumerate(messages, 1))
+    if not parsed:
+        raise InputError("there is no message to judge: the conversation is empty")
+    if parsed[0].role == "assistant":
+        raise InputError("message 1 is the assistant's: a conversation starts with system or user")
+    for number, message in enumerate(parsed[1:], 2):
+        if message.role == "system":
+            raise InputError(f"message {number} is a system message: only the first one can be")
+    if parsed[-1].role == "system":
+        raise InputError("the last message is a system message: the user's or assistant's is judged")
+    return parsed
+
+
+def mode_of(messages: tuple[Message, ...]) -> Mode:
+    """The last message decides: the user's is judged as a prompt, the assistant's as a response."""
+    return "response" if messages[-1].role == "assistant" else "prompt"
+
+
+def _parse(number: int, message: Message | Mapping[str, object]) -> Message:
+    if isinstance(message, Message):
+        role, content = cast(object, message.role), cast(object, message.content)
+    elif isinstance(message, Mapping):
+        role, content = message.get("role"), message.get("content")
+    else:
+        raise InputError(f"message {number} is not an object with 'role' and 'content'")
+    if role not in ROLES:
+        # The role is quoted, the content never is: errors end up in logs.
+        raise InputError(f"message {number} has the role {role!r}; known roles: {', '.join(ROLES)}")
+    if not isinstance(content, str):
+        kind = type(content).__name__
+        raise InputError(f"message {number} has no text: 'content' is {kind}, not a string")
+    _check_unicode(number, content)
+    return Message(cast(Role, role), content)
+
+
+def _check_unicode(number: int, content: str) -> None:
+    try:
+        content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        code = ord(content[error.start])
+        raise InputError(
+            f"message {number} is not valid Unicode: lone surrogate U+{code:04X} at character "
+            f"{error.start}; repair the text where it was cut, then check it again"
+        ) from error
