@@ -1,0 +1,9 @@
+"""The models on this machine: which there are, where they lie, how they get here and go.
+
+Reading order: paths, registry, checksum, manifest, store, model_file; then hub and pulling.
+"""
+
+from edgeguard.store.checksum import file_sha256
+from edgeguard.store.model_file import ModelFile, resolve
+
+__all__ = ["ModelFile", "file_sha256", "resolve"]

@@ -1,0 +1,44 @@
+"""edgeguard: safety verdicts from Qwen3Guard-Gen on your own machine.
+
+    from edgeguard import Guard
+
+    with Guard("nano") as guard:
+        verdict = guard.check("What is the capital of France?")
+
+What is listed here is the public interface; every other module may change.
+"""
+
+from edgeguard.errors import (
+    ClosedError,
+    ConversionError,
+    DownloadError,
+    EdgeguardError,
+    InputError,
+    InputTooLongError,
+    ModelError,
+    ModelNotFoundError,
+    SessionError,
+    StoreError,
+)
+from edgeguard.guard import Guard
+from edgeguard.verdict import ModelId, Probabilities, Verdict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClosedError",
+    "ConversionError",
+    "DownloadError",
+    "EdgeguardError",
+    "Guard",
+    "InputError",
+    "InputTooLongError",
+    "ModelError",
+    "ModelId",
+    "ModelNotFoundError",
+    "Probabilities",
+    "SessionError",
+    "StoreError",
+    "Verdict",
+    "__version__",
+]

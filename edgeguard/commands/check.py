@@ -1,0 +1,132 @@
+"""`edgeguard check`: one verdict in a terminal.
+
+Reads the text, calls the guard, prints the verdict and turns it into an exit code. This module
+holds no logic of moderation.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from edgeguard.console import colour_wanted
+from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
+from edgeguard.verdict import POLICIES, Verdict
+
+_COLOURS = {"Safe": "green", "Controversial": "yellow", "Unsafe": "red"}
+
+
+@click.command(name="check", context_settings={"ignore_unknown_options": False})
+@click.argument("text", required=False)
+@click.option("--response", metavar="TEXT", help="Judge this response; the argument is the prompt.")
+@click.option(
+    "--messages",
+    metavar="FILE",
+    type=click.Path(allow_dash=True),
+    help="Judge the last message of a conversation: a JSON list of {role, content}.",
+)
+@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
+@click.option(
+    "--policy",
+    envvar="EDGEGUARD_POLICY",
+    type=click.Choice(POLICIES),
+    default=POLICIES[0],
+    show_default=True,
+    help="strict flags Controversial, loose does not.",
+)
+@click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
+@click.option("--n-ctx", envvar="EDGEGUARD_N_CTX", type=int, help="Tokens of one window.")
+@click.option("--device", envvar="EDGEGUARD_DEVICE", help="auto, or cpu to leave the GPU alone.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
+def command(
+    text: str | None,
+    response: str | None,
+    messages: str | None,
+    model: str | None,
+    policy: str,
+    threads: int | None,
+    n_ctx: int | None,
+    device: str | None,
+    as_json: bool,
+) -> int:
+    """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
+
+    Exit code: 0 not flagged, 1 flagged, 2 could not run.
+    """
+    conversation = _conversation(text, response, messages)
+    from edgeguard.guard import N_CTX, Guard
+
+    with Guard(
+        model, policy=policy, threads=threads, n_ctx=n_ctx or N_CTX, device=device or "auto"
+    ) as guard:
+        verdict = guard.check_messages(conversation)
+    click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
+    return EXIT_FLAGGED if verdict.flagged else EXIT_OK
+
+
+def _conversation(
+    text: str | None, response: str | None, messages: str | None
+) -> list[dict[str, object]]:
+    if messages is not None:
+        if text is not None or response is not None:
+            raise click.UsageError("--messages holds the whole conversation: give no other text")
+        return _parse(_stdin() if messages == "-" else _file(Path(messages)), messages)
+    if text is None or text == "-":
+        if text is None and sys.stdin.isatty():
+            raise click.UsageError('nothing to check: give a TEXT, as in edgeguard check "…"')
+        text = _stdin().removesuffix("\n").removesuffix("\r")
+    conversation: list[dict[str, object]] = [{"role": "user", "content": text}]
+    if response is not None:
+        conversation.append({"role": "assistant", "content": response})
+    if not (text if response is None else response).strip():
+        # An empty text here is nearly always a pipe that broke; a Safe would hide that.
+        raise InputError("nothing to check: the text is empty")
+    return conversation
+
+
+def _stdin() -> str:
+    return _decode(sys.stdin.buffer.read(), "standard input")
+
+
+def _file(path: Path) -> str:
+    try:
+        return _decode(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8: byte {error.start} is {data[error.start]:#04x}") from error
+
+
+def _parse(text: str, name: str) -> list[dict[str, object]]:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON: {error}") from error
+    if not isinstance(parsed, list):
+        raise InputError(f"{name} must be a JSON list of messages: [{{\"role\": …, \"content\": …}}]")
+    return parsed
+
+
+def _readable(verdict: Verdict) -> str:
+    head = verdict.severity
+    if colour_wanted(sys.stdout):
+        head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)
+    shares = (f"{name} {share:.1%}" for name, share in verdict.probabilities.items())
+    windows = f" in {verdict.windows} windows" if verdict.windows > 1 else ""
+    rows = [
+        ("categories", ", ".join(verdict.categories)),
+        ("refusal", verdict.refusal or ""),
+        ("probabilities", ", ".join(shares)),
+        ("flagged", f"{'yes' if verdict.flagged else 'no'} ({verdict.policy})"),
+        ("model", f"{verdict.model.name} {verdict.model.type} on {verdict.device}"),
+        ("read", f"{verdict.tokens} tokens{windows} in {verdict.seconds:.2f} s"),
+    ]
+    return "\n".join([head, *(f"  {name:<14} {value}" for name, value in rows if value)])

@@ -1,0 +1,163 @@
+"""From a question's logits to an answer: greedy decoding inside the closed answer language.
+
+The language is walked token by token. Where only one token can follow, it is not sampled: it waits
+and is read together with the next tokens, in the pass whose logits the next decision needs. So a
+Safe prompt costs one pass over the question, and a name costs only where the model decides. The
+words of the answer are tokenized as the model writes them; at each decision the allowed token with
+the highest logit wins, which is what llama.cpp's grammar sampler does at temperature 0.
+
+This module does not touch llama.cpp and does not know what a window or a policy is.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeguard.errors import ModelError, SessionError
+from edgeguard.protocol.answer import END, START, Answer, Option, State, answer_of, options
+from edgeguard.protocol.names import MODES, SEVERITIES, Mode
+from edgeguard.session.interface import Session
+from edgeguard.tokens import Question
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_logger = logging.getLogger(__name__)
+
+_LOW_MASS = 0.5
+"""Below this share of its probability on the three severities, a model was not made for this."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An answer, and the softmax over the three severities in the order of SEVERITIES."""
+
+    answer: Answer
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What is left to write of an option: its tokens from here on."""
+
+    tokens: tuple[int, ...]
+    option: Option
+
+
+class Decoder:
+    """Decodes answers with one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._tokens: dict[str, tuple[int, ...]] = {}
+        self._warned = False
+        self.room = max(self._longest(mode) for mode in MODES)
+        for mode in MODES:
+            self._check_severities(mode)
+
+    def decode(self, question: Question) -> Decoded:
+        """The model's answer. Raises SessionError if the model computes no usable number."""
+        writer = _Writer(self._session, question, self.room)
+        state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
+        while state != END:
+            ways = writer.write_shared(self._ways(question.mode, state))
+            if state == START:
+                probabilities = self._severities(writer.logits(), ways)
+            option = _choose(writer, ways)
+            path.append((state, option))
+            state = option.after
+        return Decoded(answer_of(tuple(path)), probabilities)
+
+    def _ways(self, mode: Mode, state: State) -> list[_Way]:
+        ways = []
+        for option in options(mode, state):
+            if option.text:
+                ways.append(_Way(self._tokenize(option.text), option))
+            else:
+                ways.extend(_Way((token,), option) for token in self._session.end_tokens)
+        return ways
+
+    def _tokenize(self, text: str) -> tuple[int, ...]:
+        if text not in self._tokens:
+            self._tokens[text] = tuple(self._session.tokenize(text))
+        return self._tokens[text]
+
+    def _severities(self, logits: NDArray[np.float32], ways: list[_Way]) -> tuple[float, ...]:
+        import numpy as np
+
+        finite = logits[np.isfinite(logits)].astype(np.float64)
+        chosen = logits[[way.tokens[0] for way in ways]].astype(np.float64)
+        if not np.isfinite(chosen).all():
+            raise SessionError("the model computes no finite number: its file is damaged")
+        top = finite.max()
+        weights = np.exp(chosen - top)
+        self._warn_of_other_words(float(weights.sum() / np.exp(finite - top).sum()))
+        shares = np.exp(chosen - chosen.max())
+        return tuple(float(share) for share in shares / shares.sum())
+
+    def _warn_of_other_words(self, mass: float) -> None:
+        if mass < _LOW_MASS and not self._warned:
+            self._warned = True
+            _logger.warning(
+                "the model puts %.2g of its probability on the words it may answer with; "
+                "a Qwen3Guard-Gen puts nearly all of it there: is this the right file?",
+                mass,
+            )
+
+    def _longest(self, mode: Mode) -> int:
+        """An upper bound of an answer's tokens: every option of every stage, once."""
+        stages = [START, State("category"), State("more"), State("refusal")]
+        return sum(len(way.tokens) for stage in stages for way in self._ways(mode, stage))
+
+    def _check_severities(self, mode: Mode) -> None:
+        """One pass must decide the severity: the three words must part at one token."""
+        ways = [way.tokens for way in self._ways(mode, START)]
+        parted = next(set(column) for column in zip(*ways) if len(set(column)) > 1)
+        if len(parted) != len(SEVERITIES):
+            raise ModelError("the model's tokenizer does not part the three severities at one token")
+
+
+class _Writer:
+    """The answer being written: tokens that wait, and the logits after them when asked."""
+
+    def __init__(self, session: Session, question: Question, room: int) -> None:
+        self._session = session
+        self._question = question
+        self._room = room
+        self._waiting: list[int] = []
+        self._logits: NDArray[np.float32] | None = None
+
+    def write_shared(self, ways: list[_Way]) -> list[_Way]:
+        """Write the tokens that all ways begin with; return the ways without them."""
+        shared = 0
+        while all(len(way.tokens) > shared for way in ways) and (
+            len({way.tokens[shared] for way in ways}) == 1
+        ):
+            shared += 1
+        self._waiting.extend(ways[0].tokens[:shared])
+        return [_Way(way.tokens[shared:], way.option) for way in ways]
+
+    def logits(self) -> NDArray[np.float32]:
+        """The logits after everything written so far; what waited is computed in one pass."""
+        if self._logits is None:
+            tokens = [*self._question.tokens, *self._waiting]
+            fixed = self._question.fixed
+            self._logits = self._session.read(tokens, fixed=fixed, room=self._room)
+        elif self._waiting:
+            self._logits = self._session.extend(self._waiting)
+        self._waiting = []
+        return self._logits
+
+
+def _choose(writer: _Writer, ways: list[_Way]) -> Option:
+    """Walk down the ways until one option is left, asking the model only where they part."""
+    while any(way.option != ways[0].option for way in ways):
+        tokens = sorted({way.tokens[0] for way in ways})
+        # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
+        best = tokens[int(writer.logits()[tokens].argmax())]
+        ways = writer.write_shared([way for way in ways if way.tokens[0] == best])
+    writer.write_shared(ways[:1])
+    return ways[0].option

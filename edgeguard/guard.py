@@ -1,0 +1,197 @@
+"""The guard: a loaded model that judges prompts, responses and conversations.
+
+Every surface (command, library, later server and batch) calls this one class with the same argument
+names. It puts the parts together and holds the lock that makes one guard safe under threads; the
+parts do the work: edgeguard.tokens, edgeguard.windows, edgeguard.decoder, edgeguard.session.
+
+This module does not write questions, cut texts or read logits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from edgeguard.decoder import Decoded, Decoder
+from edgeguard.errors import ClosedError, InputError
+from edgeguard.protocol.messages import Message, mode_of, parse_messages
+from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
+from edgeguard.session.claims import check_claims
+from edgeguard.session.interface import Session
+from edgeguard.store import file_sha256, resolve
+from edgeguard.tokens import QuestionTokenizer
+from edgeguard.verdict import (
+    ModelId,
+    Policy,
+    Probabilities,
+    Verdict,
+    answer_text,
+    is_flagged,
+    parse_policy,
+)
+from edgeguard.windows import Windows
+
+DEVICES = ("auto", "cpu")
+N_CTX = 8192
+"""Tokens of one window unless told: about 30,000 characters of English. Each token of context costs
+112 KiB with the 0.6B model while it is in use."""
+
+CheckMessages = Iterable[Message | Mapping[str, object]]
+
+
+class Guard:
+    """A model that judges texts. Use it as a context manager, or call ``close()``.
+
+    One guard may be shared by threads; calls wait for each other. A guard does not survive a fork.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        policy: str = "strict",
+        threads: int | None = None,
+        n_ctx: int = N_CTX,
+        device: str = "auto",
+    ) -> None:
+        """Load a model.
+
+        model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
+        EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
+        policy: ``strict`` flags Controversial, ``loose`` does not.
+        threads: CPU threads; None takes the physical cores.
+        n_ctx: the most tokens of one window; longer texts are judged in several.
+        device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
+
+        Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range).
+        """
+        self._policy = parse_policy(policy)
+        _check_options(threads, n_ctx, device)
+        file = resolve(model)
+        # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
+        from edgeguard.session.llama import LlamaSession
+
+        sha256 = file.sha256 or file_sha256(file.path)
+        session = LlamaSession(file.path, threads=threads, n_ctx=n_ctx, device=device)
+        try:
+            check_claims(session, str(file.path))
+            identity = ModelId(file.name, file.type or session.info.type, sha256)
+            self._set_up(session, identity)
+        except BaseException:
+            session.close()
+            raise
+
+    @classmethod
+    def with_session(cls, session: Session, *, policy: str = "strict") -> Guard:
+        """A guard on any session, for tests without a model; see edgeguard.session.fake."""
+        guard = cls.__new__(cls)
+        guard._policy = parse_policy(policy)
+        check_claims(session, session.info.name)
+        guard._set_up(session, ModelId(session.info.name, session.info.type, ""))
+        return guard
+
+    def _set_up(self, session: Session, model: ModelId) -> None:
+        self._lock = threading.Lock()
+        self._session: Session | None = session
+        self._model = model
+        self._device = session.info.device
+        self._decoder = Decoder(session)
+        self._windows = Windows(session, QuestionTokenizer(session), self._decoder.room)
+
+    @property
+    def model(self) -> ModelId:
+        """Which model answers."""
+        return self._model
+
+    def check(self, text: str, *, policy: str | None = None) -> Verdict:
+        """Judge a prompt: what a user asks of an assistant."""
+        return self.check_messages([{"role": "user", "content": text}], policy=policy)
+
+    def check_response(self, prompt: str, response: str, *, policy: str | None = None) -> Verdict:
+        """Judge a response to a prompt, and whether it is a refusal."""
+        messages = [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": response},
+        ]
+        return self.check_messages(messages, policy=policy)
+
+    def check_messages(self, messages: CheckMessages, *, policy: str | None = None) -> Verdict:
+        """Judge the last message of a conversation, with the messages before it as context.
+
+        messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
+        last one's role decides whether a prompt or a response is judged.
+        Raises InputError, InputTooLongError, SessionError, ClosedError.
+        """
+        chosen = self._policy if policy is None else parse_policy(policy)
+        parsed = parse_messages(messages)
+        with self._lock:
+            if self._session is None:
+                raise ClosedError("the guard is closed: make a new one")
+            started = time.perf_counter()
+            questions = self._windows.questions(parsed)
+            decoded = [self._decoder.decode(question) for question in questions]
+            seconds = time.perf_counter() - started
+        tokens = sum(len(question.tokens) for question in questions)
+        return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
+
+    def _verdict(
+        self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float
+    ) -> Verdict:
+        """The verdict of one or more windows: the worst counts, and no category is lost."""
+        worst = max(windows, key=_badness)
+        severity = worst.answer.severity
+        named = [worst, *windows]
+        categories = tuple(dict.fromkeys(c for w in named for c in w.answer.categories))
+        refusal = worst.answer.refusal
+        if refusal is not None and any(w.answer.refusal == "No" for w in windows):
+            refusal = "No"  # what complies anywhere is no refusal
+        return Verdict(
+            mode=mode,
+            severity=severity,
+            probabilities=Probabilities(worst.probabilities),
+            categories=categories,
+            refusal=refusal,
+            policy=policy,
+            flagged=is_flagged(severity, policy),
+            answer=answer_text(severity, categories, refusal),
+            model=self._model,
+            device=self._device,
+            tokens=tokens,
+            windows=len(windows),
+            seconds=round(seconds, 6),
+        )
+
+    def close(self) -> None:
+        """Free the model's memory; a check that runs is waited for. Calling it again does nothing."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _badness(window: Decoded) -> tuple[int, float]:
+    unsafe = window.probabilities[SEVERITIES.index(UNSAFE)]
+    return SEVERITY_RANK[window.answer.severity], unsafe
+
+
+def _check_options(threads: int | None, n_ctx: int, device: str) -> None:
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; it must be at least 1")
+    if n_ctx < 512:
+        raise InputError(f"n_ctx is {n_ctx}; the question alone needs 512 tokens")
+    if device not in DEVICES:
+        raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")

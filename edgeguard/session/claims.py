@@ -1,0 +1,71 @@
+"""What a model file claims of itself, held against what the protocol needs.
+
+A file with another tokenizer, another architecture or another purpose would still answer, and the
+answer would look like a verdict. So whatever does not fit is an error when the file is loaded.
+The chat template in the file is not used and not trusted: the question is written by our code.
+
+This module cannot see damaged weights; the sha256 of an installed model does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from edgeguard.errors import ModelError
+from edgeguard.protocol.answer import Answer, write
+from edgeguard.protocol.names import PROTOCOL, SEVERITIES, categories
+from edgeguard.protocol.question import CONTROLS
+from edgeguard.session.interface import Session
+
+_logger = logging.getLogger(__name__)
+
+ARCHITECTURE = "qwen3"
+TOKENIZER = ("gpt2", "qwen2")  # tokenizer.ggml.model and tokenizer.ggml.pre
+MIN_CONTEXT = 512
+_OURS = re.compile("qwen3guardgen")
+
+
+def check_claims(session: Session, path: str) -> None:
+    """Raise ModelError, naming the file, unless it can be a Qwen3Guard-Gen."""
+    info = session.info
+    if info.architecture != ARCHITECTURE:
+        _refuse(path, f"its architecture is {info.architecture!r}, not {ARCHITECTURE!r}")
+    if (info.tokenizer, info.pre_tokenizer) != TOKENIZER:
+        found = f"{info.tokenizer}/{info.pre_tokenizer}"
+        _refuse(path, f"its tokenizer is {found}, not {'/'.join(TOKENIZER)}")
+    if info.n_ctx_train < MIN_CONTEXT:
+        _refuse(path, f"its context of {info.n_ctx_train} tokens is under {MIN_CONTEXT}")
+    _check_purpose(session, path)
+    _check_vocabulary(session, path)
+
+
+def _check_purpose(session: Session, path: str) -> None:
+    """Our converter records the protocol; other people's files are known by their name only."""
+    info = session.info
+    if info.protocol is not None and info.protocol != PROTOCOL:
+        _refuse(path, f"it was made for the protocol {info.protocol!r}, not {PROTOCOL!r}")
+    if info.protocol is None:
+        if not _OURS.search(re.sub(r"[^a-z0-9]", "", info.name.lower())):
+            _refuse(path, f"it calls itself {info.name!r}, not Qwen3Guard-Gen")
+        _logger.info("no protocol recorded in the file; its name says Qwen3Guard-Gen")
+
+
+def _check_vocabulary(session: Session, path: str) -> None:
+    missing = [c.text for c in CONTROLS if session.control_token(c.text) is None]
+    if missing:
+        _refuse(path, f"its vocabulary lacks {', '.join(missing)}")
+    if not session.end_tokens:
+        _refuse(path, "its vocabulary has no end-of-generation token")
+    for severity in SEVERITIES:
+        text = write(Answer(severity, categories("prompt"), "Yes"))
+        ids = session.tokenize(text)
+        if b"".join(session.token_bytes(token) for token in ids) != text.encode():
+            _refuse(path, "its tokenizer does not give a text back")
+
+
+def _refuse(path: str, why: str) -> None:
+    raise ModelError(
+        f"{path} is not a Qwen3Guard-Gen model that can be trusted: {why}; "
+        "make one with `edgeguard pull` or `edgeguard convert`"
+    )

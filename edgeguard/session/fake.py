@@ -1,0 +1,107 @@
+"""A session without a model: it answers each question with what a script says.
+
+It has the shape of the real session, down to tokens (bytes, one token each, and a few control
+tokens), so everything above it can be tested in microseconds, with the errors and the odd answers
+that no real model gives on demand. It does not imitate a model's probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from edgeguard.errors import ClosedError, SessionError
+from edgeguard.protocol.names import PROTOCOL
+from edgeguard.protocol.question import CONTROLS, IM_END
+from edgeguard.session.interface import ModelInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_CONTROL = {control.text: 256 + i for i, control in enumerate(CONTROLS)}
+_N_VOCAB = 256 + len(CONTROLS)
+
+FAKE_INFO = ModelInfo(
+    architecture="qwen3",
+    name="fake",
+    type="none",
+    protocol=PROTOCOL,
+    n_ctx_train=32768,
+    n_vocab=_N_VOCAB,
+    tokenizer="gpt2",
+    pre_tokenizer="qwen2",
+    device="cpu",
+)
+
+
+class FakeSession:
+    """Answers the question text with ``script(question text)``; the calls are kept in ``reads``."""
+
+    def __init__(
+        self,
+        script: Callable[[str], str],
+        *,
+        info: ModelInfo = FAKE_INFO,
+        n_ctx: int = 8192,
+        confidence: float = 10.0,
+    ) -> None:
+        """``confidence`` is the logit of the scripted token; all others have 0."""
+        self.info = info
+        self.n_ctx = n_ctx
+        self.end_tokens: tuple[int, ...] = (_CONTROL[IM_END.text],)
+        self.reads: list[tuple[int, ...]] = []
+        self.passes = 0
+        self._script = script
+        self._confidence = confidence
+        self._held: list[int] | None = []
+        self._answer: list[int] = []
+        self._question = 0
+
+    def tokenize(self, text: str) -> list[int]:
+        """The bytes of the text."""
+        return list(text.encode("utf-8"))
+
+    def control_token(self, text: str) -> int | None:
+        """The id of one of the protocol's control tokens."""
+        return _CONTROL.get(text)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The byte itself; nothing for a control token."""
+        return bytes([token]) if token < 256 else b""
+
+    def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
+        """Hold a question, and give the first scripted token after what is written of the answer."""
+        if len(tokens) + room > self.n_ctx:
+            raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
+        if not 0 <= fixed <= len(tokens):
+            raise SessionError(f"{fixed} of {len(tokens)} tokens cannot be fixed")
+        self.reads.append(tuple(tokens))
+        text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")
+        self._question = max(i for i, token in enumerate(tokens) if token >= 256) + 3
+        self._answer = [*self._script(text).encode("utf-8"), self.end_tokens[0]]
+        self._held = list(tokens)
+        return self._logits()
+
+    def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Go on with the script."""
+        if self._held is None:
+            raise ClosedError("the session is closed")
+        self._held.extend(tokens)
+        return self._logits()
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._held = None
+
+    def _logits(self) -> NDArray[np.float32]:
+        import numpy as np
+
+        if self._held is None:
+            raise ClosedError("the session is closed")
+        self.passes += 1
+        logits = np.zeros(_N_VOCAB, dtype=np.float32)
+        written = self._held[self._question :]
+        if written == self._answer[: len(written)] and len(written) < len(self._answer):
+            logits[self._answer[len(written)]] = self._confidence
+        return logits

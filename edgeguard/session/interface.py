@@ -1,0 +1,75 @@
+"""What the rest of edgeguard needs of a loaded model, and nothing of llama.cpp.
+
+Two classes have this shape: LlamaSession runs llama.cpp, FakeSession follows a script and lets
+everything above be tested without a model. A session is used by one thread at a time; the guard
+holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself, and where it runs.
+
+    ``type`` is the quantization type in lower case (``q4_k_m``); ``protocol`` is what our own
+    converter writes, None in other people's files; ``n_ctx_train`` is in tokens; ``device`` is
+    ``cpu`` or the name of the accelerator that holds the layers.
+    """
+
+    architecture: str
+    name: str
+    type: str
+    protocol: str | None
+    n_ctx_train: int
+    n_vocab: int
+    tokenizer: str
+    pre_tokenizer: str
+    device: str
+
+
+class Session(Protocol):
+    """A loaded model with one sequence of tokens in its context."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the file claims; edgeguard.session.claims checks it."""
+
+    @property
+    def n_ctx(self) -> int:
+        """The most tokens that a question with its answer may have."""
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The ids that end an answer."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of a plain text. Nothing in it is ever read as a special token."""
+
+    def control_token(self, text: str) -> int | None:
+        """The id of a control token by its text; None if the vocabulary has no such token."""
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token stands for."""
+
+    def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
+        """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
+
+        The first ``fixed`` tokens are the same in many calls and are computed once. ``room`` is
+        how many tokens ``extend`` may add. The result does not depend on earlier calls.
+        Raises SessionError.
+        """
+
+    def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Add tokens to those held, and return the logits after the last: float32, (n_vocab,)."""
+
+    def close(self) -> None:
+        """Free the memory; calling it again does nothing."""

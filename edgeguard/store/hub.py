@@ -1,0 +1,307 @@
+"""One file of a Hugging Face repository at a pinned commit: from the cache, or from the hub.
+
+The file ends up in the hub's own cache (HF_HOME), at the place where huggingface_hub looks for
+it, and only after its sha256 was checked. What an interrupted download leaves is kept there too
+and continued by the next one: huggingface_hub's own hf_hub_download removes it (file_download.py
+of 2.4, `_download_to_tmp_and_move`), which would start 1.5 GB over. Cache layout:
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+
+No telemetry: the only requests are for the file itself, and the user agent names edgeguard alone.
+
+This module does not know what the file is for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from edgeguard.console import Progress
+from edgeguard.errors import DownloadError, EdgeguardError, StoreError
+from edgeguard.store.checksum import compute_sha256
+from edgeguard.store.registry import Release, SourceFile
+
+_log = logging.getLogger(__name__)
+
+Stage = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress bar with a label, as ``edgeguard.console.progress_bar`` does."""
+
+_GO_ON = "edgeguard pull goes on where it stopped"
+
+
+def cache_folder() -> Path:
+    """The hub's cache, as HF_HOME and HF_HUB_CACHE say."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def snapshot(release: Release) -> Path:
+    """The folder of the release's files in the hub's cache."""
+    return _repository(release) / "snapshots" / release.revision
+
+
+def missing(release: Release) -> int:
+    """How many bytes of the release are still to be fetched, as far as the sizes are known."""
+    sizes = 0
+    for file in release.files:
+        if not (snapshot(release) / file.name).is_file():
+            sizes += max((file.size or 0) - _size(_partial(release, file)), 0)
+    return sizes
+
+
+def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
+    """A file of the release with the right sha256, in the hub's cache; fetched where needed.
+
+    Raises DownloadError when the hub cannot be reached or sends something else, StoreError when
+    the cache cannot be read or written.
+    """
+    target = snapshot(release) / file.name
+    with _one_at_a_time(release, file):
+        if target.is_file():
+            if _sha256(target, file, stage) == file.sha256:
+                return target
+            _log.warning("%s is damaged, it is fetched again", target)
+        partial = _partial(release, file)
+        _download(release, file, partial, stage)
+        _expect(release, file, partial, stage)
+        with _writing(target):
+            _drop_blob(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+    return target
+
+
+def _download(release: Release, file: SourceFile, partial: Path, stage: Stage) -> None:
+    """Fetch into the partial file, from where it ends if its final size is known."""
+    if file.size is None or _size(partial) > file.size:
+        with _writing(partial):
+            partial.unlink(missing_ok=True)
+    elif _size(partial) == file.size:
+        return
+    label = f"fetching {file.name}"
+    with _writing(partial):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        output = partial.open("ab")
+    with output, _bar(file, stage, label) as progress, _quiet_hub():
+        _get(release, file, output, progress)
+
+
+def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progress) -> None:
+    """Have the hub's client fetch; it continues after cut connections, and follows redirects."""
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.file_download import http_get
+
+    counted = _Counted(output, file.size, progress)
+    try:
+        url = hf_hub_url(release.repo, file.name, revision=release.revision)
+        http_get(
+            url,
+            cast(BinaryIO, counted),
+            resume_size=output.tell(),
+            headers=_headers(),
+            displayed_filename=file.name,
+        )
+    except EdgeguardError:
+        raise
+    except Exception as error:
+        # Which exceptions can come out changes with the hub's client (requests, httpx, httpx2);
+        # whatever it is, the file was not fetched.
+        raise _translated(error, release, file, constants.ENDPOINT) from error
+
+
+def _headers() -> dict[str, str]:
+    from huggingface_hub import constants, get_token
+
+    from edgeguard.store.versions import version_of
+
+    # Compressed text could not be continued in the middle.
+    headers = {
+        "user-agent": f"edgeguard/{version_of('edgeguard')}",
+        "accept-encoding": "identity",
+    }
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    return headers
+
+
+class _Counted:
+    """A file for writing that says how far it is, and names its own failures.
+
+    The hub's client writes to it, and starts over with seek and truncate.
+    """
+
+    def __init__(self, file: BinaryIO, size: int | None, progress: Progress) -> None:
+        self._file = file
+        self._size = size
+        self._progress = progress
+
+    def write(self, chunk: bytes) -> int:
+        with _writing(Path(self._file.name)):
+            written = self._file.write(chunk)
+        done = self._file.tell()
+        if self._size is not None and done > self._size:
+            # Never fill the disk with what cannot be the file.
+            raise DownloadError(f"the hub sent more than the {self._size:,} bytes that were asked")
+        self._progress(done, self._size or done)
+        return written
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int) -> int:
+        return self._file.seek(offset)
+
+    def truncate(self) -> int:
+        return self._file.truncate()
+
+
+def _expect(release: Release, file: SourceFile, partial: Path, stage: Stage) -> None:
+    """Refuse what is not the pinned file, and keep nothing of it."""
+    digest = _sha256(partial, file, stage)
+    if digest == file.sha256:
+        return
+    size, page = _size(partial), _is_page(partial)
+    with _writing(partial):
+        partial.unlink(missing_ok=True)
+    reason = (
+        "it is a web page: a proxy or a login page is in the way" if page else "nothing is kept"
+    )
+    raise DownloadError(
+        f"what came for {file.name} of {release.repo} is not that file ({size:,} bytes, sha256 "
+        f"{digest[:12]}… instead of {file.sha256[:12]}…); {reason}; edgeguard pull tries again"
+    )
+
+
+def _translated(
+    error: Exception, release: Release, file: SourceFile, endpoint: str
+) -> DownloadError:
+    """The hub's exception as one line: what failed, and what to type."""
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return DownloadError(
+            f"HF_HUB_OFFLINE is set and {file.name} of {release.repo} is not in {cache_folder()}; "
+            "unset it, then type edgeguard pull"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return _refused(error.response.status_code, release, file, endpoint)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return DownloadError(
+        f"{endpoint} could not be reached ({reason}); check the network, HTTPS_PROXY and "
+        f"HF_ENDPOINT; {_GO_ON}"
+    )
+
+
+def _refused(status: int, release: Release, file: SourceFile, endpoint: str) -> DownloadError:
+    if status in (401, 403):
+        return DownloadError(
+            f"{endpoint} refuses access to {release.repo} (HTTP {status}); a token that expired "
+            "does that: unset HF_TOKEN or type hf auth logout, then edgeguard pull"
+        )
+    if status == 404:
+        return DownloadError(
+            f"{endpoint} has no {file.name} of {release.repo} at commit {release.revision[:12]} "
+            "(HTTP 404); check HF_ENDPOINT, then edgeguard pull"
+        )
+    return DownloadError(
+        f"{endpoint} answered HTTP {status} for {file.name}; try again later: {_GO_ON}"
+    )
+
+
+def _sha256(path: Path, file: SourceFile, stage: Stage) -> str:
+    with _bar(file, stage, f"checking {file.name}") as progress:
+        return compute_sha256(path, progress)
+
+
+@contextmanager
+def _bar(file: SourceFile, stage: Stage, label: str) -> Iterator[Progress]:
+    """A bar for the files that take time: those whose size is recorded."""
+    if file.size is None:
+        yield lambda _done, _total: None
+        return
+    with stage(label) as progress:
+        yield progress
+
+
+@contextmanager
+def _one_at_a_time(release: Release, file: SourceFile) -> Iterator[None]:
+    """Hold the lock that huggingface_hub holds for this file, under the same name."""
+    from filelock import FileLock
+
+    locks = cache_folder() / ".locks" / _repository(release).name
+    lock = FileLock(locks / f"{file.sha256}.lock")
+    with _writing(locks):
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keep the hub's own bars and warnings off stderr, unless more was asked for with -v."""
+    from huggingface_hub.utils import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    name, logger = "huggingface_hub.http_get", logging.getLogger("huggingface_hub")
+    level, bars = logger.level, not are_progress_bars_disabled(name)
+    if not _log.isEnabledFor(logging.INFO):
+        logger.setLevel(logging.ERROR)
+    if bars:
+        disable_progress_bars(name)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            enable_progress_bars(name)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"{path} cannot be written ({reason}); free space or set HF_HOME to another folder, "
+            f"then {_GO_ON}"
+        ) from error
+
+
+def _drop_blob(target: Path) -> None:
+    """Remove the damaged content that a link in the cache leads to, so that nobody links it again."""
+    if target.is_symlink():
+        blob = target.resolve()
+        if blob.parent == target.parent.parent.parent.resolve() / "blobs":
+            blob.unlink(missing_ok=True)
+
+
+def _repository(release: Release) -> Path:
+    return cache_folder() / f"models--{release.repo.replace('/', '--')}"
+
+
+def _partial(release: Release, file: SourceFile) -> Path:
+    return _repository(release) / "blobs" / f"{file.sha256}.edgeguard.incomplete"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(256).lstrip()[:1] == b"<"

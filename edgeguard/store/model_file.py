@@ -1,0 +1,164 @@
+"""From what a person writes after --model to a file on this machine.
+
+Nothing here downloads, and nothing falls back to another model than the one that was named: a
+guard that quietly judges with another model is worse than one that says it cannot.
+
+This module does not open the model's file.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from edgeguard.errors import ModelError, ModelNotFoundError
+from edgeguard.store import registry
+from edgeguard.store.store import Installed, candidates, installed
+
+MODEL_VARIABLE = "EDGEGUARD_MODEL"
+_TRY_NANO = 'edgeguard check --model nano "…"'
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model's file, and what is known of it without opening it.
+
+    ``type`` is None where only the file itself can tell, ``sha256`` where it is not recorded:
+    ``edgeguard.store.file_sha256`` computes it.
+    """
+
+    path: Path
+    name: str
+    type: str | None
+    sha256: str | None
+    built_in: bool
+
+    @property
+    def full_name(self) -> str:
+        """The name that means this file and no other type of the same model."""
+        return f"{self.name}-{self.type}" if self.type else self.name
+
+
+def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
+    """The file that a name or a path means; None means EDGEGUARD_MODEL, else the default model.
+
+    A known name is a name even where a file of that name lies in the working folder. Anything
+    else that has a path separator, ends in .gguf or exists as a file is a path.
+
+    Raises ModelNotFoundError when there is no such model, ModelError when the installed file is
+    not the one that was installed, StoreError when the models folder or the file cannot be read.
+    """
+    if model is None:
+        model = os.environ.get(MODEL_VARIABLE) or registry.DEFAULT_MODEL
+    if not isinstance(model, str):
+        return _from_path(os.fspath(model))
+    if model == registry.BUILT_IN:
+        return built_in()
+    found = candidates(model)
+    if found:
+        return _from_store(_choose(model, found))
+    if _looks_like_path(model):
+        return _from_path(model)
+    raise not_found(model)
+
+
+def built_in() -> ModelFile:
+    """The model inside the package. Raises ModelNotFoundError where it was left out."""
+    try:
+        path = Path(str(importlib.resources.files("edgeguard.nano") / "nano.gguf"))
+    except ModuleNotFoundError as error:
+        raise _no_nano("the package edgeguard.nano is missing") from error
+    if not path.is_file():
+        raise _no_nano(f"{path} is missing")
+    return ModelFile(path, registry.BUILT_IN, None, None, built_in=True)
+
+
+def not_found(name: str) -> ModelNotFoundError:
+    """The error for a name that means nothing here: what exists, and what to type next."""
+    have = installed()
+    if not have and name in registry.names():
+        return ModelNotFoundError(
+            f"{name} is not installed; type `{_pull(name)}` to fetch it, or `{_TRY_NANO}` to try "
+            "the built-in model"
+        )
+    release, kind = _split(name)
+    if release is not None:
+        return ModelNotFoundError(
+            f"{name} is not installed (installed: {_listed(have)}); {_pull(release, kind)}"
+        )
+    known = [*registry.names(), registry.BUILT_IN, *(model.full_name for model in have)]
+    close = get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "a file is named by its path, ./x.gguf"
+    return ModelNotFoundError(f"no model is named {name!r}; installed: {_listed(have)}; {hint}")
+
+
+def _from_store(found: Installed) -> ModelFile:
+    found.check()
+    manifest = found.described
+    return ModelFile(found.path, manifest.name, manifest.type, manifest.sha256, built_in=False)
+
+
+def _choose(name: str, found: tuple[Installed, ...]) -> Installed:
+    """One type of a model: the only one, or the default one."""
+    if len(found) == 1:
+        return found[0]
+    default = f"{name}-{registry.DEFAULT_TYPE}"
+    for model in found:
+        if model.full_name == default:
+            return model
+    raise ModelNotFoundError(f"{name} is installed in several types; name one: {_listed(found)}")
+
+
+def _from_path(text: str) -> ModelFile:
+    try:
+        path = Path(text).expanduser().absolute()
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelNotFoundError(f"{text!r} cannot be a path ({error}); check the name") from error
+    if is_folder:
+        raise ModelError(f"{path} is a folder, not a GGUF file; edgeguard convert {path} makes one")
+    if not is_file:
+        raise ModelNotFoundError(f"there is no file {path}; installed: {_listed(installed())}")
+    return ModelFile(path, path.stem, None, None, built_in=False)
+
+
+def _looks_like_path(text: str) -> bool:
+    separators = tuple(separator for separator in (os.sep, os.altsep) if separator)
+    if text.lower().endswith(".gguf") or text.startswith("~") or any(s in text for s in separators):
+        return True
+    try:
+        return text != "" and Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _split(name: str) -> tuple[str | None, str | None]:
+    """A release's name and the type after it, where the text starts with one."""
+    for release in registry.names():
+        if name == release:
+            return release, None
+        if name.startswith(f"{release}-"):
+            return release, name[len(release) + 1 :]
+    return None, None
+
+
+def _pull(name: str, kind: str | None = None) -> str:
+    """The command that fetches a model, as short as it can be typed."""
+    words = ["edgeguard pull"]
+    if name != registry.DEFAULT_MODEL:
+        words.append(name)
+    if kind is not None:
+        words.append(f"--type {kind}")
+    return " ".join(words)
+
+
+def _listed(models: Iterable[Installed]) -> str:
+    return ", ".join(model.full_name for model in models) or "none but the built-in nano"
+
+
+def _no_nano(reason: str) -> ModelNotFoundError:
+    return ModelNotFoundError(f"the built-in model is not here ({reason}); install edgeguard again")

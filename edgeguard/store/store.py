@@ -1,0 +1,250 @@
+"""The models folder: one folder for each installed model, put there and taken away as a whole.
+
+A model appears by one rename of a finished folder, and disappears by one rename too, so that a
+reader never sees half of one. Names that start with a dot are ours: the lock, and what a process
+that died left behind; whoever holds the lock next removes the latter.
+
+This module does not download, convert, or look inside a model's file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeguard.errors import ModelError, ModelNotFoundError, StoreError
+from edgeguard.store.checksum import compute_sha256, file_sha256
+from edgeguard.store.manifest import MANIFEST, MODEL, Manifest, is_name, read_manifest
+from edgeguard.store.paths import models_folder
+
+_log = logging.getLogger(__name__)
+
+_LOCK = ".lock"
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A model's folder, with its manifest, or with what is wrong with the manifest."""
+
+    folder: Path
+    manifest: Manifest | None
+    problem: ModelError | None = None
+
+    @property
+    def full_name(self) -> str:
+        """The folder's name, by which the model can always be named."""
+        return self.folder.name
+
+    @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self.folder / MODEL
+
+    @property
+    def described(self) -> Manifest:
+        """The manifest; raises ModelError where it is damaged."""
+        if self.manifest is None:
+            raise self.problem or ModelError(f"{self.full_name} has no manifest")
+        return self.manifest
+
+    def is_a(self, name: str) -> bool:
+        """Whether it is some type of the model of that name."""
+        if self.manifest is not None:
+            return self.manifest.name == name
+        return self.full_name.startswith(f"{name}-")
+
+    def check(self) -> None:
+        """See that the file is the one that was installed; read it only if its times differ.
+
+        Raises ModelError when it is not, StoreError when it cannot be read.
+        """
+        manifest = self.described
+        try:
+            status = self.path.stat()
+        except FileNotFoundError as error:
+            raise self._damaged("its file is missing") from error
+        except OSError as error:
+            raise _failed(f"{self.path} cannot be read", error) from error
+        if status.st_size != manifest.size:
+            raise self._damaged(f"{status.st_size:,} bytes instead of {manifest.size:,}")
+        if status.st_mtime_ns != manifest.mtime_ns and file_sha256(self.path) != manifest.sha256:
+            raise self._damaged("its sha256 is not the recorded one")
+
+    def verify(self) -> None:
+        """Read the whole file and compare its sha256 with the manifest.
+
+        Raises ModelError when it differs, StoreError when it cannot be read.
+        """
+        self.check()
+        if compute_sha256(self.path) != self.described.sha256:
+            raise self._damaged("its sha256 is not the recorded one")
+
+    def _damaged(self, reason: str) -> ModelError:
+        name = self.full_name
+        return ModelError(
+            f"{name} is damaged ({reason}); edgeguard rm {name}, then edgeguard pull {self._again}"
+        )
+
+    @property
+    def _again(self) -> str:
+        return f"{self.described.name} --type {self.described.type}"
+
+
+def installed() -> tuple[Installed, ...]:
+    """Every model in the models folder, by name. Raises StoreError when it cannot be read."""
+    folder = models_folder()
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise _failed(f"the models folder {folder} cannot be read", error) from error
+    return tuple(_open(folder / name) for name in names if is_name(name))
+
+
+def candidates(name: str) -> tuple[Installed, ...]:
+    """The installed models that a name means: the one of that full name, or all types of it."""
+    found = installed()
+    exact = tuple(model for model in found if model.full_name == name)
+    return exact or tuple(model for model in found if model.is_a(name))
+
+
+@contextmanager
+def locked(*, wait: bool) -> Iterator[None]:
+    """Be the only process that changes the models folder; remove what dead ones left there.
+
+    The lock is the operating system's, so it ends with the process that holds it. Raises
+    StoreError when the folder cannot be written, or when it is locked and ``wait`` is false.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = models_folder()
+    lock = FileLock(folder / _LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            if not wait:
+                raise StoreError(
+                    f"another edgeguard is changing {folder}; try again when it has finished"
+                ) from error
+            _log.warning("waiting for another edgeguard pull to finish")
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise _failed(f"the models folder {folder} cannot be written", error) from error
+    try:
+        _remove_leftovers(folder)
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def staging() -> Iterator[Path]:
+    """A temporary folder in which a model is made; gone afterwards, whatever happened.
+
+    For the holder of the lock. Raises StoreError when it cannot be made.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=models_folder()))
+        # mkdtemp lets only its owner in; a model may be shared like any other file.
+        folder.chmod(0o777 & ~_umask())
+    except OSError as error:
+        raise _failed(f"{models_folder()} cannot be written", error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def install(staged: Path, manifest: Manifest) -> Installed:
+    """Move a staged folder, with its model file, to its place; return what is there then.
+
+    For the holder of the lock. A model of the same full name is replaced. Raises StoreError.
+    """
+    target = models_folder() / manifest.full_name
+    try:
+        (staged / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        for path in (staged / MODEL, staged / MANIFEST, staged):
+            _sync(path)
+        if os.path.lexists(target):
+            _discard(target)
+        staged.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _failed(
+            f"{manifest.full_name} cannot be installed in {target.parent}", error
+        ) from error
+    return _open(target)
+
+
+def remove(full_name: str) -> None:
+    """Remove an installed model.
+
+    Raises ModelNotFoundError when there is none of that name, StoreError when it is in the way of
+    another process or cannot be removed.
+    """
+    folder = models_folder() / full_name
+    if not is_name(full_name) or not os.path.lexists(folder):
+        raise ModelNotFoundError(f"{full_name} is not installed; edgeguard list says what is")
+    with locked(wait=False):
+        try:
+            _discard(folder)
+        except FileNotFoundError as error:
+            raise ModelNotFoundError(f"{full_name} was removed by another process") from error
+        except OSError as error:
+            raise _failed(f"{full_name} cannot be removed", error) from error
+
+
+def _open(folder: Path) -> Installed:
+    try:
+        return Installed(folder, read_manifest(folder))
+    except ModelError as error:
+        return Installed(folder, None, error)
+
+
+def _discard(folder: Path) -> None:
+    """Take a folder out of sight in one step, then delete it; a link is removed, not followed."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    grave = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+    folder.rename(grave / folder.name)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name.startswith(_TEMPORARY):
+            _log.info("removing %s, left by a process that died", entry)
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold it before the rename that makes it visible."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle on a folder to flush
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _failed(what: str, error: Exception) -> StoreError:
+    reason = getattr(error, "strerror", None) or error
+    return StoreError(f"{what} ({reason}); free space or set EDGEGUARD_HOME to another folder")

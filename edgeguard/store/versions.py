@@ -1,0 +1,16 @@
+"""The versions of edgeguard and of the packages it stands on, as the installation records them.
+
+Reading them imports none of the packages, so it works where one of them cannot be imported.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+
+def version_of(package: str) -> str:
+    """The installed version of a package, or "not installed"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

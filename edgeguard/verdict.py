@@ -1,0 +1,119 @@
+"""The verdict: what a check returns, immutable, with its published JSON form.
+
+`verdict.schema.json` beside this module is the schema of `to_json()`; a test holds the two
+together. This module judges nothing and knows no thresholds but the two official policies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal, cast, get_args
+
+from edgeguard.errors import InputError
+from edgeguard.protocol.answer import Answer, write
+from edgeguard.protocol.names import SAFE, SEVERITIES, UNSAFE, Mode, Refusal, Severity
+
+Policy = Literal["strict", "loose"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+"""strict flags Unsafe and Controversial, loose flags Unsafe only (report, section 3.3)."""
+
+
+class Probabilities(Mapping[Severity, float]):
+    """The probability of each severity; they sum to 1. Immutable."""
+
+    __slots__ = ("_shares",)
+    _shares: tuple[float, ...]
+
+    def __init__(self, shares: tuple[float, ...]) -> None:
+        """``shares`` in the order of SEVERITIES."""
+        object.__setattr__(self, "_shares", tuple(shares))
+
+    def __getitem__(self, severity: Severity) -> float:
+        try:
+            return self._shares[SEVERITIES.index(severity)]
+        except ValueError:
+            raise KeyError(severity) from None
+
+    def __iter__(self) -> Iterator[Severity]:
+        return iter(SEVERITIES)
+
+    def __len__(self) -> int:
+        return len(SEVERITIES)
+
+    def __hash__(self) -> int:
+        return hash(self._shares)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("probabilities cannot be changed")
+
+    def __reduce__(self) -> tuple[type[Probabilities], tuple[tuple[float, ...]]]:
+        return Probabilities, (self._shares,)
+
+    def __repr__(self) -> str:
+        return f"Probabilities({dict(self)})"
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """Which model answered: its name, quantization type, and the sha256 of its file."""
+
+    name: str
+    type: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the model says of a text.
+
+    ``probabilities`` are the softmax over the three severities at the token that decides;
+    ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
+    tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
+    ``seconds`` is wall time.
+    """
+
+    mode: Mode
+    severity: Severity
+    probabilities: Probabilities
+    categories: tuple[str, ...]
+    refusal: Refusal | None
+    policy: Policy
+    flagged: bool
+    answer: str
+    model: ModelId
+    device: str
+    tokens: int
+    windows: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values only, ready for any serialiser."""
+        return {
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "probabilities": dict(self.probabilities),
+            "categories": list(self.categories),
+            "model": asdict(self.model),
+        }
+
+    def to_json(self) -> str:
+        """One line of JSON, as verdict.schema.json describes it."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+def parse_policy(policy: str) -> Policy:
+    """The policy of that name. Raises InputError with the names there are."""
+    if policy not in POLICIES:
+        raise InputError(f"unknown policy {policy!r}; there are: {', '.join(POLICIES)}")
+    return cast(Policy, policy)
+
+
+def is_flagged(severity: Severity, policy: Policy) -> bool:
+    """Whether a policy flags a severity. Whatever is not known to be harmless is flagged."""
+    return severity == UNSAFE if policy == "loose" else severity != SAFE
+
+
+def answer_text(severity: Severity, categories: tuple[str, ...], refusal: Refusal | None) -> str:
+    """The verdict in the words of the model's own format."""
+    return write(Answer(severity, categories, refusal))
