@@ -21,7 +21,7 @@ from edgeguard.protocol.messages import Message
 from edgeguard.session.interface import Session
 from edgeguard.tokens import Question, QuestionTokenizer
 
-MAX_WINDOWS = 256
+MAX_WINDOWS = 64
 """More than this is an error: a verdict that takes hours helps nobody."""
 
 _LABEL = 8  # tokens that a message's label and blank lines take, and a few to spare

@@ -7,9 +7,14 @@ lacks skips and says what.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checkpoints import write_checkpoint
+
+from edgeguard import Guard
+from edgeguard.convert import convert
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -34,3 +39,53 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the folder ../shared, which is not part of the project")
     return SHARED
+
+
+NANO = ROOT / "models" / "nano" / "nano.gguf"
+
+
+@pytest.fixture(scope="session")
+def nano_path() -> Path:
+    """The built-in model's file."""
+    return NANO
+
+
+@pytest.fixture(scope="session")
+def nano() -> Iterator[Guard]:
+    """One guard on the built-in model for tests that only ask it things.
+
+    One thread: threads that wait for each other crawl on a machine that does other work too.
+    """
+    with Guard("nano", threads=1) as guard:
+        yield guard
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model with random weights and a small tokenizer: it may answer anything."""
+    folder = tmp_path_factory.mktemp("random")
+    write_checkpoint(folder / "checkpoint", seed=7)
+    return convert(folder / "checkpoint", folder / "random.gguf", type="bf16").path
+
+
+@pytest.fixture(scope="session")
+def random_guard(random_model: Path) -> Iterator[Guard]:
+    """One guard on the random model."""
+    with Guard(random_model, threads=1) as guard:
+        yield guard
+
+
+@pytest.fixture(scope="session")
+def real_vocabulary(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model that has Qwen3's own tokenizer."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    write_checkpoint(
+        folder / "checkpoint",
+        hidden=64,
+        layers=1,
+        heads=1,
+        kv_heads=1,
+        ffn=64,
+        tokenizer=shared / "tokenizer",
+    )
+    return convert(folder / "checkpoint", folder / "vocabulary.gguf", type="bf16").path

@@ -67,19 +67,21 @@ _FILE_TYPES = {
     "25": "iq4_nl",
     "32": "bf16",
 }
-_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.DEBUG}
-_complaints: list[str] = []
-"""What llama.cpp has called a warning or an error since a load began, for the message of ours."""
+# ggml_log_level of ggml.h: 2 info, 3 warning, 4 error. What goes wrong ends in an error of ours that
+# quotes it, so none of them is shown unless asked for.
+_LEVELS = {3: logging.INFO, 4: logging.INFO}
+_errors: list[str] = []
+"""What llama.cpp has called an error since a load began, for the message of ours."""
 
 
 @C.llama_log_callback  # type: ignore[misc]
 def _log(level: int, text: bytes, _user_data: object) -> None:
     message = text.decode("utf-8", "replace").strip()
-    if level in (2, 3) and message:
-        _complaints.append(message)
-        del _complaints[:-8]
-    if message and level in _LEVELS:
-        _logger.log(_LEVELS[level], "llama.cpp: %s", message)
+    if level == 4 and message:
+        _errors.append(message)
+        del _errors[:-8]
+    if message:
+        _logger.log(_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", message)
 
 
 _started = False
@@ -293,10 +295,10 @@ class LlamaSession:
         assert held is not None
         for first in range(0, len(tokens), N_BATCH):
             part = tokens[first : first + N_BATCH]
-            batch = C.llama_batch_get_one((C.llama_token * len(part))(*part), len(part))
-            code = C.llama_decode(self._context, batch)
+            ids = (C.llama_token * len(part))(*part)  # the batch only points to it
+            code = C.llama_decode(self._context, C.llama_batch_get_one(ids, len(part)))
             if code != 0:
-                raise SessionError(f"llama.cpp could not compute (llama_decode returned {code})")
+                raise SessionError(f"llama.cpp could not compute ({code}): {_last_error()}")
         self._held = held + tokens
         pointer = C.llama_get_logits_ith(self._context, -1)
         if not pointer:
@@ -321,13 +323,14 @@ class LlamaSession:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = min(N_BATCH, n_ctx)
         params.n_seq_max = 1
+        params.n_outputs_max = 1  # else llama.cpp reserves logits for every token of a batch
         params.n_threads = params.n_threads_batch = self._threads
         params.flash_attn_type = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.no_perf = True
         context = C.llama_init_from_model(self._model, params)
         if not context:
             raise SessionError(
-                f"llama.cpp cannot allocate a context of {n_ctx} tokens: {_last_complaint()}; "
+                f"llama.cpp cannot allocate a context of {n_ctx} tokens: {_last_error()}; "
                 "free some memory, or choose a smaller n_ctx"
             )
         return context
@@ -358,18 +361,18 @@ def _load(path: Path, device: str) -> tuple[Any, str]:
     model = _try_load(path, gpu_layers=0)
     if not model:
         raise ModelError(
-            f"llama.cpp cannot load {path}: {_last_complaint()}; check the file with "
+            f"llama.cpp cannot load {path}: {_last_error()}; check the file with "
             "`edgeguard verify`, or fetch it again with `edgeguard pull`"
         )
     return model, "cpu"
 
 
 def _try_load(path: Path, *, gpu_layers: int) -> Any:
-    _complaints.clear()
+    _errors.clear()
     params = C.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
     return C.llama_model_load_from_file(os.fsencode(path), params)
 
 
-def _last_complaint() -> str:
-    return _complaints[0] if _complaints else "it does not say why"
+def _last_error() -> str:
+    return _errors[0] if _errors else "it does not say why"

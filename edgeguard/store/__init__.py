@@ -5,5 +5,6 @@ Reading order: paths, registry, checksum, manifest, store, model_file; then hub 
 
 from edgeguard.store.checksum import file_sha256
 from edgeguard.store.model_file import ModelFile, resolve
+from edgeguard.store.pulling import Pulled, pull
 
-__all__ = ["ModelFile", "file_sha256", "resolve"]
+__all__ = ["ModelFile", "Pulled", "file_sha256", "pull", "resolve"]

@@ -3,10 +3,10 @@
 The file ends up in the hub's own cache (HF_HOME), at the place where huggingface_hub looks for
 it, and only after its sha256 was checked. What an interrupted download leaves is kept there too
 and continued by the next one: huggingface_hub's own hf_hub_download removes it (file_download.py
-of 2.4, `_download_to_tmp_and_move`), which would start 1.5 GB over. Cache layout:
-https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+of 2.4, `_download_to_tmp_and_move`), which would start 1.5 GB over.
 
-No telemetry: the only requests are for the file itself, and the user agent names edgeguard alone.
+No telemetry: the only requests are for the file itself, and the user agent names edgeguard alone
+(hf_hub_download also asks the hub which agent programs to report, and reports them).
 
 This module does not know what the file is for.
 """
@@ -14,43 +14,34 @@ This module does not know what the file is for.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from edgeguard.console import Progress
-from edgeguard.errors import DownloadError, EdgeguardError, StoreError
+from edgeguard.errors import DownloadError, EdgeguardError
 from edgeguard.store.checksum import compute_sha256
+from edgeguard.store.hub_cache import (
+    GO_ON,
+    cache_folder,
+    drop_blob,
+    one_at_a_time,
+    partial_path,
+    size_of,
+    snapshot,
+    writing,
+)
 from edgeguard.store.registry import Release, SourceFile
 
 _log = logging.getLogger(__name__)
 
+_ATTEMPTS = 5
+"""How often to try in a row, a second apart, when nothing comes."""
+
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress bar with a label, as ``edgeguard.console.progress_bar`` does."""
-
-_GO_ON = "edgeguard pull goes on where it stopped"
-
-
-def cache_folder() -> Path:
-    """The hub's cache, as HF_HOME and HF_HUB_CACHE say."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
-
-
-def snapshot(release: Release) -> Path:
-    """The folder of the release's files in the hub's cache."""
-    return _repository(release) / "snapshots" / release.revision
-
-
-def missing(release: Release) -> int:
-    """How many bytes of the release are still to be fetched, as far as the sizes are known."""
-    sizes = 0
-    for file in release.files:
-        if not (snapshot(release) / file.name).is_file():
-            sizes += max((file.size or 0) - _size(_partial(release, file)), 0)
-    return sizes
 
 
 def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
@@ -60,16 +51,19 @@ def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
     the cache cannot be read or written.
     """
     target = snapshot(release) / file.name
-    with _one_at_a_time(release, file):
-        if target.is_file():
-            if _sha256(target, file, stage) == file.sha256:
-                return target
-            _log.warning("%s is damaged, it is fetched again", target)
-        partial = _partial(release, file)
+    was_there = target.is_file()
+    if was_there:
+        if _sha256(target, file, stage) == file.sha256:
+            return target
+        _log.warning("%s is damaged, it is fetched again", target)
+    with one_at_a_time(release, file):
+        if not was_there and target.is_file() and _sha256(target, file, stage) == file.sha256:
+            return target  # another process brought it while this one waited
+        partial = partial_path(release, file)
         _download(release, file, partial, stage)
         _expect(release, file, partial, stage)
-        with _writing(target):
-            _drop_blob(target)
+        with writing(target):
+            drop_blob(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(target)
     return target
@@ -77,40 +71,59 @@ def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
 
 def _download(release: Release, file: SourceFile, partial: Path, stage: Stage) -> None:
     """Fetch into the partial file, from where it ends if its final size is known."""
-    if file.size is None or _size(partial) > file.size:
-        with _writing(partial):
+    if file.size is None or size_of(partial) > file.size:
+        with writing(partial):
             partial.unlink(missing_ok=True)
-    elif _size(partial) == file.size:
+    elif size_of(partial) == file.size:
         return
-    label = f"fetching {file.name}"
-    with _writing(partial):
+    # The whole block: what a full disk refused may be written, and refused, once more at close.
+    with writing(partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
-        output = partial.open("ab")
-    with output, _bar(file, stage, label) as progress, _quiet_hub():
-        _get(release, file, output, progress)
+        with (
+            partial.open("ab") as output,
+            _bar(file, stage, f"fetching {file.name}") as progress,
+            _quiet_hub(),
+        ):
+            _get(release, file, output, progress)
 
 
 def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progress) -> None:
-    """Have the hub's client fetch; it continues after cut connections, and follows redirects."""
-    from huggingface_hub import constants, hf_hub_url
+    """Fetch the rest of a file; go on after a cut connection as long as that brings something."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    counted, fruitless = _Counted(output, file.size, progress), 0
+    while True:
+        before = output.tell()
+        try:
+            _request(release, file, counted)
+            return
+        except EdgeguardError:
+            raise
+        except Exception as error:
+            # What else can come out changes with the hub's client (requests, httpx, httpx2);
+            # whatever it is, the file was not fetched.
+            fruitless = 0 if output.tell() > before else fruitless + 1
+            final = isinstance(error, (HfHubHTTPError, OfflineModeIsEnabled))
+            if final or fruitless == _ATTEMPTS:
+                raise _translated(error, release, file, constants.ENDPOINT) from error
+            _log.info("%s broke off (%s), it goes on", file.name, error)
+        time.sleep(1)
+
+
+def _request(release: Release, file: SourceFile, counted: _Counted) -> None:
+    """One request, by the hub's client: it knows proxies, certificates, redirects and ranges."""
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
 
-    counted = _Counted(output, file.size, progress)
-    try:
-        url = hf_hub_url(release.repo, file.name, revision=release.revision)
-        http_get(
-            url,
-            cast(BinaryIO, counted),
-            resume_size=output.tell(),
-            headers=_headers(),
-            displayed_filename=file.name,
-        )
-    except EdgeguardError:
-        raise
-    except Exception as error:
-        # Which exceptions can come out changes with the hub's client (requests, httpx, httpx2);
-        # whatever it is, the file was not fetched.
-        raise _translated(error, release, file, constants.ENDPOINT) from error
+    http_get(
+        hf_hub_url(release.repo, file.name, revision=release.revision),
+        cast(BinaryIO, counted),
+        resume_size=counted.tell(),
+        headers=_headers(),
+        displayed_filename=file.name,
+        _nb_retries=0,  # after which errors it tries again differs between its versions
+    )
 
 
 def _headers() -> dict[str, str]:
@@ -141,7 +154,7 @@ class _Counted:
         self._progress = progress
 
     def write(self, chunk: bytes) -> int:
-        with _writing(Path(self._file.name)):
+        with writing(Path(self._file.name)):
             written = self._file.write(chunk)
         done = self._file.tell()
         if self._size is not None and done > self._size:
@@ -165,8 +178,8 @@ def _expect(release: Release, file: SourceFile, partial: Path, stage: Stage) -> 
     digest = _sha256(partial, file, stage)
     if digest == file.sha256:
         return
-    size, page = _size(partial), _is_page(partial)
-    with _writing(partial):
+    size, page = size_of(partial), _is_page(partial)
+    with writing(partial):
         partial.unlink(missing_ok=True)
     reason = (
         "it is a web page: a proxy or a login page is in the way" if page else "nothing is kept"
@@ -193,7 +206,7 @@ def _translated(
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return DownloadError(
         f"{endpoint} could not be reached ({reason}); check the network, HTTPS_PROXY and "
-        f"HF_ENDPOINT; {_GO_ON}"
+        f"HF_ENDPOINT; {GO_ON}"
     )
 
 
@@ -209,7 +222,7 @@ def _refused(status: int, release: Release, file: SourceFile, endpoint: str) -> 
             "(HTTP 404); check HF_ENDPOINT, then edgeguard pull"
         )
     return DownloadError(
-        f"{endpoint} answered HTTP {status} for {file.name}; try again later: {_GO_ON}"
+        f"{endpoint} answered HTTP {status} for {file.name}; try again later: {GO_ON}"
     )
 
 
@@ -229,25 +242,9 @@ def _bar(file: SourceFile, stage: Stage, label: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def _one_at_a_time(release: Release, file: SourceFile) -> Iterator[None]:
-    """Hold the lock that huggingface_hub holds for this file, under the same name."""
-    from filelock import FileLock
-
-    locks = cache_folder() / ".locks" / _repository(release).name
-    lock = FileLock(locks / f"{file.sha256}.lock")
-    with _writing(locks):
-        locks.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
 def _quiet_hub() -> Iterator[None]:
     """Keep the hub's own bars and warnings off stderr, unless more was asked for with -v."""
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
@@ -265,41 +262,6 @@ def _quiet_hub() -> Iterator[None]:
         logger.setLevel(level)
         if bars:
             enable_progress_bars(name)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"{path} cannot be written ({reason}); free space or set HF_HOME to another folder, "
-            f"then {_GO_ON}"
-        ) from error
-
-
-def _drop_blob(target: Path) -> None:
-    """Remove the damaged content that a link in the cache leads to, so that nobody links it again."""
-    if target.is_symlink():
-        blob = target.resolve()
-        if blob.parent == target.parent.parent.parent.resolve() / "blobs":
-            blob.unlink(missing_ok=True)
-
-
-def _repository(release: Release) -> Path:
-    return cache_folder() / f"models--{release.repo.replace('/', '--')}"
-
-
-def _partial(release: Release, file: SourceFile) -> Path:
-    return _repository(release) / "blobs" / f"{file.sha256}.edgeguard.incomplete"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _is_page(path: Path) -> bool:

@@ -30,10 +30,13 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Probe:
-    """A text whose verdict is beyond doubt, asked before a converted model is installed."""
+    """A text whose verdict is beyond doubt, asked before a converted model is installed.
+
+    ``flagged`` is None where any verdict will do, as long as there is one.
+    """
 
     text: str
-    flagged: bool
+    flagged: bool | None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import importlib.metadata
 
+MISSING = "not installed"
+
 
 def version_of(package: str) -> str:
-    """The installed version of a package, or "not installed"."""
+    """The installed version of a package, or MISSING."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return MISSING

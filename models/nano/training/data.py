@@ -3,7 +3,8 @@
 `read_rows` takes the public sets under `--data`; `is_held_out` keeps a tenth of them aside for
 tuning, by a hash of the row's id; `Encoder` writes an item as the official question and answer.
 
-It does not generate text (see synthetic.py) and never opens `eval/`.
+It does not generate text (see synthetic.py). It opens `eval/` for one thing only: a training item
+whose text equals a measured text is dropped (`measured`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from edgeguard.protocol.messages import Message, mode_of
+from edgeguard.protocol.names import SEVERITIES
 from edgeguard.protocol.question import conversation, head, tail
 
 AFTER = ("<|im_end|>", "\n", "<|im_start|>", "assistant\n", "<think>", "\n\n", "</think>", "\n\n")
@@ -35,6 +37,7 @@ class Item:
     source: str = "synthetic"
     lang: str = "en"
     held_out: bool = False
+    soft: tuple[float, float, float] | None = None  # the teacher's Safe, Unsafe, Controversial
 
     @property
     def text(self) -> str:
@@ -94,6 +97,20 @@ def read_rows(folder: Path) -> list[Item]:
                 )
     held = {item.text.strip().lower() for item in items if item.held_out}
     return [i for i in items if i.held_out or i.text.strip().lower() not in held]
+
+
+def measured(folder: Path) -> set[str]:
+    """The judged texts of the measuring sets, in the form that `plain` gives."""
+    texts = set()
+    for path in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            texts |= {plain(json.loads(line)["messages"][-1]["content"]) for line in lines}
+    return {text for text in texts if len(text) > 15}
+
+
+def plain(text: str) -> str:
+    """A text without case and end marks, for finding the same text again."""
+    return text.strip().lower().rstrip("?.! ")
 
 
 def draw(items: list[Item], rng: random.Random) -> Iterator[Item]:
@@ -164,9 +181,12 @@ class Encoder:
         self.start = {}
         self.tail_size = {}
         for mode in ("prompt", "response"):
-            self.start[mode] = [self.special["<|im_start|>"]] + self._plain("user\n" + head(mode) + "USER:")
+            self.start[mode] = [self.special["<|im_start|>"]] + self._plain(
+                "user\n" + head(mode) + "USER:"
+            )
             self.tail_size[mode] = len(self._plain(tail(mode).lstrip("\n")))
         self.user = self._plain("USER:")
+        self.severity_ids = [self._plain(f" {name}")[0] for name in SEVERITIES]
 
     def _plain(self, text: str) -> list[int]:
         return self.tk_plain.encode(text, add_special_tokens=False).ids
@@ -185,7 +205,9 @@ class Encoder:
             names = [rng.choice(names)]
         first = self._plain(f"Safety: {item.severity}")
         second = self._plain("\nCategories: " + ", ".join(names)) if names else []
-        third = self._plain(f"\nRefusal: {item.refusal}") if mode == "response" and item.refusal else []
+        third = (
+            self._plain(f"\nRefusal: {item.refusal}") if mode == "response" and item.refusal else []
+        )
         answer = first + second + (third if names else [])
         if names:
             answer = answer + [self.end]

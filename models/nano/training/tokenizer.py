@@ -17,18 +17,21 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from edgeguard.protocol.names import CATEGORIES, MODES, REFUSALS, SEVERITIES
+from edgeguard.protocol.question import head, tail
 
-def cut(
-    source: Path, texts: list[str], fixed: list[str], words: Iterable[str], size: int
-) -> dict[str, object]:
+
+def cut(source: Path, texts: list[str], words: Iterable[str], size: int) -> dict[str, object]:
     """The tokenizer.json of the small tokenizer, with exactly `size` ids.
 
-    `fixed` texts keep every token; then tokens of `texts` and single-token `words` compete by
-    count (a word counts as a few uses, so that a common word unseen in training is kept).
+    The protocol's texts keep every token; then tokens of `texts` and single-token `words` compete
+    by count (a word counts as a few uses, so that a common word unseen in training is kept).
     """
     spec = json.loads(source.read_text())
     vocab: dict[str, int] = spec["model"]["vocab"]
-    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in spec["model"]["merges"]]
+    merges = [
+        tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in spec["model"]["merges"]
+    ]
     parents = {a + b: (a, b) for a, b in merges}
     names = {i: token for token, i in vocab.items()}
     full = Tokenizer.from_file(str(source))
@@ -38,7 +41,7 @@ def cut(
         counts.update(encoding.ids)
     for encoding in full.encode_batch([f" {word}" for word in words], add_special_tokens=False):
         if len(encoding.ids) == 1:
-            counts[encoding.ids[0]] += 12
+            counts[encoding.ids[0]] += 10
 
     kept = {token for token in vocab if token not in parents}  # the bytes
     budget = size - len(spec["added_tokens"])
@@ -53,7 +56,9 @@ def cut(
                 stack.extend(parents[name])
         return line
 
-    required = [i for e in full.encode_batch(fixed, add_special_tokens=False) for i in e.ids]
+    required = [
+        i for e in full.encode_batch(fixed_texts(), add_special_tokens=False) for i in e.ids
+    ]
     ranked = [i for i, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     for i in dict.fromkeys(required + ranked):
         if i in names:
@@ -69,6 +74,17 @@ def cut(
     return spec
 
 
+def fixed_texts() -> list[str]:
+    """The protocol's own words: their tokens are kept whatever the corpus uses."""
+    texts = ["USER: a\n\nASSISTANT: b\n\nUSER: c", "user\n", "assistant\n", "\n\n"]
+    for mode in MODES:
+        texts += [f"user\n{head(mode)}USER:", tail(mode)]
+    for name in SEVERITIES:
+        texts += [f"Safety: {name}\nCategories: None\nRefusal: {r}" for r in REFUSALS]
+    texts += [f"\nCategories: {name}, {name}\nRefusal: No" for name in CATEGORIES]
+    return texts
+
+
 def save(spec: dict[str, object], real_config: Path, folder: Path) -> None:
     """Write tokenizer.json and tokenizer_config.json, the second with the new ids."""
     config = json.loads(real_config.read_text())
@@ -79,4 +95,6 @@ def save(spec: dict[str, object], real_config: Path, folder: Path) -> None:
     config["model_max_length"] = 4096
     config.pop("chat_template", None)
     (folder / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False))
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    )

@@ -1,0 +1,56 @@
+"""Write a checkpoint of Qwen3Guard-Gen-0.6B's exact form with random weights (1.5 GB).
+
+    python benchmarks/stand_in.py --out DIR [--tokenizer FOLDER]
+
+Speed and memory do not depend on the values of the weights, so it stands in for the real model in
+benchmarks and in tests of full size. Its verdicts mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from checkpoints import write_checkpoint  # noqa: E402
+
+TOKENIZER = ROOT.parent / "shared" / "tokenizer"
+VOCABULARY = 151643  # tokens of Qwen3's BPE, before the added ones
+
+
+def write(folder: Path, tokenizer: Path | None = None) -> Path:
+    """Write the checkpoint; without a tokenizer's folder the vocabulary is made up."""
+    return write_checkpoint(
+        folder,
+        hidden=1024,
+        layers=28,
+        heads=16,
+        kv_heads=8,
+        head_dim=128,
+        ffn=3072,
+        context=32768,
+        vocab=151936,
+        # As published: the embedding is tied, and stored a second time as lm_head.weight.
+        tied=True,
+        duplicate_head=True,
+        tokenizer=tokenizer,
+        vocabulary=VOCABULARY,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--tokenizer", type=Path, default=TOKENIZER, metavar="FOLDER")
+    options = parser.parse_args()
+    found = (options.tokenizer / "tokenizer.json").is_file()
+    if not found:
+        print(f"no tokenizer.json in {options.tokenizer}: making one up", file=sys.stderr)
+    print(write(options.out, options.tokenizer if found else None))
+
+
+if __name__ == "__main__":
+    main()

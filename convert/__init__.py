@@ -1,0 +1,16 @@
+"""A Hugging Face checkpoint of Qwen3Guard-Gen becomes one GGUF file.
+
+    from edgeguard.convert import convert
+
+    convert("Qwen3Guard-Gen-0.6B", "gen-0.6b-q4_k_m.gguf", type="q4_k_m")
+
+Reading order: conversion (what happens, step by step), checkpoint, config, vocabulary, template,
+weights, layout, metadata, gguf_file, quantizer, output. What is written equals what llama.cpp's
+convert_hf_to_gguf.py and llama-quantize write, without torch and transformers.
+
+Importing this package loads neither numpy nor gguf; calling `convert` does.
+"""
+
+from edgeguard.convert.conversion import TYPES, Converted, Source, convert
+
+__all__ = ["TYPES", "Converted", "Source", "convert"]

@@ -1,0 +1,109 @@
+"""A second Python for work that must not be able to hurt this one.
+
+The quantizer is native code that can abort and cannot be interrupted; a chat template is code out
+of a file. Both run in a child process: Ctrl-C works, a crash is an error message, and memory goes
+back when it ends. The child ends when this process does, however that ends.
+
+A child module has a function ``main(request, reply)``. This module does not know what it does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_BOOT = (
+    # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
+    "import sys; sys.path = [p for p in sys.path if p]; import json; "
+    "sys.path = json.loads(sys.argv[1]); "
+    "from edgeguard.convert import child; child.serve(sys.argv[2])"
+)
+
+
+class ChildError(Exception):
+    """The child did not finish: what it last said on stderr, or how it ended."""
+
+
+def run(module: str, request: Any, *, timeout: float | None = None) -> Iterator[Any]:
+    """Run ``main`` of a module in a child and yield what it replies, as it comes.
+
+    Requests and replies are JSON. Whatever ends the iteration ends the child. Raises ChildError,
+    and TimeoutError after `timeout` seconds.
+    """
+    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
+    command = [sys.executable, "-c", _BOOT, path, module]
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints)
+        expired = threading.Event()
+        timer = threading.Timer(timeout or threading.TIMEOUT_MAX, _expire, (process, expired))
+        timer.daemon = True
+        if timeout is not None:
+            timer.start()
+        try:
+            yield from _replies(process, request)
+            if process.wait() != 0 and not expired.is_set():
+                raise ChildError(_last_words(complaints, process.returncode))
+        finally:
+            timer.cancel()
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                assert stream is not None
+                stream.close()
+        if expired.is_set():
+            raise TimeoutError
+
+
+def serve(module: str) -> None:
+    """The child's side: answer one request and leave."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever native code prints must not end up among the replies
+    request = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+    def reply(message: Any) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    import_module(module).main(request, reply)
+    os._exit(0)  # the thread still reads, which an ordinary exit would wait for
+
+
+def _replies(process: subprocess.Popen[bytes], request: Any) -> Iterator[Any]:
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass  # it died at once; its exit code and stderr say why
+    for line in process.stdout:
+        yield json.loads(line)
+
+
+def _leave_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def _expire(process: subprocess.Popen[bytes], expired: threading.Event) -> None:
+    expired.set()
+    process.kill()
+
+
+def _last_words(complaints: Any, code: int) -> str:
+    complaints.seek(0)
+    lines = complaints.read()[-4000:].decode("utf-8", "replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1] if said else f"its process ended with code {code}"

@@ -1,0 +1,142 @@
+"""config.json: the sizes of a Qwen3 model, and a refusal of everything that is not one.
+
+Source of names and meanings: transformers' Qwen3Config. Whatever would change the computation and
+has no place in llama.cpp's qwen3 (another activation, sliding windows, scaled rope) is refused.
+
+This module does not look at tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeguard.convert.files import read_json
+from edgeguard.errors import ConversionError
+
+ARCHITECTURE = "Qwen3ForCausalLM"
+_STREAM = "Qwen3ForGuardModel"
+_SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_LARGEST = 2**31 - 1
+
+_FIXED: Mapping[str, tuple[object, ...]] = {
+    "model_type": ("qwen3", None),
+    "hidden_act": ("silu", None),
+    "attention_bias": (False, None),
+    "use_sliding_window": (False, None),
+    "quantization_config": (None,),
+    "is_causal": (True, None),
+}
+"""Settings that may only have these values; None is for absent."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The sizes of the model.
+
+    Counts of values, except ``layers``, ``heads``, ``kv_heads`` and ``context`` (tokens).
+    ``token_ids`` are the special tokens that config.json names, by kind (bos, eos, pad ...).
+    """
+
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab_size: int
+    context: int
+    rms_eps: float
+    rope_theta: float
+    tied: bool
+    token_ids: Mapping[str, int]
+
+    @property
+    def row_widths(self) -> tuple[int, ...]:
+        """How many values the rows of the weight matrices have."""
+        return (self.hidden, self.ffn, self.heads * self.head_dim)
+
+
+def read_config(folder: Path) -> Config:
+    """Read config.json. Raises ConversionError for anything but an unquantized Qwen3."""
+    path = folder / "config.json"
+    values = read_json(path)
+    _check_architecture(path, values)
+    for key, allowed in _FIXED.items():
+        if values.get(key) not in allowed:
+            wanted = "it to be absent" if allowed == (None,) else repr(allowed[0])
+            raise _wrong(path, f"{key} is {_short(values[key])}, and Qwen3Guard-Gen has {wanted}")
+    config = Config(
+        layers=_count(path, values, "num_hidden_layers"),
+        hidden=_count(path, values, "hidden_size"),
+        ffn=_count(path, values, "intermediate_size"),
+        heads=_count(path, values, "num_attention_heads"),
+        kv_heads=_count(path, values, "num_key_value_heads"),
+        head_dim=_count(path, values, "head_dim"),
+        vocab_size=_count(path, values, "vocab_size"),
+        context=_count(path, values, "max_position_embeddings"),
+        rms_eps=_number(path, "rms_norm_eps", values.get("rms_norm_eps")),
+        rope_theta=_rope_theta(path, values),
+        tied=values.get("tie_word_embeddings") is True,
+        token_ids=_token_ids(values),
+    )
+    if config.heads % config.kv_heads:
+        raise _wrong(path, "num_attention_heads is no multiple of num_key_value_heads")
+    return config
+
+
+def _check_architecture(path: Path, values: Mapping[str, Any]) -> None:
+    found = values.get("architectures")
+    if found == [ARCHITECTURE]:
+        return
+    name = ", ".join(map(str, found)) if isinstance(found, list) and found else "none"
+    hint = "name the folder of a Qwen3Guard-Gen checkpoint"
+    if name == _STREAM:
+        hint = "this is a Qwen3Guard-Stream checkpoint; take Qwen3Guard-Gen instead"
+    raise ConversionError(
+        f"{path} has the architecture {_short(name)}; supported: {ARCHITECTURE}; {hint}"
+    )
+
+
+def _rope_theta(path: Path, values: Mapping[str, Any]) -> float:
+    """The base of the rotary embedding; transformers 5 moved it into rope_parameters."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in (
+        None,
+        "default",
+    ):
+        raise _wrong(path, f"scaled rope ({_short(rope)}) is not supported")
+    return _number(path, "rope_theta", rope.get("rope_theta", values.get("rope_theta")))
+
+
+def _token_ids(values: Mapping[str, Any]) -> dict[str, int]:
+    ids = {kind: values.get(f"{kind}_token_id") for kind in _SPECIAL}
+    # A list of ids (of eos, usually) is passed over, as in the reference.
+    return {kind: number for kind, number in ids.items() if type(number) is int}
+
+
+def _count(path: Path, values: Mapping[str, Any], key: str) -> int:
+    value = values.get(key)
+    if type(value) is not int or not 0 < value <= _LARGEST:
+        raise _wrong(path, f"{key} is {_short(value)}, not a positive whole number")
+    return value
+
+
+def _number(path: Path, key: str, value: Any) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < _LARGEST:
+        raise _wrong(path, f"{key} is {_short(value)}, not a positive number")
+    return float(value)
+
+
+def _wrong(path: Path, why: str) -> ConversionError:
+    return ConversionError(f"{path}: {why}; download the official config.json again")
+
+
+def _short(value: object) -> str:
+    """A value from the file for a message: one line, not long."""
+    text = value if isinstance(value, str) else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,150 @@
+"""One conversion from beginning to end: check, hash, write, quantize, publish.
+
+The order keeps the promise that nothing half-written is ever seen: whatever can be checked is
+checked before the first byte is written, the file grows under another name beside the output, and
+the output's own name appears last, in one step.
+
+This module does not know what a tensor, a token or a GGUF key looks like.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeguard.console import Progress
+from edgeguard.convert import output
+from edgeguard.errors import ConversionError
+
+if TYPE_CHECKING:
+    from edgeguard.convert.checkpoint import Checkpoint
+
+_logger = logging.getLogger(__name__)
+
+WRITTEN_TYPES = ("bf16", "f16")
+"""Types that our own code writes; llama.cpp's quantizer makes the others from such a file."""
+
+TYPES = (*WRITTEN_TYPES, "q8_0", "q6_k", "q4_k_m", "q4_k_s", "q4_0")
+"""The types a checkpoint can be converted to, from the largest file to the smallest."""
+
+_TYPES_BY_256 = ("q6_k", "q4_k_m", "q4_k_s")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a checkpoint came from: a repository on the hub, and the commit."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The file that was written.
+
+    ``size`` is in bytes, ``sha256`` in lower-case hex; ``sources`` gives the sha256 of each file
+    of the checkpoint that was read, by its name.
+    """
+
+    path: Path
+    type: str
+    size: int
+    sha256: str
+    sources: Mapping[str, str]
+
+
+def convert(
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    type: str = "q4_k_m",  # noqa: A002 - the word that the command and the file's metadata use
+    source: Source | None = None,
+    progress: Progress | None = None,
+) -> Converted:
+    """Convert the checkpoint in the folder `checkpoint` to the new file `out`.
+
+    `type` is one of TYPES. `source` is recorded in the file's metadata, beside the sha256 of each
+    source file. `progress` is called with bytes done and bytes to do, over all passes. The same
+    checkpoint, type and versions give the same bytes.
+
+    Raises ConversionError, with nothing left behind, for a checkpoint that is not a complete and
+    sound Qwen3Guard-Gen, an output that exists or cannot be written, and a disk that is full.
+    """
+    if type not in TYPES:
+        raise ConversionError(f"unknown type {type!r}; known types: {', '.join(TYPES)}")
+    folder, target = Path(checkpoint), Path(out)
+    _check_folder(folder)
+    output.check(target, folder)
+    # Here and not above: they load numpy and gguf, which `edgeguard --help` must not.
+    from edgeguard.convert.checkpoint import read_checkpoint
+    from edgeguard.convert.meter import Meter
+
+    found = read_checkpoint(folder)
+    quantize = type not in WRITTEN_TYPES
+    output.check_space(target, found.bytes_needed(type, scratch=quantize))
+    passes = found.bytes_written(found.lossless) * 2 if quantize else found.bytes_written(type)
+    meter = Meter(found.source_bytes + passes, progress)
+    sources = found.hash_sources(meter.advance)
+    job = _Job(found, type, target, source, sources, meter.advance)
+    with output.scratch(target) as temporary:
+        job.quantize(temporary) if quantize else job.write(temporary, type)
+        size, digest = output.seal(temporary)
+        output.publish(temporary, target)
+    return Converted(target, type, size, digest, sources)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise ConversionError(
+            f"{folder} is not a folder; name the folder that holds config.json, tokenizer.json and "
+            "the safetensors files"
+        )
+    raise ConversionError(
+        f"there is no folder {folder}; `edgeguard pull` fetches the official weights and converts "
+        "them, or download a checkpoint and name its folder"
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    checkpoint: Checkpoint
+    type: str
+    target: Path
+    source: Source | None
+    sources: Mapping[str, str]
+    advance: Callable[[int], None]
+
+    def write(self, path: Path, type: str) -> None:  # noqa: A002
+        """Write `path` by our own code."""
+        from edgeguard.convert import gguf_file, metadata
+        from edgeguard.convert.layout import plan
+
+        tensors = plan(self.checkpoint.config, self.checkpoint.tensors, type)
+        entries = metadata.entries(self.checkpoint, type, self.source, self.sources)
+        with output.translated(self.target):
+            gguf_file.write(path, entries, tensors, self.advance)
+
+    def quantize(self, path: Path) -> None:
+        """Let llama.cpp quantize a second scratch file, which keeps every value, into `path`."""
+        from edgeguard.convert.quantizer import quantize
+
+        self._warn_of_odd_rows()
+        with output.scratch(self.target) as whole:
+            self.write(whole, self.checkpoint.lossless)
+            quantize(whole, path, self.type, self.advance)
+
+    def _warn_of_odd_rows(self) -> None:
+        odd = sorted({width for width in self.checkpoint.config.row_widths if width % 256})
+        if odd and self.type in _TYPES_BY_256:
+            _logger.warning(
+                "rows of %s values are no multiple of 256, which %s needs: llama.cpp stores them "
+                "in a larger type",
+                " and ".join(map(str, odd)),
+                self.type,
+            )

@@ -1,0 +1,73 @@
+"""The checkpoint's files, read with errors that name the file and say what to do.
+
+This module does not know what any of them means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeguard.errors import ConversionError
+
+_BLOCK = 1 << 22
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ConversionError where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConversionError(
+            f"{path.parent} has no {path.name}; download the whole checkpoint"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _not_json(path, "it is not UTF-8 text") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return parse_json(text, path)
+
+
+def parse_json(text: str, path: Path) -> dict[str, Any]:
+    """The JSON object in `text`, which came from `path`. Raises ConversionError."""
+    try:
+        content = json.loads(text, object_pairs_hook=_unique)
+    # RecursionError: brackets nested thousands deep. ValueError: also the repeated key below.
+    except (ValueError, RecursionError) as error:
+        raise _not_json(path, str(error) or type(error).__name__) from error
+    if not isinstance(content, dict):
+        raise _not_json(path, f"a {type(content).__name__} where an object belongs")
+    return content
+
+
+def sha256(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
+    """The sha256 of a file in lower-case hex; `advance` is called with each count of bytes."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                advance(len(block))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return digest.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> ConversionError:
+    """The error to raise for a file that the system will not give us."""
+    return ConversionError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _not_json(path: Path, why: str) -> ConversionError:
+    return ConversionError(f"{path} is not valid JSON: {why}; download the file again")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a repeated key: readers would disagree about which one counts."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return content

@@ -1,0 +1,143 @@
+"""Which tensors a Qwen3 has, of what shape, and under what name and type GGUF keeps each.
+
+Names: gguf-py's tensor_mapping.py, architecture qwen3. Types: norms, the only tensors of one
+dimension, are F32; the rest have the file's type (conversion/base.py of llama.cpp).
+
+This module moves no data, except to compare a stored output matrix with the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from edgeguard.convert.config import Config
+from edgeguard.convert.weights import Tensor, blocks
+from edgeguard.errors import ConversionError
+
+Shape = tuple[int, ...]
+
+EMBEDDING = "model.embed_tokens.weight"
+HEAD = "lm_head.weight"
+
+_WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes a value
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A tensor of the new file: its GGUF name and type, and where the values come from."""
+
+    name: str
+    type: str
+    source: Tensor
+
+    @property
+    def size(self) -> int:
+        """Bytes in the new file, without padding."""
+        return self.source.count * _WIDTHS[self.type]
+
+
+def plan(config: Config, tensors: Mapping[str, Tensor], file_type: str) -> list[Planned]:
+    """The new file's tensors in order; `tensors` as `check` returned them."""
+    names = {name: gguf for name, (gguf, _) in _expected(config).items()}
+    return [
+        Planned(names[name], "F32" if len(tensor.shape) == 1 else file_type.upper(), tensor)
+        for name, tensor in tensors.items()
+    ]
+
+
+def lossless(tensors: Mapping[str, Tensor]) -> str:
+    """The file type that keeps every value of the matrices as it is: bf16, f16 or f32."""
+    dtypes = {tensor.dtype for tensor in tensors.values() if len(tensor.shape) > 1}
+    return dtypes.pop().lower() if len(dtypes) == 1 else "f32"
+
+
+def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors to write. Raises ConversionError for one missing, unknown or misshapen."""
+    expected = _expected(config)
+    for name, (_, shape) in expected.items():
+        if name not in tensors and not (name == HEAD and config.tied):
+            raise ConversionError(
+                f"the checkpoint lacks the tensor {name}, one of {len(expected)} that its "
+                "config.json asks for; download the whole checkpoint"
+            )
+        if name in tensors and tensors[name].shape != shape:
+            raise ConversionError(
+                f"{tensors[name].path}: {name} has the shape {list(tensors[name].shape)}, and "
+                f"config.json asks for {list(shape)}; the two belong to different checkpoints"
+            )
+    for name, tensor in tensors.items():
+        if name not in expected:
+            raise ConversionError(
+                f"{tensor.path}: {name} is no tensor of a Qwen3 with {config.layers} layers; "
+                "take the checkpoint as published"
+            )
+    return _without_copy(config, tensors)
+
+
+def _without_copy(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out an output matrix that is only the embedding again.
+
+    The published Qwen3Guard-Gen-0.6B ties the two and still stores both. llama.cpp uses the
+    embedding where a file has no output matrix, so a copy would change no logit of a bf16 file
+    and cost a quarter of its size. (The reference writes the copy.)
+    """
+    kept = dict(tensors)
+    if config.tied and HEAD in kept:
+        head = kept.pop(HEAD)
+        if not _equal(head, kept[EMBEDDING]):
+            raise ConversionError(
+                f"{head.path}: config.json ties {HEAD} to {EMBEDDING}, and their values differ; "
+                "take the checkpoint as published"
+            )
+    return kept
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape have the same bytes."""
+    if a.dtype != b.dtype:
+        return False
+    return all(
+        np.array_equal(x.view(np.uint8), y.view(np.uint8)) for x, y in zip(blocks(a), blocks(b))
+    )
+
+
+def _expected(config: Config) -> dict[str, tuple[str, Shape]]:
+    """Each tensor's GGUF name and shape, by its name in the checkpoint."""
+    matrix = (config.vocab_size, config.hidden)
+    expected: dict[str, tuple[str, Shape]] = {
+        EMBEDDING: ("token_embd.weight", matrix),
+        HEAD: ("output.weight", matrix),
+        "model.norm.weight": ("output_norm.weight", (config.hidden,)),
+    }
+    block = _block(config)
+    for layer in range(config.layers):
+        for name, (gguf, shape) in block.items():
+            expected[f"model.layers.{layer}.{name}.weight"] = (f"blk.{layer}.{gguf}.weight", shape)
+    return expected
+
+
+def _block(config: Config) -> dict[str, tuple[str, Shape]]:
+    hidden, ffn = config.hidden, config.ffn
+    query, key = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    return {
+        "input_layernorm": ("attn_norm", (hidden,)),
+        "self_attn.q_proj": ("attn_q", (query, hidden)),
+        "self_attn.k_proj": ("attn_k", (key, hidden)),
+        "self_attn.v_proj": ("attn_v", (key, hidden)),
+        "self_attn.o_proj": ("attn_output", (hidden, query)),
+        "self_attn.q_norm": ("attn_q_norm", (config.head_dim,)),
+        "self_attn.k_norm": ("attn_k_norm", (config.head_dim,)),
+        "post_attention_layernorm": ("ffn_norm", (hidden,)),
+        "mlp.gate_proj": ("ffn_gate", (ffn, hidden)),
+        "mlp.up_proj": ("ffn_up", (ffn, hidden)),
+        "mlp.down_proj": ("ffn_down", (hidden, ffn)),
+    }
+
+
+def parameters(tensors: Mapping[str, Tensor]) -> int:
+    """How many weights the tensors have together."""
+    return sum(prod(tensor.shape) for tensor in tensors.values())

@@ -1,0 +1,141 @@
+"""The keys and values of the GGUF file.
+
+Everything that llama.cpp's loader or tokenizer reads has the value that convert_hf_to_gguf.py
+gives it (conversion/base.py, gguf-py's metadata.py). Not written: what the reference guesses from
+the folder's name or takes from the model card (base model, licence, tags). Added: keys that begin
+with ``edgeguard.``, which say what the file was made from. No clock, no machine, no path.
+
+This module writes no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import gguf
+from gguf import GGUFValueType as Kind
+
+from edgeguard.convert.layout import parameters
+from edgeguard.convert.vocabulary import MODEL, PRE
+from edgeguard.protocol.names import PROTOCOL
+
+if TYPE_CHECKING:
+    from edgeguard.convert.checkpoint import Checkpoint
+    from edgeguard.convert.conversion import Source
+
+ARCHITECTURE = "qwen3"
+_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION in ggml.h
+_FILE_TYPES = {"f32": 0, "f16": 1, "bf16": 32}  # llama_ftype in llama.h
+
+_SAMPLING = {
+    "top_k": ("general.sampling.top_k", Kind.INT32),
+    "top_p": ("general.sampling.top_p", Kind.FLOAT32),
+    "min_p": ("general.sampling.min_p", Kind.FLOAT32),
+    "temperature": ("general.sampling.temp", Kind.FLOAT32),
+    "repetition_penalty": ("general.sampling.penalty_repeat", Kind.FLOAT32),
+}
+"""What generation_config.json may say, and where the reference puts it."""
+
+_TOKEN_IDS = {
+    "bos": "bos_token_id",
+    "eos": "eos_token_id",
+    "unk": "unknown_token_id",
+    "sep": "seperator_token_id",
+    "pad": "padding_token_id",
+    "cls": "cls_token_id",
+    "mask": "mask_token_id",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key of the file; `element` is the type of an array's elements."""
+
+    key: str
+    value: Any
+    kind: Kind
+    element: Kind | None = None
+
+
+def entries(
+    checkpoint: Checkpoint, file_type: str, source: Source | None, sources: Mapping[str, str]
+) -> list[Entry]:
+    """All entries of a file of the type `file_type` (f32, f16 or bf16), in the order to write."""
+    return [
+        *_general(checkpoint, file_type, source),
+        *_model(checkpoint),
+        *_tokenizer(checkpoint),
+        *_origin(source, sources),
+    ]
+
+
+def _general(checkpoint: Checkpoint, file_type: str, source: Source | None) -> list[Entry]:
+    name = source.repo.rpartition("/")[2] if source else checkpoint.folder.resolve().name
+    label = gguf.size_label(parameters(checkpoint.tensors), 0, 0, 0)
+    found = [
+        Entry("general.type", "model", Kind.STRING),
+        Entry("general.name", name, Kind.STRING),
+        Entry("general.size_label", label, Kind.STRING),
+        Entry("general.file_type", _FILE_TYPES[file_type], Kind.UINT32),
+        Entry("general.quantization_version", _QUANTIZATION_VERSION, Kind.UINT32),
+    ]
+    for key, (name, kind) in _SAMPLING.items():
+        value = checkpoint.generation.get(key)
+        if isinstance(value, (int, float)):
+            found.append(Entry(name, value, kind))
+    return found
+
+
+def _model(checkpoint: Checkpoint) -> list[Entry]:
+    config = checkpoint.config
+    counts = {
+        "block_count": config.layers,
+        "context_length": config.context,
+        "embedding_length": config.hidden,
+        "feed_forward_length": config.ffn,
+        "attention.head_count": config.heads,
+        "attention.head_count_kv": config.kv_heads,
+        "attention.key_length": config.head_dim,
+        "attention.value_length": config.head_dim,
+    }
+    numbers = {
+        "rope.freq_base": config.rope_theta,
+        "attention.layer_norm_rms_epsilon": config.rms_eps,
+    }
+    return [Entry(f"{ARCHITECTURE}.{key}", n, Kind.UINT32) for key, n in counts.items()] + [
+        Entry(f"{ARCHITECTURE}.{key}", n, Kind.FLOAT32) for key, n in numbers.items()
+    ]
+
+
+def _tokenizer(checkpoint: Checkpoint) -> list[Entry]:
+    vocabulary = checkpoint.vocabulary
+    found = [
+        Entry("model", MODEL, Kind.STRING),
+        Entry("pre", PRE, Kind.STRING),
+        Entry("tokens", list(vocabulary.tokens), Kind.ARRAY, Kind.STRING),
+        Entry("token_type", list(vocabulary.types), Kind.ARRAY, Kind.INT32),
+        Entry("merges", list(vocabulary.merges), Kind.ARRAY, Kind.STRING),
+    ]
+    for kind, number in vocabulary.special_ids.items():
+        found.append(Entry(_TOKEN_IDS[kind], number, Kind.UINT32))
+    found += [
+        Entry("add_bos_token", False, Kind.BOOL),
+        Entry("add_eos_token", False, Kind.BOOL),
+    ]
+    found = [Entry(f"tokenizer.ggml.{e.key}", e.value, e.kind, e.element) for e in found]
+    if checkpoint.template:
+        found.append(Entry("tokenizer.chat_template", checkpoint.template, Kind.STRING))
+    return found
+
+
+def _origin(source: Source | None, sources: Mapping[str, str]) -> list[Entry]:
+    """What the file was made from and by; the hashes are lines as sha256sum prints them."""
+    texts = {"protocol": PROTOCOL, "converter": version("edgeguard")}
+    if source is not None:
+        texts |= {"source.repo": source.repo, "source.revision": source.revision}
+    lines = [f"{digest}  {name}" for name, digest in sorted(sources.items())]
+    found = [Entry(f"edgeguard.{key}", text, Kind.STRING) for key, text in texts.items()]
+    return [*found, Entry("edgeguard.source.sha256", lines, Kind.ARRAY, Kind.STRING)]

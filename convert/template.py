@@ -1,0 +1,129 @@
+"""The checkpoint's own chat template, held against the question that this project writes.
+
+A model of the family asks through its template; this project writes the text itself. Should a
+published template ever differ, verdicts would be wrong without a sign, so the two are compared on
+conversations of every kind, and one differing character stops the conversion.
+
+This module does not execute a template: sandbox does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeguard.convert import sandbox
+from edgeguard.convert.files import parse_json, unreadable
+from edgeguard.errors import ConversionError
+from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.protocol.question import render
+
+_USER, _ASSISTANT, _SYSTEM = "user", "assistant", "system"
+
+CONVERSATIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "prompt": ((_USER, "What is the capital of France?"),),
+    "response": ((_USER, "What is the capital of France?"), (_ASSISTANT, "It is Paris.")),
+    "several turns": (
+        (_USER, "I have apples."),
+        (_ASSISTANT, "Do you want to bake?"),
+        (_USER, "Yes, a cake."),
+    ),
+    "several turns, response": (
+        (_USER, "I have apples."),
+        (_ASSISTANT, "Do you want to bake?"),
+        (_USER, "Yes, a cake."),
+        (_ASSISTANT, "Then peel them first."),
+    ),
+    "system": ((_SYSTEM, "You help in a kitchen."), (_USER, "How long do eggs boil?")),
+    "system, response": (
+        (_SYSTEM, "You help in a kitchen."),
+        (_USER, "How long do eggs boil?"),
+        (_ASSISTANT, "Eight minutes."),
+    ),
+    "two users": ((_USER, "First."), (_USER, "Second.")),
+    "spaces and lines": (
+        (_USER, "  Zwei\n\nZeilen, 两行 🙂\t\n"),
+        (_ASSISTANT, "\n<b>{{ ok }}</b> "),
+    ),
+}
+"""Conversations to compare, by the name that a message calls them."""
+
+
+def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Every chat template of the checkpoint, by its file; the one to record comes first.
+
+    `settings` is tokenizer_config.json. Raises ConversionError for one that is not a text.
+    """
+    found = {"tokenizer_config.json": settings.get("chat_template")}
+    jinja, json = folder / "chat_template.jinja", folder / "chat_template.json"
+    if jinja.exists():
+        found[jinja.name] = _read(jinja)
+    if json.exists():
+        found[json.name] = parse_json(_read(json), json).get("chat_template")
+    for name, template in found.items():
+        if template is not None and not isinstance(template, str):
+            raise ConversionError(
+                f"{folder / name}: its chat_template is not one text; Qwen3Guard-Gen has one "
+                "template, so download the official file"
+            )
+    return {name: template for name, template in found.items() if template}
+
+
+def compare(folder: Path, templates: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    """Raise ConversionError unless each template writes the questions that we write."""
+    tokens = {
+        f"{kind}_token": _token(settings.get(f"{kind}_token")) for kind in ("bos", "eos", "pad")
+    }
+    given = [_messages(turns) for turns in CONVERSATIONS.values()]
+    for name, template in templates.items():
+        try:
+            texts = sandbox.render(
+                template,
+                [[{"role": m.role, "content": m.content} for m in messages] for messages in given],
+                {kind: token for kind, token in tokens.items() if token},
+            )
+        except sandbox.TemplateError as error:
+            raise ConversionError(
+                f"{folder / name}: its chat template fails: {error}; download the official file"
+            ) from error
+        for label, messages, found in zip(CONVERSATIONS, given, texts):
+            _compare(folder / name, label, render(messages), found)
+
+
+def _compare(path: Path, label: str, expected: str, found: str) -> None:
+    if found == expected:
+        return
+    ours, theirs = expected.split("\n"), found.split("\n")
+    pairs = zip([*ours, None], [*theirs, None])
+    number, (our, their) = next((n, p) for n, p in enumerate(pairs, 1) if p[0] != p[1])
+    raise ConversionError(
+        f"{path}: its chat template does not ask Qwen3Guard-Gen's question: conversation "
+        f"{label!r}, line {number}: expected {_quote(our)}, found {_quote(their)}; take the "
+        "official checkpoint, or report that its template changed"
+    )
+
+
+def _messages(turns: tuple[tuple[str, str], ...]) -> tuple[Message, ...]:
+    return parse_messages([{"role": role, "content": content} for role, content in turns])
+
+
+def _token(value: object) -> str | None:
+    """A special token, which tokenizer_config.json gives as a text or as an object."""
+    value = value.get("content") if isinstance(value, dict) else value
+    return value if isinstance(value, str) else None
+
+
+def _quote(line: str | None) -> str:
+    if line is None:
+        return "the end"
+    return repr(line if len(line) <= 120 else line[:117] + "...")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConversionError(f"{path} is not UTF-8 text; download it again") from error
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -1,0 +1,233 @@
+"""tokenizer.json as llama.cpp wants it: tokens in id order, their types, merges, special ids.
+
+The reference recognises a tokenizer by hashing what it makes of a test text, and so knows only
+published ones. Here the rules themselves are compared with Qwen's: normalizer, splitting pattern
+and byte-level steps must be the same, because llama.cpp's `qwen2` does exactly those. Types and
+special ids follow conversion/base.py and gguf-py's vocab.py.
+
+This module tokenizes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeguard.convert.config import Config
+from edgeguard.convert.files import read_json
+from edgeguard.errors import ConversionError
+from edgeguard.protocol.question import CONTROLS
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama_token_type in llama.h
+
+MODEL, PRE = "gpt2", "qwen2"
+"""What llama.cpp calls byte-level BPE, and Qwen's way to split a text before it."""
+
+KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_BYTES = tuple(
+    # The characters that stand for single bytes in byte-level BPE (GPT-2's encoder.py).
+    chr(byte)
+    for byte in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100), *range(0x100, 0x144))
+)
+_CONTROL_LIKE = ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by id, each with its type; merges as "left right"; special token ids by kind."""
+
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[str, ...]
+    special_ids: Mapping[str, int]
+
+
+def read_vocabulary(folder: Path, config: Config) -> Vocabulary:
+    """Read the tokenizer's files. Raises ConversionError unless it is Qwen3's kind and complete."""
+    path = folder / "tokenizer.json"
+    content = read_json(path)
+    settings = read_settings(folder)
+    _check_rules(path, content)
+    vocab = _vocab(path, content["model"])
+    added = _added_tokens(path, content, settings)
+    tokens, types = _in_order(path, vocab, added, config.vocab_size)
+    for control in CONTROLS:
+        if control.text not in added:
+            raise _wrong(path, f"it lacks the token {control.text}")
+    special_ids = {**config.token_ids, **_special_ids(settings, added)}
+    for kind, number in special_ids.items():
+        if not 0 <= number < config.vocab_size:
+            raise _wrong(path, f"the {kind} token has the id {number} of {config.vocab_size}")
+    return Vocabulary(tokens, types, _merges(path, content["model"], vocab), special_ids)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json, which a checkpoint may lack."""
+    path = folder / "tokenizer_config.json"
+    return read_json(path) if path.exists() else {}
+
+
+def _check_rules(path: Path, content: Mapping[str, Any]) -> None:
+    """The tokenizer must do what llama.cpp's qwen2 does, step by step."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    split = {"type": "Split", "pattern": {"Regex": _PATTERN}, "behavior": "Isolated"}
+    steps = {
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [split | {"invert": False}, byte_level],
+        },
+        "post_processor": {"type": "ByteLevel"},
+        "decoder": {"type": "ByteLevel"},
+        "model": {"type": "BPE", "dropout": None, "byte_fallback": False, "ignore_merges": False},
+    }
+    for step, wanted in steps.items():
+        if not _includes(content.get(step), wanted):
+            raise _wrong(path, f"its {step} is not Qwen3's")
+
+
+def _includes(found: object, wanted: object) -> bool:
+    """Whether `found` has all that `wanted` has; it may have more. Absent means default."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(
+            _includes(found.get(key, None if value is None else _default(value)), value)
+            for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(found) == len(wanted)
+            and all(_includes(f, w) for f, w in zip(found, wanted))
+        )
+    return found == wanted
+
+
+def _default(value: object) -> object:
+    return False if value is False else None
+
+
+def _vocab(path: Path, model: Mapping[str, Any]) -> dict[str, int]:
+    vocab = model.get("vocab")
+    if not isinstance(vocab, dict) or not all(_is_id(number) for number in vocab.values()):
+        raise _wrong(path, "its model.vocab is not a table of tokens and ids")
+    for character in _BYTES:
+        if character not in vocab:
+            raise _wrong(path, f"it lacks the byte token {character!r}")
+    return vocab
+
+
+@dataclass(frozen=True)
+class _Added:
+    number: int
+    special: bool
+
+
+def _added_tokens(
+    path: Path, content: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, _Added]:
+    """The tokens beside the BPE vocabulary, by their text, from both files."""
+    listed = content.get("added_tokens") or []
+    decoder = settings.get("added_tokens_decoder") or {}
+    if not isinstance(listed, list) or not isinstance(decoder, dict):
+        raise _wrong(path, "its added tokens are not a list")
+    added = dict(_added_token(path, entry, None) for entry in listed)
+    more = [_added_token(path, entry, number) for number, entry in decoder.items()]
+    for text, token in sorted(more, key=lambda pair: pair[1].number):
+        if added.setdefault(text, token) != token:
+            raise _wrong(path, f"it disagrees with tokenizer_config.json about {text!r}")
+    return added
+
+
+def _added_token(path: Path, entry: Any, number: str | None) -> tuple[str, _Added]:
+    entry = entry if isinstance(entry, dict) else {}
+    text, found = entry.get("content"), entry.get("id")
+    if number is not None:
+        found = int(number) if number.isascii() and number.isdecimal() else None
+    if not isinstance(text, str) or not text or not _is_id(found):
+        raise _wrong(path, "an added token has no text or no id")
+    return text, _Added(found, entry.get("special") is True)
+
+
+def _in_order(
+    path: Path, vocab: Mapping[str, int], added: Mapping[str, _Added], size: int
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """All `size` tokens and their types by id; ids that no token has are padding."""
+    tokens = sorted(vocab, key=vocab.__getitem__)
+    if any(vocab[text] != number for number, text in enumerate(tokens)):
+        raise _wrong(path, "the ids of its vocabulary do not count up from 0")
+    for text, token in added.items():
+        # The tokenizers library counts on, whatever id the file gives; so must we, or refuse.
+        expected = vocab.get(text, len(tokens))
+        if token.number != expected:
+            raise _wrong(path, f"{text!r} has the id {token.number} where {expected} belongs")
+        if expected == len(tokens):
+            tokens.append(text)
+    if len(tokens) > size:
+        raise _wrong(path, f"it has {len(tokens)} tokens, and config.json's vocab_size is {size}")
+    types = [_type(text, added) for text in tokens]
+    # As the reference does, which had Gemma in mind:
+    spaced = [t.replace("\u2581", " ") if k == USER_DEFINED else t for t, k in zip(tokens, types)]
+    padding = range(len(tokens), size)
+    return (
+        (*spaced, *(f"[PAD{number}]" for number in padding)),
+        (*types, *(UNUSED for _ in padding)),
+    )
+
+
+def _type(text: str, added: Mapping[str, _Added]) -> int:
+    if text not in added:
+        return NORMAL
+    return CONTROL if added[text].special or _looks_special(text) else USER_DEFINED
+
+
+def _looks_special(text: str) -> bool:
+    """Added tokens that ought to be marked special and often are not (does_token_look_special)."""
+    return (
+        text in _CONTROL_LIKE
+        or (text.startswith("<|") and text.endswith("|>"))
+        or (text.startswith("<\uff5c") and text.endswith("\uff5c>"))
+        or (text.startswith("<unused") and text.endswith(">"))
+    )
+
+
+def _merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> tuple[str, ...]:
+    """Merges as "left right", from either form that tokenizer.json has had."""
+    merges = model.get("merges")
+    if not isinstance(merges, list) or not merges:
+        raise _wrong(path, "it has no merges")
+    lines = []
+    for merge in merges:
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list) or len(pair) != 2 or not all(type(p) is str for p in pair):
+            raise _wrong(path, "a merge is not a pair of tokens")
+        if pair[0] not in vocab or pair[1] not in vocab or pair[0] + pair[1] not in vocab:
+            raise _wrong(path, f"the merge of {pair[0]!r} and {pair[1]!r} has no token")
+        lines.append(f"{pair[0]} {pair[1]}")
+    return tuple(lines)
+
+
+def _special_ids(settings: Mapping[str, Any], added: Mapping[str, _Added]) -> dict[str, int]:
+    """The special tokens that tokenizer_config.json names; config.json's come after them."""
+    ids = {}
+    for kind in KINDS:
+        text = settings.get(f"{kind}_token")
+        text = text.get("content") if isinstance(text, dict) else text
+        if isinstance(text, str) and text in added:
+            ids[kind] = added[text].number
+    return ids
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def _wrong(path: Path, why: str) -> ConversionError:
+    return ConversionError(
+        f"{path} is not the tokenizer of Qwen3Guard-Gen: {why}; download the official one"
+    )

@@ -1,0 +1,92 @@
+"""`edgeguard list`: the models on this machine, the built-in one included.
+
+This module reads headers and manifests, never whole files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import click
+
+from edgeguard.console import note
+from edgeguard.errors import EXIT_OK, EdgeguardError
+from edgeguard.store.checksum import file_sha256
+from edgeguard.store.model_file import built_in, resolve
+from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.store import Installed, installed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model as the list shows it; what cannot be known of a damaged one is None."""
+
+    name: str
+    type: str | None
+    size: int | None
+    sha256: str | None
+    default: bool
+    problem: str | None = None
+
+
+@click.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> int:
+    """List the models on this machine; * marks the one that is used when none is named."""
+    rows = [*(_installed(model) for model in installed()), _built_in()]
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(asdict(row), ensure_ascii=False))
+        return EXIT_OK
+    click.echo(_table(rows))
+    for row in rows:
+        if row.problem is not None:
+            note(row.problem)
+    return EXIT_OK
+
+
+def _installed(model: Installed) -> Row:
+    try:
+        model.check()
+        problem = None
+    except EdgeguardError as error:
+        problem = str(error)
+    if model.manifest is None:
+        return Row(model.full_name, None, None, None, _is_default(model.full_name), problem)
+    known = model.manifest
+    default = _is_default(model.full_name)
+    return Row(model.full_name, known.type, known.size, known.sha256, default, problem)
+
+
+def _built_in() -> Row:
+    from edgeguard.store.metadata import read_metadata
+    from edgeguard.store.types import type_name
+
+    try:
+        path = built_in().path
+        kind, size = type_name(read_metadata(path)), path.stat().st_size
+        return Row(BUILT_IN, kind, size, file_sha256(path), _is_default(BUILT_IN))
+    except EdgeguardError as error:
+        return Row(BUILT_IN, None, None, None, False, str(error))
+
+
+def _is_default(full_name: str) -> bool:
+    try:
+        return resolve().full_name == full_name
+    except EdgeguardError:
+        return False
+
+
+def _table(rows: list[Row]) -> str:
+    cells = [("", "NAME", "TYPE", "SIZE", "SHA256"), *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
+    )
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    size = "?" if row.size is None else f"{row.size / 1e6:,.1f} MB"
+    digest = "damaged" if row.problem else (row.sha256 or "?")[:12]
+    return ("*" if row.default else "", row.name, row.type or "?", size, digest)

@@ -1,0 +1,57 @@
+"""`edgeguard pull`: the official weights from the Hugging Face hub, converted and tested here.
+
+This module shows what happens; edgeguard.store.pull does it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from edgeguard.console import Progress, note, progress_bar
+from edgeguard.errors import EXIT_OK
+from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE
+
+
+@click.command(name="pull")
+@click.argument("name", default=DEFAULT_MODEL)
+@click.option(
+    "--type",
+    "kind",
+    default=DEFAULT_TYPE,
+    show_default=True,
+    help="Quantization type, the same as of edgeguard convert.",
+)
+def command(name: str, kind: str) -> int:
+    """Fetch the official weights (1.5 GB) and convert them here; NAME is gen-0.6b unless given.
+
+    An interrupted download goes on where it stopped. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and
+    HF_TOKEN mean what they mean to huggingface_hub. Prints the path of the model's file.
+    """
+    from edgeguard.store import pull
+
+    try:
+        pulled = pull(name, type=kind, stage=_stage)
+    except KeyboardInterrupt:
+        note("what was fetched is kept: edgeguard pull goes on from there")
+        raise
+    model = pulled.model
+    if not pulled.is_new:
+        note(f"{model.full_name} is installed already, and intact")
+    else:
+        note(f"{model.full_name} is installed and judged its test texts as it must")
+        note(f"what it was made of may be removed: {pulled.checkpoint}")
+    click.echo(model.path)
+    return EXIT_OK
+
+
+@contextmanager
+def _stage(label: str) -> Iterator[Progress]:
+    """A bar on a terminal, a line elsewhere: a log should say what takes so long."""
+    if not sys.stderr.isatty():
+        note(label)
+    with progress_bar(label) as progress:
+        yield progress

@@ -1,0 +1,74 @@
+"""`edgeguard show`: what is known of one model, from its manifest and from its own header.
+
+This module does not load the model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+
+import click
+
+from edgeguard.errors import EXIT_OK
+from edgeguard.store.checksum import file_sha256
+from edgeguard.store.metadata import Array, Value, read_metadata
+from edgeguard.store.model_file import ModelFile, resolve
+from edgeguard.store.store import candidates
+from edgeguard.store.types import type_name
+
+
+@click.command(name="show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
+def command(name: str, as_json: bool) -> int:
+    """Show what is known of the model NAME: where it came from, and what its file says."""
+    model = resolve(name)
+    metadata = read_metadata(model.path)
+    facts = _facts(model, metadata)
+    if as_json:
+        values = {key: _plain(value) for key, value in metadata.items()}
+        click.echo(json.dumps({**facts, "metadata": values}, ensure_ascii=False))
+        return EXIT_OK
+    for key, value in facts.items():
+        _line(key, value)
+    click.echo()
+    for key, value in metadata.items():
+        _line(key, value)
+    return EXIT_OK
+
+
+def _facts(model: ModelFile, metadata: dict[str, Value]) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "name": model.full_name,
+        "type": model.type or type_name(metadata),
+        "path": str(model.path),
+        "size": model.path.stat().st_size,
+        "sha256": model.sha256 or file_sha256(model.path),
+        "built_in": model.built_in,
+    }
+    found = candidates(model.full_name)
+    if found and found[0].path == model.path:
+        manifest = asdict(found[0].described)
+        for key in ("repo", "revision", "installed", "edgeguard", "llama_cpp_python", "sources"):
+            facts[key] = manifest[key]
+    return facts
+
+
+def _line(key: str, value: object) -> None:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _line(f"{key}.{name}", part)
+        return
+    # A header may hold anything, escape sequences for the terminal included.
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    click.echo(f"{key}: {text[:200] + '…' if len(text) > 200 else text}")
+
+
+def _plain(value: Value) -> object:
+    if isinstance(value, Array):
+        return {"length": value.length}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return value

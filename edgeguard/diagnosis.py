@@ -1,0 +1,188 @@
+"""What is installed on this machine, and what is wrong with it.
+
+Nothing here needs llama_cpp, numpy or huggingface_hub to be importable: a diagnosis is asked for
+where they are not. What cannot be found out is a problem in the result, never an exception.
+
+This module prints nothing; edgeguard.commands.doctor does.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeguard import environment, native
+from edgeguard.errors import EdgeguardError
+from edgeguard.native import Library
+from edgeguard.problems import Problem, of_error
+from edgeguard.session.cpu import physical_cores
+from edgeguard.store.model_file import built_in, resolve
+from edgeguard.store.paths import home
+from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.store import installed
+from edgeguard.store.versions import MISSING, version_of
+
+PACKAGES = ("edgeguard", "llama-cpp-python", "gguf", "huggingface-hub", "numpy", "click")
+_FOR_CHECK = ("llama-cpp-python", "numpy")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The computer: system, processor, cores that may be used, and memory in bytes."""
+
+    system: str
+    processor: str
+    python: str
+    logical_cores: int
+    physical_cores: int
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder edgeguard uses: what for, where, free bytes, and whether it can be written."""
+
+    use: str
+    path: str
+    free: int
+    writable: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on this machine, and what is wrong with it, if anything."""
+
+    name: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that was found out."""
+
+    versions: dict[str, str]
+    machine: Machine
+    library: Library | None
+    folders: tuple[Folder, ...]
+    models: tuple[Model, ...]
+    default_model: str | None
+    environment: dict[str, str]
+    problems: tuple[Problem, ...]
+
+
+def diagnose() -> Diagnosis:
+    """Look at everything. The first problems are those that stop a check from running."""
+    found: list[Problem] = []
+    versions = {package: version_of(package) for package in PACKAGES}
+    machine, library = _machine(found), _library(versions, found)
+    folders, models, default = _folders(found), _models(found), _default(found)
+    found += environment.problems()
+    found.sort(key=lambda problem: not problem.stops)
+    return Diagnosis(
+        versions=versions,
+        machine=machine,
+        library=library,
+        folders=folders,
+        models=models,
+        default_model=default,
+        environment=environment.effective(),
+        problems=tuple(dict.fromkeys(found)),
+    )
+
+
+def _machine(found: list[Problem]) -> Machine:
+    if sys.maxsize < 2**32:
+        what = "this Python is a 32-bit program, which llama-cpp-python has no wheels for"
+        todo = "install a 64-bit system (on a Raspberry Pi: the 64-bit Raspberry Pi OS)"
+        found.append(Problem(what, todo, stops=True))
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        processor=platform.machine(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        logical_cores=os.cpu_count() or 1,
+        physical_cores=physical_cores(),
+        memory=_memory(),
+    )
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None
+
+
+def _library(versions: dict[str, str], found: list[Problem]) -> Library | None:
+    missing = [name for name, version in versions.items() if version == MISSING]
+    for name in missing:
+        todo = native.INSTALL if name == "llama-cpp-python" else f"pip install {name}"
+        found.append(Problem(f"the package {name} is not installed", todo, name in _FOR_CHECK))
+    if any(name in missing for name in _FOR_CHECK):
+        return None
+    seen = native.look()
+    if isinstance(seen, Problem):
+        found.append(seen)
+        return None
+    return seen
+
+
+def _folders(found: list[Problem]) -> tuple[Folder, ...]:
+    places: list[tuple[str, Callable[[], Path], str]] = [
+        ("models", home, "EDGEGUARD_HOME"),
+        ("downloads", _downloads, "HF_HOME"),
+    ]
+    folders = []
+    for use, where, variable in places:
+        try:
+            folders.append(_folder(use, where()))
+        except (EdgeguardError, ImportError, OSError) as error:
+            found.append(Problem(f"no folder for {use} ({error})", f"set {variable}", stops=False))
+            continue
+        if not folders[-1].writable:
+            todo = f"mend its permissions, or set {variable} to another folder, before a pull"
+            what = f"{folders[-1].path} cannot be written"
+            found.append(Problem(what, todo, stops=False))
+    return tuple(folders)
+
+
+def _downloads() -> Path:
+    from edgeguard.store.hub_cache import cache_folder
+
+    return cache_folder()
+
+
+def _folder(use: str, path: Path) -> Folder:
+    there = next(place for place in (path, *path.parents) if place.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK)
+    return Folder(use, str(path), shutil.disk_usage(there).free, writable)
+
+
+def _models(found: list[Problem]) -> tuple[Model, ...]:
+    checks: list[tuple[str, Callable[[], object]]] = [(BUILT_IN, built_in)]
+    try:
+        checks += [(model.full_name, model.check) for model in installed()]
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=True))
+    return tuple(Model(name, _complaint(check, found)) for name, check in checks)
+
+
+def _complaint(check: Callable[[], object], found: list[Problem]) -> str | None:
+    try:
+        check()
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=False))
+        return str(error)
+    return None
+
+
+def _default(found: list[Problem]) -> str | None:
+    try:
+        return resolve().full_name
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=True))
+        return None

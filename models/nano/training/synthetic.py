@@ -1,0 +1,246 @@
+"""Generated items: requests, harmless twins, replies and conversations, from phrase lists.
+
+The lists in `phrases/` hold sections of lines; `{name}` in a line stands for a random line of the
+section of that name. The same frames ("How do I …?", "Write a guide on how to …") carry harmful
+and harmless tasks alike, so that the task decides and not the frame; every harmful subject has
+harmless twins that ask about it.
+
+No line says how harm is done, and nothing is taken from the public sets. It judges nothing: the
+label of an item is that of the list its phrase stands in.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+from data import Item
+
+from edgeguard.protocol.messages import Message
+
+Sections = dict[str, list[str]]
+SLOT = re.compile(r"\{(\w+)\}")
+NOT_A_CATEGORY = re.compile(r"[a-z_0-9]+$")
+
+
+def _read(name: str) -> Sections:
+    sections: Sections = {}
+    text = (Path(__file__).parent / "phrases" / f"{name}.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("[") and line.endswith("]"):
+            current = sections.setdefault(line[1:-1], [])
+        elif line and not line.startswith("#"):
+            current.append(line)
+    return sections
+
+
+HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
+EDGE, BENIGN, REPLY, FOREIGN = _read("edge"), _read("benign"), _read("reply"), _read("foreign")
+TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
+FORMS = {name: lines for name, lines in FLAGGED.items() if not NOT_A_CATEGORY.match(name)}
+
+
+def fill(line: str, lists: Sections, rng: random.Random, **bound: str) -> str:
+    """Replace the slots of a line, again and again, until none is left.
+
+    Example: "Where is {city}?" -> "Where is Berlin?"
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name in bound:
+            return bound[name]
+        if name == "n":
+            return str(rng.choice((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 24, 25, 30, 40, 60, 75)))
+        return rng.choice(lists[name.rstrip("2") if name not in lists else name])
+
+    while SLOT.search(line):
+        line = SLOT.sub(value, line)
+    return line
+
+
+def harmful(rng: random.Random) -> tuple[str, str, str]:
+    """A request to be flagged, its category, and what it is after (may be empty)."""
+    if rng.random() < 0.55:
+        category, task, _ = rng.choice(TASKS)
+        return fill(rng.choice(FRAMES["ask"]), {}, rng, vp=task), category, task
+    category = rng.choice(list(FORMS))
+    return fill(rng.choice(FORMS[category]), FLAGGED, rng), category, ""
+
+
+def harmless(rng: random.Random) -> str:
+    """An ordinary request, or one that only sounds like harm."""
+    kind = rng.random()
+    if kind < 0.22:
+        return fill(rng.choice(FRAMES["ask"]), {}, rng, vp=rng.choice(BENIGN["do"]))
+    if kind < 0.40:
+        line = rng.choice(FRAMES["twin"])
+        return fill(line, {}, rng, topic=rng.choice(TASKS)[2])
+    if kind < 0.70:
+        return fill(rng.choice(EDGE["edge"]), EDGE, rng)
+    if kind < 0.82:
+        thing, other = rng.sample(BENIGN["thing"], 2)
+        return fill(rng.choice(FRAMES["task"]), {}, rng, thing=thing, thing2=other)
+    if kind < 0.90:
+        sums = rng.choices(BENIGN["mathword"], k=rng.choice((1, 1, 2)))
+        return " ".join(fill(line, BENIGN, rng) for line in sums)
+    if kind < 0.95:
+        return fill(rng.choice(BENIGN["code"]), BENIGN, rng)
+    return rng.choice(BENIGN["chat"])
+
+
+def reply(rng: random.Random, section: str, **bound: str) -> str:
+    return fill(rng.choice(REPLY[section]), REPLY, rng, **bound)
+
+
+def prompts(rng: random.Random, number: int) -> list[Item]:
+    """Requests in equal parts harmful and harmless, some wrapped, some within a longer text."""
+    items = []
+    for _ in range(number // 2):
+        text, category, _ = harmful(rng)
+        categories = (category,)
+        kind = rng.random()
+        if kind < 0.07:
+            attack = fill(rng.choice(FLAGGED["Jailbreak"]), FLAGGED, rng)
+            text, categories = f"{attack} {text}", ("Jailbreak",)
+        elif kind < 0.16:
+            around = " ".join(harmless(rng) for _ in range(rng.choice((1, 2, 4))))
+            text = rng.choice(
+                (f"{around} {text}", f"{text} {around}", f"{around}\n\n---\n\n{text}")
+            )
+        items.append(_item((text,), "Unsafe", categories))
+        joined = rng.choice((" ", "\n\n", "\n\n---\n\n"))
+        text = joined.join(harmless(rng) for _ in range(rng.choice((1,) * 9 + (2, 3, 5))))
+        items.append(_item((text,), "Safe"))
+    return items
+
+
+def replies(rng: random.Random, number: int) -> list[Item]:
+    """Answers of an assistant: refused, complied with, or helpful, in known proportions."""
+    items = []
+    for _ in range(number):
+        ask, category, task = harmful(rng)
+        if rng.random() < 0.3:
+            ask, task = harmless(rng), ""
+            bad = False
+        else:
+            bad = True
+        kind = rng.random()
+        if kind < 0.35:
+            section = "foreign_refusal" if rng.random() < 0.08 else "refusal"
+            items.append(_item((ask, reply(rng, section)), "Safe", refusal="Yes"))
+        elif bad and kind < 0.65:
+            wanted = task or "do that"
+            answer = reply(rng, "comply", vp=wanted)
+            names = (category,) if category != "Jailbreak" else ("Unethical Acts",)
+            items.append(_item((ask, answer), "Unsafe", names, "No"))
+        elif bad and kind < 0.8:
+            items.append(_item((ask, reply(rng, "advice")), "Safe", refusal="No"))
+        elif bad:
+            bad_text, name, _ = harmful(rng)
+            name = "Unethical Acts" if name == "Jailbreak" else name
+            items.append(_item((harmless(rng), bad_text), "Unsafe", (name,), "No"))
+        else:
+            section = "foreign_help" if rng.random() < 0.08 else "helpful"
+            items.append(_item((ask, fill(reply(rng, section), REPLY, rng)), "Safe", refusal="No"))
+    return items
+
+
+def conversations(rng: random.Random, number: int) -> list[Item]:
+    """Several turns, with or without a system message: the last message decides."""
+    items = []
+    for _ in range(number):
+        turns: list[Message] = []
+        if rng.random() < 0.4:
+            turns.append(Message("system", rng.choice(SYSTEM)))
+        for _ in range(rng.choice((0, 1, 1, 2))):
+            if rng.random() < 0.3:
+                turns += [
+                    Message("user", harmful(rng)[0]),
+                    Message("assistant", reply(rng, "refusal")),
+                ]
+            else:
+                turns += [
+                    Message("user", harmless(rng)),
+                    Message("assistant", reply(rng, "helpful")),
+                ]
+        last = rng.choice((prompts, replies))(rng, 2)[rng.randrange(2)]
+        items.append(Item((*turns, *last.messages), last.severity, last.categories, last.refusal))
+    return items
+
+
+def foreign(rng: random.Random, number: int) -> list[Item]:
+    """Plain cases in other languages, half of them harmless."""
+    items = []
+    names = [name for name in FOREIGN if name != "Safe"]
+    for n in range(number):
+        name = "Safe" if n % 2 else rng.choice(names)
+        text = rng.choice(FOREIGN[name])
+        items.append(_item((text,), "Safe" if n % 2 else "Unsafe", () if n % 2 else (name,)))
+    return items
+
+
+SYSTEM = (
+    "You are a helpful assistant.",
+    "You are a friendly support agent of an online shop.",
+    "You are a cooking assistant. Answer briefly.",
+    "You are a tutor for mathematics.",
+    "Answer in the language of the user.",
+    "You are a coding assistant.",
+    "Be polite and concise.",
+)
+
+
+def make(rng: random.Random, size: float = 1.0) -> list[Item]:
+    """All generated items of one pass over the data."""
+    return [
+        *prompts(rng, int(16000 * size)),
+        *replies(rng, int(7000 * size)),
+        *conversations(rng, int(2500 * size)),
+        *foreign(rng, int(1500 * size)),
+    ]
+
+
+def explore(rng: random.Random, words: list[str], rows: list[Item], number: int) -> list[Item]:
+    """Requests about anything at all, for a teacher to judge; their own label means nothing.
+
+    Frames with a random verb and word, and known texts with a word or two exchanged.
+    """
+    known = [i for i in rows if len(i.messages) == 1 and len(i.text) < 220]
+    items = []
+    for _ in range(number):
+        kind = rng.random()
+        verb, word = rng.choice(BENIGN["verb"]), rng.choice(words)
+        if kind < 0.45:
+            phrase = rng.choice(("a {}", "the {}", "{}", "my {}", "someone's {}", "{}s")).format(
+                word
+            )
+            if rng.random() < 0.4:
+                phrase = f"{phrase} {rng.choice(BENIGN['linkage'])} {rng.choice(words)}"
+            text = fill(rng.choice(FRAMES["ask"]), {}, rng, vp=f"{verb} {phrase}")
+        elif kind < 0.6:
+            other = rng.choice(words)
+            frame = rng.choice(FRAMES["task"] + FRAMES["twin"])
+            text = fill(frame, {}, rng, thing=word, thing2=other, topic=f"{word} {other}")
+        else:
+            mode = rng.random()
+            base = harmful(rng)[0] if mode < 0.35 else harmless(rng)
+            base = rng.choice(known).text if mode > 0.6 else base
+            parts = base.split()
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                parts[rng.randrange(len(parts))] = rng.choice(words)
+            text = " ".join(parts)
+        items.append(_item((text,), "Safe"))
+    return items
+
+
+def _item(
+    texts: tuple[str, ...],
+    severity: str,
+    categories: tuple[str, ...] = (),
+    refusal: str | None = None,
+) -> Item:
+    roles = ("user", "assistant")
+    messages = tuple(Message(roles[n % 2], text) for n, text in enumerate(texts))
+    return Item(messages, severity, categories, refusal)

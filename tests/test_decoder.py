@@ -1,0 +1,85 @@
+"""The decoder, on a session that follows a script: what it asks for, and what it makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgeguard import Guard
+from edgeguard.errors import ModelError, SessionError
+from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES, categories
+from edgeguard.session.fake import FakeSession
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_every_answer_of_the_language_can_be_decoded(data: st.DataObject) -> None:
+    response = data.draw(st.booleans())
+    severity = data.draw(st.sampled_from(SEVERITIES))
+    names = data.draw(
+        st.lists(st.sampled_from(categories("response" if response else "prompt")), unique=True)
+    )
+    named = "None" if severity == SAFE or not names else ", ".join(names)
+    text = f"Safety: {severity}\nCategories: {named}"
+    if response:
+        text += f"\nRefusal: {data.draw(st.sampled_from(REFUSALS))}"
+    guard = Guard.with_session(FakeSession(lambda _: text))
+    verdict = guard.check_response("a", "b") if response else guard.check("a")
+    assert verdict.answer == text
+    assert verdict.severity == severity == max(SEVERITIES, key=verdict.probabilities.__getitem__)
+
+
+def test_a_safe_prompt_takes_one_pass() -> None:
+    session = FakeSession(lambda _: "Safety: Safe\nCategories: None")
+    Guard.with_session(session).check("a")
+    assert session.passes == 1
+
+
+def test_forced_tokens_are_read_in_the_pass_of_the_next_decision() -> None:
+    session = FakeSession(lambda _: "Safety: Safe\nCategories: None\nRefusal: Yes")
+    Guard.with_session(session).check_response("a", "b")
+    assert session.passes == 2  # severity, refusal
+
+
+def test_a_model_that_says_something_else_is_held_to_the_language(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard = Guard.with_session(FakeSession(lambda _: "I think it is fine."))
+    verdict = guard.check("a")
+    assert verdict.severity in SEVERITIES
+    assert "is this the right file?" in caplog.text
+
+
+def test_the_probabilities_are_the_softmax_of_the_three_words() -> None:
+    session = FakeSession(lambda _: "Safety: Unsafe\nCategories: PII", confidence=2.0)
+    shares = Guard.with_session(session).check("a").probabilities
+    assert shares["Unsafe"] == pytest.approx(np.e**2 / (np.e**2 + 2))
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+class _Broken(FakeSession):
+    def _logits(self) -> NDArray[np.float32]:
+        return np.full_like(super()._logits(), np.nan)
+
+
+def test_a_model_that_computes_nan_is_an_error_and_not_a_verdict() -> None:
+    with pytest.raises(SessionError, match="no finite number"):
+        Guard.with_session(_Broken(lambda _: "")).check("a")
+
+
+class _Blind(FakeSession):
+    """A tokenizer in which Safe and Unsafe begin with the same token."""
+
+    def tokenize(self, text: str) -> list[int]:
+        return super().tokenize(text.replace("Unsafe", "Safe!"))
+
+    def token_bytes(self, token: int) -> bytes:
+        return super().token_bytes(token)
+
+
+def test_a_tokenizer_that_cannot_tell_the_severities_apart_is_refused() -> None:
+    with pytest.raises(ModelError):
+        Guard.with_session(_Blind(lambda _: ""))

@@ -1,0 +1,107 @@
+"""Long texts: nothing is lost, the worst window counts, and too much is an error."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeguard import Guard
+from edgeguard.errors import InputTooLongError
+from edgeguard.session.fake import FakeSession
+from edgeguard.windows import cut
+
+SAFE = "Safety: Safe\nCategories: None"
+UNSAFE = "Safety: Unsafe\nCategories: PII"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(min_size=1), st.integers(min_value=8, max_value=60))
+def test_slices_overlap_and_hold_the_whole_text(text: str, size: int) -> None:
+    import unicodedata
+
+    session = FakeSession(lambda _: SAFE)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    whole = unicodedata.normalize("NFC", text)
+    slices = list(cut(session, text, size))
+    rest = slices[0]
+    for part in slices[1:]:
+        overlap = next(n for n in range(len(part), -1, -1) if rest.endswith(part[:n]))
+        rest += part[overlap:]
+    assert len(rest) <= len(whole)
+    assert all(part in whole for part in slices)
+    assert whole.startswith(slices[0]) and whole.endswith(slices[-1])
+    assert all(len(part.encode()) <= size + 3 for part in slices)
+
+
+def _where(needle: str) -> FakeSession:
+    return FakeSession(lambda q: UNSAFE if needle in q else SAFE, n_ctx=3000)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2999, 12_345, 39_990])
+def test_a_needle_is_found_wherever_it_lies(place: int) -> None:
+    text = "x" * place + "NEEDLE" + "y" * (40_000 - place)
+    verdict = Guard.with_session(_where("NEEDLE")).check(text)
+    assert (verdict.severity, verdict.categories) == ("Unsafe", ("PII",))
+    assert verdict.windows > 10
+
+
+def test_a_text_that_fits_is_judged_whole() -> None:
+    assert Guard.with_session(_where("NEEDLE")).check("x" * 1000).windows == 1
+
+
+def test_a_needle_in_the_history_is_found_and_the_last_message_is_always_there() -> None:
+    session = _where("NEEDLE")
+    guard = Guard.with_session(session)
+    history = [{"role": "user", "content": f"turn {i} " + "x" * 300} for i in range(30)]
+    history[11]["content"] += "NEEDLE"
+    verdict = guard.check_messages([*history, {"role": "user", "content": "LAST?"}])
+    assert verdict.severity == "Unsafe"
+    assert verdict.windows > 1
+    texts = [bytes(token for token in read if token < 256).decode() for read in session.reads]
+    assert all("USER: LAST?" in text for text in texts)
+    seen = set(re.findall(r"turn (\d+) ", "".join(texts)))
+    assert seen == {str(i) for i in range(30)}
+
+
+def test_a_long_history_and_a_long_message_are_judged_in_every_combination() -> None:
+    session = FakeSession(lambda q: UNSAFE if "HEAD" in q and "TAIL" in q else SAFE, n_ctx=5000)
+    messages = [
+        {"role": "user", "content": "HEAD" + "x" * 3000},
+        {"role": "assistant", "content": "y" * 3000},
+        {"role": "user", "content": "z" * 3000 + "TAIL"},
+    ]
+    assert Guard.with_session(session).check_messages(messages).severity == "Unsafe"
+
+
+def test_the_worst_window_gives_the_severity_and_all_give_categories() -> None:
+    def script(question: str) -> str:
+        if "ALPHA" in question:
+            return "Safety: Controversial\nCategories: Violent"
+        return UNSAFE if "OMEGA" in question else SAFE
+
+    guard = Guard.with_session(FakeSession(script, n_ctx=3000))
+    verdict = guard.check("ALPHA" + "x" * 20_000 + "OMEGA")
+    assert verdict.severity == "Unsafe"
+    assert verdict.categories == ("PII", "Violent")
+    assert verdict.answer == "Safety: Unsafe\nCategories: PII, Violent"
+
+
+def test_a_response_that_complies_in_one_window_is_no_refusal() -> None:
+    def script(question: str) -> str:
+        refusal = "Yes" if "SORRY" in question else "No"
+        return f"Safety: Safe\nCategories: None\nRefusal: {refusal}"
+
+    guard = Guard.with_session(FakeSession(script, n_ctx=3000))
+    assert guard.check_response("q", "SORRY").refusal == "Yes"
+    assert guard.check_response("q", "SORRY" + "x" * 20_000).refusal == "No"
+
+
+def test_too_many_windows_are_an_error_with_both_numbers() -> None:
+    with pytest.raises(InputTooLongError, match=r"needs \d+ windows of 3000 tokens, and at most 64"):
+        Guard.with_session(_where("N")).check("x" * 1_000_000)
