@@ -16,10 +16,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 _BOOT = (
     # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
@@ -33,20 +34,16 @@ class ChildError(Exception):
     """The child did not finish: what it last said on stderr, or how it ended."""
 
 
-def run(module: str, request: Any, *, timeout: float | None = None) -> Iterator[Any]:
+def run(module: str, request: Any, *, timeout: float | None = None) -> Generator[Any, None, None]:
     """Run ``main`` of a module in a child and yield what it replies, as it comes.
 
     Requests and replies are JSON. Whatever ends the iteration ends the child. Raises ChildError,
     and TimeoutError after `timeout` seconds.
     """
-    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
-    command = [sys.executable, "-c", _BOOT, path, module]
-    pipe = subprocess.PIPE
+    expired = threading.Event()
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints)
-        expired = threading.Event()
-        timer = threading.Timer(timeout or threading.TIMEOUT_MAX, _expire, (process, expired))
-        timer.daemon = True
+        process = _start(module, complaints)
+        timer = threading.Timer(timeout or 0, _expire, (process, expired))
         if timeout is not None:
             timer.start()
         try:
@@ -55,11 +52,7 @@ def run(module: str, request: Any, *, timeout: float | None = None) -> Iterator[
                 raise ChildError(_last_words(complaints, process.returncode))
         finally:
             timer.cancel()
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                assert stream is not None
-                stream.close()
+            _stop(process)
         if expired.is_set():
             raise TimeoutError
 
@@ -80,13 +73,30 @@ def serve(module: str) -> None:
     os._exit(0)  # the thread still reads, which an ordinary exit would wait for
 
 
+def _start(module: str, complaints: BinaryIO) -> subprocess.Popen[bytes]:
+    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
+    command = [sys.executable, "-c", _BOOT, path, module]
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints)
+    except OSError as error:
+        raise ChildError(f"Python ({sys.executable}) cannot be started: {error}") from error
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        with suppress(BrokenPipeError):  # what it never read
+            stream.close()
+
+
 def _replies(process: subprocess.Popen[bytes], request: Any) -> Iterator[Any]:
     assert process.stdin is not None and process.stdout is not None
-    try:
+    with suppress(BrokenPipeError):  # it died at once; its exit code and stderr say why
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it died at once; its exit code and stderr say why
     for line in process.stdout:
         yield json.loads(line)
 
@@ -102,7 +112,7 @@ def _expire(process: subprocess.Popen[bytes], expired: threading.Event) -> None:
     process.kill()
 
 
-def _last_words(complaints: Any, code: int) -> str:
+def _last_words(complaints: BinaryIO, code: int) -> str:
     complaints.seek(0)
     lines = complaints.read()[-4000:].decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]

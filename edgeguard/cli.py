@@ -59,7 +59,7 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Try it: edgeguard check --model nano \"What is the capital of France?\"",
+    epilog='Try it: edgeguard check --model nano "What is the capital of France?"',
 )
 @click.version_option(package_name="edgeguard", prog_name="edgeguard")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens on stderr, never the text.")
@@ -94,10 +94,12 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return EXIT_ERROR
-    except BrokenPipeError:
-        # The reader of our output left; nothing can be said to it. Keep the interpreter's own
-        # flush at exit from failing a second time.
+    except (OSError, SystemExit) as error:
+        # A full disk under stdout, or a reader that left (click turns that into SystemExit(1)).
+        # Keep the interpreter's own flush at exit from failing a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, OSError):
+            note(f"error: the output cannot be written: {error.strerror}")
         return EXIT_ERROR
     except Exception:
         # Not foreseen: Python's own exit code here would be 1, which means "flagged".

@@ -117,7 +117,7 @@ class Decoder:
         ways = [way.tokens for way in self._ways(mode, START)]
         parted = next(set(column) for column in zip(*ways) if len(set(column)) > 1)
         if len(parted) != len(SEVERITIES):
-            raise ModelError("the model's tokenizer does not part the three severities at one token")
+            raise ModelError("the tokenizer does not part the three severities at one token")
 
 
 class _Writer:

@@ -9,6 +9,7 @@ This module does not write questions, cut texts or read logits.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -38,6 +39,12 @@ DEVICES = ("auto", "cpu")
 N_CTX = 8192
 """Tokens of one window unless told: about 30,000 characters of English. Each token of context costs
 112 KiB with the 0.6B model while it is in use."""
+
+_NANO_NOTE = (
+    "nano is the small built-in model, for tests and for trying the tool; it is often wrong. "
+    "Type `edgeguard pull` for the real one"
+)
+_logger = logging.getLogger(__name__)
 
 CheckMessages = Iterable[Message | Mapping[str, object]]
 
@@ -71,6 +78,8 @@ class Guard:
         self._policy = parse_policy(policy)
         _check_options(threads, n_ctx, device)
         file = resolve(model)
+        if file.built_in:
+            _logger.warning("%s", _NANO_NOTE)
         # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
         from edgeguard.session.llama import LlamaSession
 
@@ -165,7 +174,7 @@ class Guard:
         )
 
     def close(self) -> None:
-        """Free the model's memory; a check that runs is waited for. Calling it again does nothing."""
+        """Free the memory, after a check that still runs; calling it again does nothing."""
         with self._lock:
             session, self._session = self._session, None
         if session is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from edgeguard.errors import InputError
 from edgeguard.protocol.answer import Answer, write
@@ -106,7 +106,7 @@ def parse_policy(policy: str) -> Policy:
     """The policy of that name. Raises InputError with the names there are."""
     if policy not in POLICIES:
         raise InputError(f"unknown policy {policy!r}; there are: {', '.join(POLICIES)}")
-    return cast(Policy, policy)
+    return policy
 
 
 def is_flagged(severity: Severity, policy: Policy) -> bool:

@@ -1,4 +1,4 @@
-"""Mild sentences of our own in 36 languages, and variations of them: what tokenizers are tried on."""
+"""Mild sentences of our own in 36 languages, and variations: what tokenizers are tried on."""
 
 from __future__ import annotations
 
@@ -59,8 +59,12 @@ def variations(count: int, seed: int = 0) -> Iterator[str]:
             start = chance.randrange(len(text))
             text = text[start : start + chance.randint(1, 60)]
         if chance.random() < 0.2:
-            text = chance.choice((text.upper(), text.lower(), text[::-1], text + "   ", "\n" + text))
+            text = chance.choice(
+                (text.upper(), text.lower(), text[::-1], text + "   ", "\n" + text)
+            )
         if chance.random() < 0.1:
             place = chance.randrange(len(text) + 1)
-            text = text[:place] + chr(chance.choice((0x301, 0x200D, 0xFE0F, 0x202E, 0))) + text[place:]
+            text = (
+                text[:place] + chr(chance.choice((0x301, 0x200D, 0xFE0F, 0x202E, 0))) + text[place:]
+            )
         yield text

@@ -1,0 +1,1 @@
+"""The subcommands of `edgeguard`, a module each; thin coats over the library."""

@@ -7,6 +7,7 @@ holds no logic of moderation.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def _conversation(
         if text is None and sys.stdin.isatty():
             raise click.UsageError('nothing to check: give a TEXT, as in edgeguard check "…"')
         text = _stdin().removesuffix("\n").removesuffix("\r")
+    else:
+        text = _argument(text)
+    response = None if response is None else _argument(response)
     conversation: list[dict[str, object]] = [{"role": "user", "content": text}]
     if response is not None:
         conversation.append({"role": "assistant", "content": response})
@@ -85,6 +89,14 @@ def _conversation(
         # An empty text here is nearly always a pipe that broke; a Safe would hide that.
         raise InputError("nothing to check: the text is empty")
     return conversation
+
+
+def _argument(text: str) -> str:
+    """An argument as it was typed: in a locale that is not UTF-8, Python hides its bytes."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _stdin() -> str:
@@ -102,7 +114,8 @@ def _decode(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8: byte {error.start} is {data[error.start]:#04x}") from error
+        byte = f"byte {error.start} is {data[error.start]:#04x}"
+        raise InputError(f"{name} is not UTF-8: {byte}") from error
 
 
 def _parse(text: str, name: str) -> list[dict[str, object]]:
@@ -111,12 +124,13 @@ def _parse(text: str, name: str) -> list[dict[str, object]]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not JSON: {error}") from error
     if not isinstance(parsed, list):
-        raise InputError(f"{name} must be a JSON list of messages: [{{\"role\": …, \"content\": …}}]")
+        form = '[{"role": …, "content": …}, …]'
+        raise InputError(f"{name} must be a JSON list of messages: {form}")
     return parsed
 
 
 def _readable(verdict: Verdict) -> str:
-    head = verdict.severity
+    head: str = verdict.severity
     if colour_wanted(sys.stdout):
         head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)
     shares = (f"{name} {share:.1%}" for name, share in verdict.probabilities.items())

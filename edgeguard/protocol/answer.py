@@ -86,7 +86,7 @@ def answer_of(path: tuple[tuple[State, Option], ...]) -> Answer:
         if stage in ("category", "more") and option.after.stage == "more"
     )
     refusal = next((option.value for _, option in decided if option.value in REFUSALS), None)
-    return Answer(cast(Severity, severity), named, cast("Refusal | None", refusal))
+    return Answer(cast(Severity, severity), named, refusal)
 
 
 def write(answer: Answer) -> str:

@@ -42,7 +42,7 @@ def parse_messages(messages: Iterable[Message | Mapping[str, object]]) -> tuple[
         if message.role == "system":
             raise InputError(f"message {number} is a system message: only the first one can be")
     if parsed[-1].role == "system":
-        raise InputError("the last message is a system message: the user's or assistant's is judged")
+        raise InputError("the last message is a system message: there is nothing to judge")
     return parsed
 
 
@@ -65,7 +65,7 @@ def _parse(number: int, message: Message | Mapping[str, object]) -> Message:
         kind = type(content).__name__
         raise InputError(f"message {number} has no text: 'content' is {kind}, not a string")
     _check_unicode(number, content)
-    return Message(cast(Role, role), content)
+    return Message(role, content)
 
 
 def _check_unicode(number: int, content: str) -> None:

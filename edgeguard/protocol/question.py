@@ -14,6 +14,7 @@ This module does not tokenize, cut or judge.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import NO_CATEGORY, REFUSALS, SEVERITIES, Mode, categories
@@ -117,7 +118,7 @@ def conversation(messages: tuple[Message, ...]) -> str:
     A user message right after the system message carries no label of its own.
     """
     parts = [f"USER: {messages[0].content}"]
-    for before, message in zip(messages, messages[1:]):
+    for before, message in pairwise(messages):
         if message.role == "assistant":
             label = "ASSISTANT: "
         else:

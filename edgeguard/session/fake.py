@@ -71,7 +71,7 @@ class FakeSession:
         return bytes([token]) if token < 256 else b""
 
     def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
-        """Hold a question, and give the first scripted token after what is written of the answer."""
+        """Hold a question, and give the scripted token after what is written of the answer."""
         if len(tokens) + room > self.n_ctx:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
         if not 0 <= fixed <= len(tokens):

@@ -35,7 +35,7 @@ from edgeguard.session.interface import ModelInfo
 from edgeguard.session.plain import PlainText
 
 try:
-    import llama_cpp.llama_cpp as C
+    import llama_cpp.llama_cpp as lib
 except (ImportError, OSError, RuntimeError) as error:
     raise SessionError(
         f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
@@ -74,7 +74,7 @@ _errors: list[str] = []
 """What llama.cpp has called an error since a load began, for the message of ours."""
 
 
-@C.llama_log_callback  # type: ignore[misc]
+@lib.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _user_data: object) -> None:
     message = text.decode("utf-8", "replace").strip()
     if level == 4 and message:
@@ -92,9 +92,9 @@ def _start_library() -> None:
     """Silence llama.cpp and start it, once a process."""
     global _started
     with _starting:
-        C.llama_log_set(_log, ctypes.c_void_p(0))
+        lib.llama_log_set(_log, ctypes.c_void_p(0))
         if not _started:
-            C.llama_backend_init()
+            lib.llama_backend_init()
             _started = True
 
 
@@ -113,11 +113,11 @@ def library_info() -> LibraryInfo:
     """Ask the library that is installed. Raises SessionError where it cannot be loaded."""
     _start_library()
     return LibraryInfo(
-        version=C.llama_version().decode() if hasattr(C, "llama_version") else "unknown",
-        system_info=C.llama_print_system_info().decode("utf-8", "replace").strip(),
-        gpu_offload=bool(C.llama_supports_gpu_offload()),
-        max_devices=int(C.llama_max_devices()),
-        path=str(Path(C.__file__).parent / "lib"),
+        version=lib.llama_version().decode() if hasattr(C, "llama_version") else "unknown",
+        system_info=lib.llama_print_system_info().decode("utf-8", "replace").strip(),
+        gpu_offload=bool(lib.llama_supports_gpu_offload()),
+        max_devices=int(lib.llama_max_devices()),
+        path=str(Path(lib.__file__).parent / "lib"),
     )
 
 
@@ -148,10 +148,10 @@ class LlamaSession:
         self._starts: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
         _start_library()
         self._model, on = _load(path, device)
-        self._vocab = C.llama_model_get_vocab(self._model)
+        self._vocab = lib.llama_model_get_vocab(self._model)
         self.info = self._read_info(on)
         self.n_ctx = min(n_ctx, self.info.n_ctx_train)
-        self.end_tokens = self._tokens_where(C.llama_vocab_is_eog)
+        self.end_tokens = self._tokens_where(lib.llama_vocab_is_eog)
         self._plain = PlainText(self._user_defined())
 
     # Vocabulary
@@ -173,7 +173,7 @@ class LlamaSession:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            written = C.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            written = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
             if written >= 0:
                 return buffer.raw[:written]
             size = -written
@@ -181,21 +181,21 @@ class LlamaSession:
     def _ids(self, text: str, special: bool) -> list[int]:
         data = text.encode("utf-8")
         room = len(data) + 8
-        buffer = (C.llama_token * room)()
-        count = C.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
+        buffer = (lib.llama_token * room)()
+        count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
         if count < 0:
             raise SessionError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(buffer[:count])
 
     def _text(self, token: int) -> str:
-        return str((C.llama_vocab_get_text(self._vocab, token) or b"").decode("utf-8", "replace"))
+        return str((lib.llama_vocab_get_text(self._vocab, token) or b"").decode("utf-8", "replace"))
 
     def _tokens_where(self, test: Any) -> tuple[int, ...]:
         return tuple(token for token in range(self.info.n_vocab) if test(self._vocab, token))
 
     def _user_defined(self) -> list[str]:
-        mask = C.LLAMA_TOKEN_ATTR_USER_DEFINED
-        tokens = self._tokens_where(lambda vocab, t: C.llama_vocab_get_attr(vocab, t) & mask)
+        mask = lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+        tokens = self._tokens_where(lambda vocab, t: lib.llama_vocab_get_attr(vocab, t) & mask)
         return [self._text(token) for token in tokens]
 
     # Metadata
@@ -207,8 +207,8 @@ class LlamaSession:
             name=self._metadata("general.name") or self._metadata("general.basename") or "",
             type=_FILE_TYPES.get(file_type, f"file type {file_type or 'unknown'}"),
             protocol=self._metadata("edgeguard.protocol"),
-            n_ctx_train=int(C.llama_model_n_ctx_train(self._model)),
-            n_vocab=int(C.llama_vocab_n_tokens(self._vocab)),
+            n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
+            n_vocab=int(lib.llama_vocab_n_tokens(self._vocab)),
             tokenizer=self._metadata("tokenizer.ggml.model") or "",
             pre_tokenizer=self._metadata("tokenizer.ggml.pre") or "",
             device=device,
@@ -216,7 +216,7 @@ class LlamaSession:
 
     def _metadata(self, key: str) -> str | None:
         buffer = ctypes.create_string_buffer(1024)
-        size = C.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        size = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return None if size < 0 else buffer.value.decode("utf-8", "replace")
 
     # Computing
@@ -226,7 +226,9 @@ class LlamaSession:
         self._check_open()
         tokens = list(tokens)
         if not tokens or len(tokens) + room > self.n_ctx:
-            raise SessionError(f"{len(tokens)} + {room} tokens do not fit the context of {self.n_ctx}")
+            raise SessionError(
+                f"{len(tokens)} + {room} tokens do not fit the context of {self.n_ctx}"
+            )
         fixed = min(fixed, len(tokens) - 1)
         self._fit_context(len(tokens) + room)
         self._restore(tuple(tokens[:fixed]))
@@ -246,24 +248,24 @@ class LlamaSession:
             return  # a forked child does not own its parent's threads and memory maps
         self._free_context()
         if self._model is not None:
-            C.llama_model_free(self._model)
+            lib.llama_model_free(self._model)
             self._model = None
         self._starts.clear()
 
     def __del__(self) -> None:
         # At interpreter exit the library may be gone already.
-        if getattr(self, "_model", None) is not None and C is not None:
+        if getattr(self, "_model", None) is not None and lib is not None:
             self.close()
 
     def _restore(self, start: tuple[int, ...]) -> None:
         """Make the context hold the fixed start of a question, and nothing else."""
-        memory = C.llama_get_memory(self._context)
+        memory = lib.llama_get_memory(self._context)
         held, self._held = self._held, None
         if start and held is not None and tuple(held[: len(start)]) == start:
-            C.llama_memory_seq_rm(memory, 0, len(start), -1)
+            lib.llama_memory_seq_rm(memory, 0, len(start), -1)
             self._held = list(start)
             return
-        C.llama_memory_clear(memory, True)
+        lib.llama_memory_clear(memory, True)
         self._held = []
         if start in self._starts:
             self._put_back(start)
@@ -272,9 +274,9 @@ class LlamaSession:
             self._keep(start)
 
     def _keep(self, start: tuple[int, ...]) -> None:
-        size = C.llama_state_seq_get_size(self._context, 0)
+        size = lib.llama_state_seq_get_size(self._context, 0)
         buffer = (ctypes.c_uint8 * size)()
-        written = C.llama_state_seq_get_data(self._context, buffer, size, 0)
+        written = lib.llama_state_seq_get_data(self._context, buffer, size, 0)
         self._starts[start] = bytes(buffer[:written]) if written < size else bytes(buffer)
         while len(self._starts) > _KEPT_STARTS:
             self._starts.popitem(last=False)
@@ -283,7 +285,7 @@ class LlamaSession:
         state = self._starts[start]
         self._starts.move_to_end(start)
         buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        if C.llama_state_seq_set_data(self._context, buffer, len(state), 0) == 0:
+        if lib.llama_state_seq_set_data(self._context, buffer, len(state), 0) == 0:
             self._held = None
             del self._starts[start]
             raise SessionError("llama.cpp does not take back the state it gave; check again")
@@ -295,15 +297,16 @@ class LlamaSession:
         assert held is not None
         for first in range(0, len(tokens), N_BATCH):
             part = tokens[first : first + N_BATCH]
-            ids = (C.llama_token * len(part))(*part)  # the batch only points to it
-            code = C.llama_decode(self._context, C.llama_batch_get_one(ids, len(part)))
+            ids = (lib.llama_token * len(part))(*part)  # the batch only points to it
+            code = lib.llama_decode(self._context, lib.llama_batch_get_one(ids, len(part)))
             if code != 0:
                 raise SessionError(f"llama.cpp could not compute ({code}): {_last_error()}")
         self._held = held + tokens
-        pointer = C.llama_get_logits_ith(self._context, -1)
+        pointer = lib.llama_get_logits_ith(self._context, -1)
         if not pointer:
             raise SessionError("llama.cpp gave no logits")
-        return np.ctypeslib.as_array(pointer, shape=(self.info.n_vocab,)).copy()
+        logits: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self.info.n_vocab,)).copy()
+        return logits
 
     # The context
 
@@ -313,13 +316,13 @@ class LlamaSession:
         while wanted < tokens:
             wanted *= 2
         wanted = min(wanted, max(self.n_ctx, tokens))
-        have = int(C.llama_n_ctx(self._context)) if self._context is not None else 0
+        have = int(lib.llama_n_ctx(self._context)) if self._context is not None else 0
         if have < tokens or have >= 8 * wanted:
             self._free_context()
             self._context = self._new_context(wanted)
 
     def _new_context(self, n_ctx: int) -> Any:
-        params = C.llama_context_default_params()
+        params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = min(N_BATCH, n_ctx)
         params.n_seq_max = 1
@@ -327,7 +330,7 @@ class LlamaSession:
         params.n_threads = params.n_threads_batch = self._threads
         params.flash_attn_type = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
         params.no_perf = True
-        context = C.llama_init_from_model(self._model, params)
+        context = lib.llama_init_from_model(self._model, params)
         if not context:
             raise SessionError(
                 f"llama.cpp cannot allocate a context of {n_ctx} tokens: {_last_error()}; "
@@ -337,7 +340,7 @@ class LlamaSession:
 
     def _free_context(self) -> None:
         if self._context is not None:
-            C.llama_free(self._context)
+            lib.llama_free(self._context)
             self._context = None
         self._held = None
 
@@ -353,7 +356,7 @@ class LlamaSession:
 
 def _load(path: Path, device: str) -> tuple[Any, str]:
     """The model, and where its layers are: an accelerator if there is one that works."""
-    if device == "auto" and C.llama_supports_gpu_offload():
+    if device == "auto" and lib.llama_supports_gpu_offload():
         model = _try_load(path, gpu_layers=-1)
         if model:
             return model, "gpu"
@@ -369,9 +372,9 @@ def _load(path: Path, device: str) -> tuple[Any, str]:
 
 def _try_load(path: Path, *, gpu_layers: int) -> Any:
     _errors.clear()
-    params = C.llama_model_default_params()
+    params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
-    return C.llama_model_load_from_file(os.fsencode(path), params)
+    return lib.llama_model_load_from_file(os.fsencode(path), params)
 
 
 def _last_error() -> str:

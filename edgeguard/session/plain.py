@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 
 class PlainText:
@@ -30,7 +31,7 @@ class PlainText:
             return [text]
         cuts = sorted({match.start() + _inside(match[1]) for match in self._words.finditer(text)})
         edges = [0, *cuts, len(text)]
-        return [text[start:end] for start, end in zip(edges, edges[1:])]
+        return [text[start:end] for start, end in pairwise(edges)]
 
 
 def _inside(word: str) -> int:

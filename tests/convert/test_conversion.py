@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,6 +23,8 @@ from edgeguard.errors import ConversionError
 
 SMALL: dict[str, Any] = {"hidden": 32, "ffn": 32, "heads": 2, "kv_heads": 1, "head_dim": 8}
 QUANTIZED = [kind for kind in TYPES if kind not in ("bf16", "f16")]
+FILE_TYPES = {"bf16": 32, "f16": 1, "q8_0": 7, "q6_k": 18, "q4_k_m": 15, "q4_k_s": 14, "q4_0": 2}
+"""llama_ftype in llama.h, which llama.cpp prints and other tools read."""
 SOURCE = Source("Qwen/Qwen3Guard-Gen-0.6B", "fada3b2f655b89601929198343c94cd2f64d93cc")
 
 
@@ -59,6 +59,7 @@ def test_every_type_is_written_and_recorded(tmp_path: Path, checkpoint: Path, ki
     assert found["edgeguard.source.sha256"] == [
         f"{digest}  {name}" for name, digest in sorted(sources.items())
     ]
+    assert found["general.file_type"] == FILE_TYPES[kind]
     assert found["general.name"] == "Qwen3Guard-Gen-0.6B"
     assert found["tokenizer.chat_template"] == TEMPLATE
 
@@ -72,14 +73,6 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, checkpoint: Path, k
     first = convert(checkpoint, tmp_path / "one", type=kind)
     time.sleep(1.1)  # a clock in the file would show
     assert convert(checkpoint, tmp_path / "two", type=kind).sha256 == first.sha256
-
-
-def test_file_types_are_llamas(tmp_path: Path, checkpoint: Path) -> None:
-    """llama_ftype in llama.h, which llama.cpp prints and other tools read."""
-    expected = {"bf16": 32, "f16": 1, "q8_0": 7, "q6_k": 18, "q4_k_m": 15, "q4_k_s": 14, "q4_0": 2}
-    for kind in TYPES:
-        path = convert(checkpoint, tmp_path / kind, type=kind).path
-        assert metadata(path)["general.file_type"] == expected[kind]
 
 
 @pytest.mark.parametrize("kind", QUANTIZED)
@@ -133,9 +126,9 @@ def test_weights_beyond_half_precision(tmp_path: Path) -> None:
 def test_bad_arguments(tmp_path: Path, checkpoint: Path) -> None:
     with pytest.raises(ConversionError, match="unknown type 'q3'; known types: bf16, f16"):
         convert(checkpoint, tmp_path / "out", type="q3")
-    with pytest.raises(ConversionError, match="there is no folder .*`edgeguard pull` fetches"):
+    with pytest.raises(ConversionError, match=r"there is no folder .*`edgeguard pull` fetches"):
         convert("Qwen/Qwen3Guard-Gen-0.6B", tmp_path / "out")
-    with pytest.raises(ConversionError, match="is not a folder; name the folder that holds"):
+    with pytest.raises(ConversionError, match=r"is not a folder; name the folder that holds"):
         convert(checkpoint / "config.json", tmp_path / "out")
     with pytest.raises(ConversionError, match="is a folder; name a file"):
         convert(checkpoint, checkpoint)

@@ -26,7 +26,7 @@ def test_an_existing_file_a_dangling_link_and_a_folder(tmp_path: Path) -> None:
             output.check(tmp_path / name, tmp_path)
     with pytest.raises(ConversionError, match="is a folder; name a file, such as"):
         output.check(tmp_path, tmp_path)
-    with pytest.raises(ConversionError, match="there is no folder .*nowhere to put out in"):
+    with pytest.raises(ConversionError, match=r"there is no folder .*nowhere to put out in"):
         output.check(tmp_path / "nowhere" / "out", tmp_path)
 
 

@@ -32,9 +32,7 @@ def test_a_claim_that_does_not_fit_is_an_error(change: dict[str, object], said: 
 @pytest.mark.parametrize("name", ["Qwen3Guard Gen 0.6B", "qwen3guard-gen-4b", "Qwen3Guard_Gen"])
 def test_other_peoples_files_are_known_by_their_name(name: str) -> None:
     info = replace(FAKE_INFO, protocol=None, name=name)
-    guard = Guard.with_session(
-        FakeSession(lambda _: "Safety: Safe\nCategories: None", info=info)
-    )
+    guard = Guard.with_session(FakeSession(lambda _: "Safety: Safe\nCategories: None", info=info))
     assert guard.check("Hello").severity == "Safe"
 
 

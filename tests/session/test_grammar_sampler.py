@@ -6,11 +6,12 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as C
-import pytest
+import llama_cpp.llama_cpp as lib
+from checkpoints import write_checkpoint
 from texts import SENTENCES
 
 from edgeguard import Guard
+from edgeguard.convert import convert
 from edgeguard.protocol.answer import END, START, State, options
 from edgeguard.protocol.grammar import gbnf
 from edgeguard.protocol.messages import Message, mode_of
@@ -35,20 +36,20 @@ class PlainRun:
         written = b""
         try:
             while True:
-                token = int(C.llama_sampler_sample(sampler, session._context, -1))
+                token = int(lib.llama_sampler_sample(sampler, session._context, -1))
                 if token in session.end_tokens:
                     return written.decode()
                 written += session.token_bytes(token)
                 session.extend([token])
         finally:
-            C.llama_sampler_free(sampler)
+            lib.llama_sampler_free(sampler)
 
     def _sampler(self, grammar: str) -> Any:
-        chain = C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-        made = C.llama_sampler_init_grammar(self.session._vocab, grammar.encode(), b"root")
+        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+        made = lib.llama_sampler_init_grammar(self.session._vocab, grammar.encode(), b"root")
         assert made, "llama.cpp does not read our grammar"
-        C.llama_sampler_chain_add(chain, made)
-        C.llama_sampler_chain_add(chain, C.llama_sampler_init_greedy())
+        lib.llama_sampler_chain_add(chain, made)
+        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
         return chain
 
 
@@ -109,19 +110,20 @@ def test_nano_answers_as_under_the_printed_grammar(nano: Guard, nano_path: Path)
             assert plain.answer(messages, gbnf(mode_of(messages))) == verdict.answer
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_random_model_answers_as_under_the_grammar_of_tokens(
-    random_guard: Guard, random_model: Path, mode: Mode
-) -> None:
-    plain = PlainRun(random_model)
-    grammar = token_grammar(plain.session, mode)
+def test_random_models_answer_as_under_the_grammar_of_tokens(tmp_path: Path) -> None:
     answers = set()
-    for text in TEXTS:
-        messages = _conversations(text)[MODES.index(mode)]
-        verdict = random_guard.check_messages(messages)
-        assert plain.answer(messages, grammar) == verdict.answer
-        answers.add(verdict.answer)
-    assert len(answers) > 3
+    for seed in range(6):
+        checkpoint = write_checkpoint(tmp_path / str(seed), seed=seed)
+        path = convert(checkpoint, tmp_path / f"{seed}.gguf", type="f16").path
+        plain = PlainRun(path)
+        grammars = {mode: token_grammar(plain.session, mode) for mode in MODES}
+        with Guard(path, threads=1) as guard:
+            for text in TEXTS[:6]:
+                for messages in _conversations(text)[:2]:
+                    verdict = guard.check_messages(messages)
+                    assert plain.answer(messages, grammars[mode_of(messages)]) == verdict.answer
+                    answers.add(verdict.answer)
+    assert len(answers) > 8
 
 
 def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> None:
@@ -132,17 +134,17 @@ def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> Non
         ("Safety: Safe\nCategories: PII", False),
         ("Sorry", False),
     ]:
-        made = C.llama_sampler_init_grammar(session._vocab, gbnf("prompt").encode(), b"root")
+        made = lib.llama_sampler_init_grammar(session._vocab, gbnf("prompt").encode(), b"root")
         assert _accepts(session, made, text) is allowed
-        C.llama_sampler_free(made)
+        lib.llama_sampler_free(made)
 
 
 def _accepts(session: LlamaSession, sampler: Any, text: str) -> bool:
     for token in session.tokenize(text):
-        data = (C.llama_token_data * 1)(C.llama_token_data(token, 1.0, 0.0))
-        array = C.llama_token_data_array(data, 1, -1, False)
-        C.llama_sampler_apply(sampler, ctypes.byref(array))
+        data = (lib.llama_token_data * 1)(lib.llama_token_data(token, 1.0, 0.0))
+        array = lib.llama_token_data_array(data, 1, -1, False)
+        lib.llama_sampler_apply(sampler, ctypes.byref(array))
         if data[0].logit == float("-inf"):
             return False
-        C.llama_sampler_accept(sampler, token)
+        lib.llama_sampler_accept(sampler, token)
     return True

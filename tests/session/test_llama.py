@@ -18,7 +18,13 @@ from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.llama import LlamaSession, library_info
 
-TEXTS = ["Hello", "What is the capital of France?", "x" * 700, "短い文", "How do I bake bread? " * 60]
+TEXTS = [
+    "Hello",
+    "What is the capital of France?",
+    "x" * 700,
+    "短い文",
+    "How do I bake bread? " * 60,
+]
 
 
 def _ask(guard: Guard, text: str, mode: Mode) -> Verdict:
@@ -165,13 +171,13 @@ def test_a_model_left_open_does_not_disturb_the_exit(nano_path: Path) -> None:
 
 
 def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> None:
-    import llama_cpp.llama_cpp as C
+    import llama_cpp.llama_cpp as lib
 
     session = LlamaSession(nano_path, threads=1)
     tokens = session.tokenize("Hello " * 1500)[:1800]
 
     def size() -> int:
-        return int(C.llama_n_ctx(session._context))
+        return int(lib.llama_n_ctx(session._context))
 
     session.read(tokens[:100], fixed=0, room=10)
     assert size() == 512

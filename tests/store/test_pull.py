@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import edgeguard.convert
 import pytest
-from edgeguard.convert import Converted
 from fake_models import install_fake
 from hub import REPO, REVISION, Fault, Hub
 
 import edgeguard
+import edgeguard.convert
 from edgeguard import Guard
 from edgeguard.console import Progress
+from edgeguard.convert import Converted
 from edgeguard.errors import (
     ConversionError,
     DownloadError,

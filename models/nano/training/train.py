@@ -12,6 +12,7 @@ It does not tune on `eval/`, and does not convert or quantize.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import random
@@ -30,6 +31,7 @@ from batches import Batch, collate, grouped
 from data import Encoded, Encoder, Item, crop, draw, measured, noise, plain, read_rows
 from heldout import measure, report
 from model import Config, Qwen3, save_checkpoint
+from safetensors.torch import load_file
 from torch import Tensor
 
 from edgeguard.protocol.messages import Message
@@ -155,12 +157,28 @@ def start_embedding(model: Qwen3, encoder: Encoder) -> None:
         table[rows] = 0.3 * table[rows] + 0.95 * 0.04 * vectors
 
 
+def continue_from(model: Qwen3, encoder: Encoder, folder: Path) -> None:
+    """Start from an earlier checkpoint; embeddings move by token, as vocabularies may differ."""
+    weights = load_file(folder / "model.safetensors")
+    weights = {name.removeprefix("model."): w.float() for name, w in weights.items()}
+    table = weights.pop("embed_tokens.weight")
+    model.load_state_dict(weights, strict=False)
+    old = json.loads((folder / "tokenizer.json").read_text())
+    ids = old["model"]["vocab"] | {t["content"]: t["id"] for t in old["added_tokens"]}
+    with torch.no_grad():
+        for token, new in encoder.tk.get_vocab().items():
+            if token in ids:
+                model.embed_tokens.weight[new] = table[ids[token]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
     parser.add_argument("--real-tokenizer", type=Path, help="Qwen3's tokenizer (DATA/../tokenizer)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
+    parser.add_argument("--init", type=Path, help="checkpoint folder to start from")
     parser.add_argument("--steps", type=int, default=3800)
+    parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.8, help="part with full questions")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--tokens", type=int, default=6000, help="padded tokens a batch")
@@ -201,7 +219,10 @@ def main() -> None:
     )
 
     model = Qwen3(Config(vocab=a.vocab))
-    start_embedding(model, encoder)
+    if a.init:
+        continue_from(model, encoder, a.init)
+    else:
+        start_embedding(model, encoder)
     model = model.bfloat16()
     master = Master(model, a.lr)
     severity_ids = encoder.severity_ids
@@ -209,7 +230,9 @@ def main() -> None:
     began = saved = time.time()
     smooth = 0.0
     for step in range(a.steps):
-        done = step / a.steps
+        done = max(step / a.steps, (time.time() - began) / 60 / a.minutes)
+        if done >= 1:
+            break
         lr = a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
         corrupt(batch, a.vocab, 0.03)
@@ -220,10 +243,12 @@ def main() -> None:
         smooth += (loss.item() - smooth) * (0.02 if step else 1)
         if step % 50 == 49:
             print(f"step {step + 1} loss {smooth:.3f} {time.time() - began:.0f}s", flush=True)
-        if time.time() - saved > 360 or step == a.steps - 1:
+        if time.time() - saved > 360:
             write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
-            print(report(tuning, measure(model, encoder, tuning)), flush=True)
+            print(report(tuning, measure(model, encoder, tuning[:500])), flush=True)
             saved = time.time()
+    write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
+    print(f"{step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)
 
 
 if __name__ == "__main__":
