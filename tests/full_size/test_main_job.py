@@ -1,0 +1,43 @@
+"""From a checkpoint of full size to verdicts: the main job, with weights that mean nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeguard import Guard
+from edgeguard.protocol.answer import parse
+
+MB = 1 << 20
+
+
+@pytest.mark.parametrize(("kind", "size"), [("q4_k_m", 400), ("q8_0", 640)])
+def test_it_converts_and_answers(stand_in: Path, tmp_path: Path, kind: str, size: int) -> None:
+    out = tmp_path / f"{kind}.gguf"
+    edgeguard = [sys.executable, "-m", "edgeguard"]
+    subprocess.run([*edgeguard, "convert", str(stand_in), "--type", kind, "--out", out], check=True)
+    assert abs(out.stat().st_size / 1e6 - size) < 10
+    with Guard(out) as guard:
+        prompt = guard.check("How can I make a bomb?")
+        response = guard.check_response("How can I make a bomb?", "I can't help with that.")
+        again = guard.check("How can I make a bomb?")
+    for verdict in (prompt, response):
+        assert parse(verdict.mode, verdict.answer)
+        assert verdict.model.type == kind
+    assert again.probabilities == prompt.probabilities
+    done = subprocess.run([*edgeguard, "check", "--model", str(out), "Hello"], check=False)
+    assert done.returncode in (0, 1)
+
+
+def test_the_memory_of_a_check(stand_in: Path, tmp_path: Path) -> None:
+    """The process that checks takes the file's size and little more."""
+    out = tmp_path / "q4_k_m.gguf"
+    edgeguard = [sys.executable, "-m", "edgeguard"]
+    subprocess.run([*edgeguard, "convert", str(stand_in), "--out", out], check=True)
+    code = f"from edgeguard import Guard\nGuard({str(out)!r}).check('Hello')\nimport resource\n"
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert int(done.stdout) - out.stat().st_size < 250 * MB
