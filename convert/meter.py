@@ -9,13 +9,12 @@ from edgeguard.console import Progress
 
 
 class Meter:
-    """How many of `total` bytes are done; `report` is called at the start and at each advance."""
+    """How many of `total` bytes are done; `report` is called at each advance."""
 
     def __init__(self, total: int, report: Progress | None) -> None:
         self._total = total
         self._done = 0
         self._report = report
-        self.advance(0)
 
     def advance(self, count: int) -> None:
         """Note that `count` more bytes are done; never more than the total."""

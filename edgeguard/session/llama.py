@@ -67,8 +67,8 @@ _FILE_TYPES = {
     "25": "iq4_nl",
     "32": "bf16",
 }
-# ggml_log_level of ggml.h: 2 info, 3 warning, 4 error. What goes wrong ends in an error of ours that
-# quotes it, so none of them is shown unless asked for.
+# ggml_log_level of ggml.h: 2 info, 3 warning, 4 error. What goes wrong ends in an error of ours
+# that quotes it, so none of them is shown unless asked for.
 _LEVELS = {3: logging.INFO, 4: logging.INFO}
 _errors: list[str] = []
 """What llama.cpp has called an error since a load began, for the message of ours."""

@@ -1,0 +1,36 @@
+"""The Python in the README runs, and its commands and options exist."""
+
+from __future__ import annotations
+
+import re
+
+import click
+from conftest import ROOT
+
+from edgeguard.cli import ALIASES, COMMANDS, cli
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_runs() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_every_command_exists_and_is_in_the_readme() -> None:
+    used = set(re.findall(r"edgeguard ([a-z]+)(?= |`)", README))
+    assert used - {"check"} <= set(COMMANDS) | set(ALIASES)
+    for name in COMMANDS:
+        assert re.search(rf"`(edgeguard )?{name}\b", README), name
+
+
+def test_every_option_of_check_is_in_the_readme_with_its_variable() -> None:
+    check = cli.get_command(click.Context(cli), "check")
+    assert check is not None
+    for option in check.params:
+        if isinstance(option, click.Option) and option.envvar:
+            assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
+
+
+def test_no_placeholder_is_left() -> None:
+    assert "@" not in README.replace("user@", "")
