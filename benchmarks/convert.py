@@ -93,7 +93,8 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, "
-        f"Python {platform.python_version()}, llama-cpp-python {version('llama-cpp-python')}"
+        f"Python {platform.python_version()}, llama-cpp-python {version('llama-cpp-python')}, "
+        f"load {os.getloadavg()[0]:.1f} at the start"
     )
 
 
@@ -160,10 +161,11 @@ def main() -> None:
         folder = Path(name)
         tokenizer = stand_in.TOKENIZER if stand_in.TOKENIZER.is_dir() else None
         checkpoint = options.checkpoint or stand_in.write(folder / "checkpoint", tokenizer)
+        where = machine()
         table = compare(checkpoint, folder, options.repeat)
     text = (
         "# Conversion of a checkpoint of full size\n\n"
-        f"{machine()}. Medians of {options.repeat} alternating runs; `python benchmarks/convert.py`"
+        f"{where}. Medians of {options.repeat} alternating runs; `python benchmarks/convert.py`"
         f" makes this file.\n\n{table}\n\n"
         "Memory is the peak of all processes together, sampled. The reference is llama.cpp's "
         "convert_hf_to_gguf.py; it stores the tied embedding a second time, where the checkpoint "

@@ -91,7 +91,10 @@ def convert(
     sources = found.hash_sources(meter.advance)
     job = _Job(found, type, target, source, sources, meter.advance)
     with output.scratch(target) as temporary:
-        job.quantize(temporary) if quantize else job.write(temporary, type)
+        if quantize:
+            job.quantize(temporary)
+        else:
+            job.write(temporary, type)
         size, digest = output.seal(temporary)
         output.publish(temporary, target)
     return Converted(target, type, size, digest, sources)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -82,8 +81,9 @@ def _without_copy(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Te
     """Leave out an output matrix that is only the embedding again.
 
     The published Qwen3Guard-Gen-0.6B ties the two and still stores both. llama.cpp uses the
-    embedding where a file has no output matrix, so a copy would change no logit of a bf16 file
-    and cost a quarter of its size. (The reference writes the copy.)
+    embedding where a file has no output matrix, so the copy, which the reference writes, only
+    takes space: 484 MB instead of 397 in q4_k_m, 805 instead of 639 in q8_0. The output matrix is
+    the same either way; the embedding has q6_k instead of q4_k in the 4-bit types.
     """
     kept = dict(tensors)
     if config.tied and HEAD in kept:
@@ -140,4 +140,4 @@ def _block(config: Config) -> dict[str, tuple[str, Shape]]:
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:
     """How many weights the tensors have together."""
-    return sum(prod(tensor.shape) for tensor in tensors.values())
+    return sum(tensor.count for tensor in tensors.values())

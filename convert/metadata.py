@@ -84,7 +84,9 @@ def _general(checkpoint: Checkpoint, file_type: str, source: Source | None) -> l
     ]
     for key, (name, kind) in _SAMPLING.items():
         value = checkpoint.generation.get(key)
-        if isinstance(value, (int, float)):
+        wanted = int if kind is Kind.INT32 else (int, float)
+        # Advice to samplers, which this project has none of: what makes no sense is passed over.
+        if isinstance(value, wanted) and not isinstance(value, bool) and abs(value) < 2**31:
             found.append(Entry(name, value, kind))
     return found
 

@@ -33,7 +33,7 @@ def check(target: Path, checkpoint: Path) -> None:
         name = f"{checkpoint.resolve().name}.gguf"
         raise ConversionError(f"{target} is a folder; name a file, such as {target / name}")
     if os.path.lexists(target):
-        raise ConversionError(f"{target} exists already; remove it, or choose another name")
+        raise _taken(target)
     if not target.parent.is_dir():
         raise ConversionError(
             f"there is no folder {target.parent} to put {target.name} in; make it first"
@@ -87,10 +87,11 @@ def publish(path: Path, target: Path) -> None:
     with translated(target):
         try:
             os.link(path, target)  # fails where the name exists, which a rename would not
-        except FileExistsError:
-            check(target, target)
-        except OSError:  # a file system without hard links
-            check(target, target)
+        except FileExistsError as error:
+            raise _taken(target) from error
+        except OSError as error:  # a file system without hard links
+            if os.path.lexists(target):
+                raise _taken(target) from error
             path.rename(target)
         _sync_folder(target.parent)
 
@@ -119,6 +120,10 @@ def _sweep(target: Path) -> None:
 def _lock(file: BinaryIO) -> None:
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _taken(target: Path) -> ConversionError:
+    return ConversionError(f"{target} exists already; remove it, or choose another name")
 
 
 def _unwritable(target: Path, error: OSError) -> ConversionError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ def quantize(source: Path, target: Path, type: str, advance: Callable[[int], Non
     ConversionError when llama.cpp fails, which includes a disk that became full.
     """
     request = {"source": os.fspath(source), "target": os.fspath(target), "type": type}
-    why = None
+    why: str | None = "it ended early"
     try:
         for message in child.run(__name__, request):
             advance(message.get("bytes", 0))
-            why = message.get("error", why)
+            why = message.get("end", why)
     except child.ChildError as error:
         why = str(error)
     if why is not None:
@@ -50,8 +51,6 @@ def quantize(source: Path, target: Path, type: str, advance: Callable[[int], Non
 
 
 def _reason(target: Path, why: str) -> str:
-    import shutil
-
     free = shutil.disk_usage(target.parent).free
     if free < 1 << 20:
         return f"the disk of {target.parent} is full; free some space, then try again"
@@ -59,7 +58,7 @@ def _reason(target: Path, why: str) -> str:
 
 
 def main(request: Any, reply: Callable[[Any], None]) -> None:
-    """The child's side: quantize, and reply with bytes done and the reason of a failure."""
+    """The child's side: quantize; reply with bytes done, and at the end why it failed, or None."""
     import llama_cpp
 
     complaints: list[str] = []
@@ -72,8 +71,9 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
     params.max_buf_size = _BUFFER
     source, target = os.fsencode(request["source"]), os.fsencode(request["target"])
     code = llama_cpp.llama_model_quantize(source, target, params)
-    if code != 0 or not _loads(llama_cpp, target):
-        reply({"error": complaints[-1] if complaints else f"it returned {code}"})
+    failed = code != 0 or not _loads(llama_cpp, target)
+    said = complaints[-1] if complaints else f"it returned {code}"
+    reply({"end": said if failed else None})
 
 
 def _listener(

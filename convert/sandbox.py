@@ -47,6 +47,8 @@ def render(
         raise TemplateError(f"it did not end within {SECONDS:.0f} seconds") from error
     except child.ChildError as error:
         raise TemplateError(str(error)) from error
+    if len(texts) != len(conversations):
+        raise TemplateError("it ended early")
     return texts
 
 

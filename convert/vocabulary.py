@@ -96,7 +96,7 @@ def _includes(found: object, wanted: object) -> bool:
     """Whether `found` has all that `wanted` has; it may have more. Absent means default."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(
-            _includes(found.get(key, None if value is None else _default(value)), value)
+            _includes(found.get(key, False if value is False else None), value)
             for key, value in wanted.items()
         )
     if isinstance(wanted, list):
@@ -106,10 +106,6 @@ def _includes(found: object, wanted: object) -> bool:
             and all(_includes(f, w) for f, w in zip(found, wanted))
         )
     return found == wanted
-
-
-def _default(value: object) -> object:
-    return False if value is False else None
 
 
 def _vocab(path: Path, model: Mapping[str, Any]) -> dict[str, int]:

@@ -8,11 +8,12 @@ This module prints nothing; edgeguard.commands.doctor does.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def _library(versions: dict[str, str], found: list[Problem]) -> Library | None:
     for name in missing:
         todo = native.INSTALL if name == "llama-cpp-python" else f"pip install {name}"
         found.append(Problem(f"the package {name} is not installed", todo, name in _FOR_CHECK))
+    found += _untested()
     if any(name in missing for name in _FOR_CHECK):
         return None
     seen = native.look()
@@ -129,6 +131,21 @@ def _library(versions: dict[str, str], found: list[Problem]) -> Library | None:
         found.append(seen)
         return None
     return seen
+
+
+def _untested() -> Iterator[Problem]:
+    """The packages whose version is outside the range that edgeguard is tested with."""
+    try:
+        from packaging.requirements import Requirement  # comes with huggingface-hub
+
+        needs = [Requirement(line) for line in importlib.metadata.requires("edgeguard") or ()]
+    except (ImportError, importlib.metadata.PackageNotFoundError):
+        return
+    for need in needs:
+        version = version_of(need.name)
+        if version != MISSING and not need.specifier.contains(version, prereleases=True):
+            what = f"{need.name} {version} is installed, edgeguard is tested with {need.specifier}"
+            yield Problem(what, f'pip install "{need.name}{need.specifier}"', stops=False)
 
 
 def _folders(found: list[Problem]) -> tuple[Folder, ...]:

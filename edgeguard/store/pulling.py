@@ -85,11 +85,7 @@ def _make(release: Release, kind: str, stage: Stage) -> None:
     with staging() as folder:
         with stage(f"converting to {kind}") as progress:
             converted = convert(
-                hub_cache.snapshot(release),
-                folder / MODEL,
-                type=kind,
-                source=source,
-                progress=progress,
+                checkpoint, folder / MODEL, type=kind, source=source, progress=progress
             )
         _check_sources(release, converted)
         with stage("testing") as progress:

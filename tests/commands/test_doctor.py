@@ -149,6 +149,17 @@ def test_a_missing_package(
     assert "pip install" in ended.out
 
 
+def test_a_version_that_was_not_tested(
+    edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_fake()
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _package: ["numpy<1", "click>=8"])
+    ended = edgeguard("doctor")
+    assert ended.code == 0
+    assert "edgeguard is tested with <1" in ended.out
+    assert 'pip install "numpy<1"' in ended.out
+
+
 def test_damage_is_named(edgeguard: CommandLine) -> None:
     install_fake().path.write_bytes(b"")
     ended = edgeguard("doctor")

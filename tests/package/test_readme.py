@@ -18,7 +18,7 @@ def test_the_python_runs() -> None:
 
 
 def test_every_command_exists_and_is_in_the_readme() -> None:
-    used = set(re.findall(r"edgeguard ([a-z]+)(?= |`)", README))
+    used = set(re.findall(r"(?:\$ |`)edgeguard ([a-z]+)", README))
     assert used - {"check"} <= set(COMMANDS) | set(ALIASES)
     for name in COMMANDS:
         assert re.search(rf"`(edgeguard )?{name}\b", README), name

@@ -37,7 +37,7 @@ def hub(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[loopback.Hub]:
     """A hub that serves it, in the place of huggingface.co for this process."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     with loopback.serve(checkpoint) as served:
         # The client read the environment when it was imported, before this test.
@@ -53,7 +53,10 @@ def hub(
         }
         for name, value in values.items():
             monkeypatch.setattr(constants, name, value)
-        monkeypatch.setattr(store_hub, "time", SimpleNamespace(sleep=lambda _seconds: None))
+            if hasattr(file_download, name):  # before 1.0 it has names of its own for them
+                monkeypatch.setattr(file_download, name, value)
+        for module in (store_hub, file_download):
+            monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _seconds: None))
         yield served
         _close_session()
 

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from data import is_held_out
+from data import is_held_out, measured, plain
 
 from edgeguard import Guard
 
@@ -28,10 +28,12 @@ Row = dict[str, object]
 
 
 def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict]]:
-    """(set name, row): all of eval/, and the held-out tenth of train/ in three groups."""
+    """(set name, row): eval/ without texts that train/ holds too, and the held-out tenth."""
+    trained = measured(folder / "train")
     for path in sorted((folder / "eval").glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
+        rows = [row for row in rows if plain(row["messages"][-1]["content"]) not in trained]
         # Row order within a source may follow its topics: take every n-th.
         for row in rows[:: max(1, len(rows) // limit)]:
             yield path.name.removesuffix(".jsonl.gz"), row
