@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeguard.convert.files import read_json
+from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
 
 ARCHITECTURE = "Qwen3ForCausalLM"
@@ -67,7 +67,7 @@ def read_config(folder: Path) -> Config:
     for key, allowed in _FIXED.items():
         if values.get(key) not in allowed:
             wanted = "it to be absent" if allowed == (None,) else repr(allowed[0])
-            raise _wrong(path, f"{key} is {_short(values[key])}, and Qwen3Guard-Gen has {wanted}")
+            raise _wrong(path, f"{key} is {short(values[key])}, and Qwen3Guard-Gen has {wanted}")
     config = Config(
         layers=_count(path, values, "num_hidden_layers"),
         hidden=_count(path, values, "hidden_size"),
@@ -96,7 +96,7 @@ def _check_architecture(path: Path, values: Mapping[str, Any]) -> None:
     if name == _STREAM:
         hint = "this is a Qwen3Guard-Stream checkpoint; take Qwen3Guard-Gen instead"
     raise ConversionError(
-        f"{path} has the architecture {_short(name)}; supported: {ARCHITECTURE}; {hint}"
+        f"{path} has the architecture {short(name)}; supported: {ARCHITECTURE}; {hint}"
     )
 
 
@@ -107,7 +107,7 @@ def _rope_theta(path: Path, values: Mapping[str, Any]) -> float:
         None,
         "default",
     ):
-        raise _wrong(path, f"scaled rope ({_short(rope)}) is not supported")
+        raise _wrong(path, f"scaled rope ({short(rope)}) is not supported")
     return _number(path, "rope_theta", rope.get("rope_theta", values.get("rope_theta")))
 
 
@@ -120,23 +120,16 @@ def _token_ids(values: Mapping[str, Any]) -> dict[str, int]:
 def _count(path: Path, values: Mapping[str, Any], key: str) -> int:
     value = values.get(key)
     if type(value) is not int or not 0 < value <= _LARGEST:
-        raise _wrong(path, f"{key} is {_short(value)}, not a positive whole number")
+        raise _wrong(path, f"{key} is {short(value)}, not a positive whole number")
     return value
 
 
 def _number(path: Path, key: str, value: Any) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value < _LARGEST:
-        raise _wrong(path, f"{key} is {_short(value)}, not a positive number")
+        raise _wrong(path, f"{key} is {short(value)}, not a positive number")
     return float(value)
 
 
 def _wrong(path: Path, why: str) -> ConversionError:
     return ConversionError(f"{path}: {why}; download the official config.json again")
-
-
-def _short(value: object) -> str:
-    """A value from the file for a message: one line, not long."""
-    text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "..."

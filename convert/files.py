@@ -56,6 +56,12 @@ def sha256(path: Path, advance: Callable[[int], None] = lambda _count: None) -> 
     return digest.hexdigest()
 
 
+def short(value: object, longest: int = 80) -> str:
+    """A value out of a file, fit for a message: one line, no control characters, not long."""
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
 def unreadable(path: Path, error: OSError) -> ConversionError:
     """The error to raise for a file that the system will not give us."""
     return ConversionError(f"{path} cannot be read: {error.strerror or error}")

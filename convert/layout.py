@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeguard.convert.config import Config
+from edgeguard.convert.files import short
 from edgeguard.convert.weights import Tensor, blocks
 from edgeguard.errors import ConversionError
 
@@ -60,19 +61,20 @@ def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, (_, shape) in expected.items():
         if name not in tensors and not (name == HEAD and config.tied):
             raise ConversionError(
-                f"the checkpoint lacks the tensor {name}, one of {len(expected)} that its "
+                f"the checkpoint lacks the tensor {name}, one of {len(expected) - config.tied} that its "
                 "config.json asks for; download the whole checkpoint"
             )
         if name in tensors and tensors[name].shape != shape:
             raise ConversionError(
-                f"{tensors[name].path}: {name} has the shape {list(tensors[name].shape)}, and "
-                f"config.json asks for {list(shape)}; the two belong to different checkpoints"
+                f"{tensors[name].path}: {name} has the shape "
+                f"{short(list(tensors[name].shape))}, and config.json asks for {list(shape)}; "
+                "the two belong to different checkpoints"
             )
     for name, tensor in tensors.items():
         if name not in expected:
             raise ConversionError(
-                f"{tensor.path}: {name} is no tensor of a Qwen3 with {config.layers} layers; "
-                "take the checkpoint as published"
+                f"{tensor.path}: {short(name)} is no tensor of a Qwen3 with {config.layers} "
+                "layers; take the checkpoint as published"
             )
     return _without_copy(config, tensors)
 

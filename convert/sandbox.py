@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from edgeguard.convert import child
+from edgeguard.convert.files import short
 
 SECONDS = 20.0
 _MEMORY = 1 << 30  # bytes of address space; what is needed is a twentieth of it
@@ -70,7 +71,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
             text = template.render(**values, documents=None, **request["tokens"])
             reply({"text": text[:_LONGEST]})
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
+        words = short(" ".join(str(error).split()), 200)
         reply({"error": f"{type(error).__name__}: {words}" if words else type(error).__name__})
 
 

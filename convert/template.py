@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.convert import sandbox
-from edgeguard.convert.files import parse_json, unreadable
+from edgeguard.convert.files import parse_json, short, unreadable
 from edgeguard.errors import ConversionError
 from edgeguard.protocol.messages import Message, parse_messages
 from edgeguard.protocol.question import render
@@ -117,7 +117,7 @@ def _token(value: object) -> str | None:
 def _quote(line: str | None) -> str:
     if line is None:
         return "the end"
-    return repr(line if len(line) <= 120 else line[:117] + "...")
+    return short(repr(line), 120)
 
 
 def _read(path: Path) -> str:

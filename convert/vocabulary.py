@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.convert.config import Config
-from edgeguard.convert.files import read_json
+from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
 from edgeguard.protocol.question import CONTROLS
 
@@ -136,7 +136,7 @@ def _added_tokens(
     more = [_added_token(path, entry, number) for number, entry in decoder.items()]
     for text, token in sorted(more, key=lambda pair: pair[1].number):
         if added.setdefault(text, token) != token:
-            raise _wrong(path, f"it disagrees with tokenizer_config.json about {text!r}")
+            raise _wrong(path, f"it disagrees with tokenizer_config.json about {short(repr(text))}")
     return added
 
 
@@ -161,7 +161,9 @@ def _in_order(
         # The tokenizers library counts on, whatever id the file gives; so must we, or refuse.
         expected = vocab.get(text, len(tokens))
         if token.number != expected:
-            raise _wrong(path, f"{text!r} has the id {token.number} where {expected} belongs")
+            raise _wrong(
+                path, f"{short(repr(text))} has the id {token.number} where {expected} belongs"
+            )
         if expected == len(tokens):
             tokens.append(text)
     if len(tokens) > size:
@@ -203,7 +205,7 @@ def _merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> t
         if not isinstance(pair, list) or len(pair) != 2 or not all(type(p) is str for p in pair):
             raise _wrong(path, "a merge is not a pair of tokens")
         if pair[0] not in vocab or pair[1] not in vocab or pair[0] + pair[1] not in vocab:
-            raise _wrong(path, f"the merge of {pair[0]!r} and {pair[1]!r} has no token")
+            raise _wrong(path, f"the merge of {short(repr(pair))} has no token")
         lines.append(f"{pair[0]} {pair[1]}")
     return tuple(lines)
 

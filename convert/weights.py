@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.convert.files import parse_json, read_json, unreadable
+from edgeguard.convert.files import parse_json, read_json, short, unreadable
 from edgeguard.errors import ConversionError
 
 DTYPES: Mapping[str, str] = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}
@@ -99,7 +99,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     for file in weight_map.values():
         # A name with a folder in it would read files outside the checkpoint.
         if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
-            raise ConversionError(f"{index} names {file!r}, which is no file of this folder")
+            raise ConversionError(f"{index} names {short(file)}, which is no file of this folder")
     return weight_map
 
 
@@ -108,7 +108,7 @@ def _by_name(folder: Path, files: list[str]) -> dict[str, Tensor]:
     for file in files:
         for tensor in read_file(folder / file):
             if tensor.name in tensors:
-                raise ConversionError(f"{folder}: two files hold the tensor {tensor.name}")
+                raise ConversionError(f"{folder}: two files hold the tensor {short(tensor.name)}")
             tensors[tensor.name] = tensor
     return tensors
 
@@ -117,12 +117,14 @@ def _compare(index: Path, weight_map: Mapping[str, str], tensors: Mapping[str, T
     for name, file in weight_map.items():
         if name not in tensors or tensors[name].path.name != file:
             raise ConversionError(
-                f"{index} says that {file} holds {name}, and it does not; download both again"
+                f"{index} says that {short(file)} holds {short(name)}, and it does not; "
+                "download both again"
             )
     for name, tensor in tensors.items():
         if name not in weight_map:
             raise ConversionError(
-                f"{tensor.path} holds {name}, which {INDEX} does not list; download both again"
+                f"{tensor.path} holds {short(name)}, which {INDEX} does not list; "
+                "download both again"
             )
 
 
@@ -162,15 +164,16 @@ def _tensor(path: Path, name: str, entry: Any, start: int) -> Tensor:
     entry = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"the entry of {name!r} makes no sense")
+        raise _damaged(path, f"the entry of {short(name)} makes no sense")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise ConversionError(
-            f"{path}: {name} is stored as {dtype!r}; known: {', '.join(DTYPES)}; take the "
-            "checkpoint in bfloat16"
+            f"{path}: {short(name)} is stored as {short(dtype)}; known: {', '.join(DTYPES)}; "
+            "take the checkpoint in bfloat16"
         )
     width = np.dtype(DTYPES[dtype]).itemsize
     if offsets[1] - offsets[0] != prod(shape) * width:
-        raise _damaged(path, f"{name!r} has {offsets[1] - offsets[0]} bytes for the shape {shape}")
+        size = offsets[1] - offsets[0]
+        raise _damaged(path, f"{short(name)} has {size} bytes for the shape {short(shape)}")
     return Tensor(name, dtype, tuple(shape), path, start + offsets[0])
 
 

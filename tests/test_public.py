@@ -61,7 +61,7 @@ def test_one_module_of_the_runtime_imports_llama_cpp() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if "import llama_cpp" in path.read_text(encoding="utf-8")
     }
-    assert found == {"edgeguard/session/llama.py", "convert/quantizer.py"}
+    assert found == {"edgeguard/session/library.py", "convert/quantizer.py"}
 
 
 def test_no_module_but_the_protocol_spells_a_category() -> None:

@@ -1,4 +1,5 @@
 """A loaded model: the interface, llama.cpp behind it, and a fake beside it.
 
-Reading order: interface, claims, plain, llama, fake. Only llama.py imports llama_cpp.
+Reading order: interface, claims, plain, library, vocabulary, context, llama, fake. Only library.py
+imports llama_cpp.
 """

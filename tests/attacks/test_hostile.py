@@ -80,7 +80,7 @@ def test_a_thousand_inputs(random_guard: Guard) -> None:
 
 @pytest.mark.parametrize("unit", ["a", " ", "\n", "ab c\n", "\0", "!"], ids=repr)
 def test_two_hundred_thousand_characters(nano: Guard, unit: str) -> None:
-    """Judged in windows as far as that goes; the whole of it is tokenized and refused, or judged."""
+    """Judged in windows as far as that goes; the whole is tokenized, and cut or refused."""
     text = (unit * 200_000)[:200_000]
     verdict = nano.check(text[:6000])
     assert parse("prompt", verdict.answer)

@@ -45,7 +45,7 @@ def test_one_changed_value(tmp_path: Path, checkpoint: Path, data: st.DataObject
         convert(checkpoint, out, type="bf16")
         out.unlink()
     except ConversionError as error:
-        assert "\n" not in str(error)
+        assert str(error).isprintable()
         assert len(str(error)) < 1000
     finally:
         path.write_text(original, encoding="utf-8")

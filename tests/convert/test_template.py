@@ -28,7 +28,7 @@ HOSTILE = {
     "files": "{% include '/etc/passwd' %}",
     "import": "{% import 'os' as os %}{{ os.getcwd() }}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-    "its own error": "{{ raise_exception('no\nuser') }}",
+    "its own error": "{{ raise_exception('no\nuser \x1b[31m') }}",
     "no jinja": "{% if %}",
     "nesting": "{{ " + "(" * 5000 + ")" * 5000 + " }}",
     "python": "{{ ''.join(__import__('os').listdir()) }}",
@@ -99,7 +99,7 @@ def test_a_hostile_template_is_an_error_within_the_time(
     monkeypatch.setattr(sandbox, "SECONDS", 1.0)
     with pytest.raises(ConversionError, match=r"its chat template fails|expected") as error:
         check(tmp_path, {"chat_template": HOSTILE[kind]})
-    assert "\n" not in str(error.value)
+    assert str(error.value).isprintable()
     assert len(str(error.value)) < 600
 
 

@@ -112,7 +112,7 @@ CONTENT: list[tuple[Callable[[Spec], object], str]] = [
     (lambda s: s["model"]["merges"].append(["a"]), "not a pair"),
     (lambda s: s["model"]["merges"].append(["a", 1]), "not a pair"),
     (lambda s: s["model"]["merges"].append("a b c"), "not a pair"),
-    (lambda s: s["model"]["merges"].append(["!", "!"]), "merge of '!' and '!' has no token"),
+    (lambda s: s["model"]["merges"].append(["!", "!"]), "merge of ['!', '!'] has no token"),
     (lambda s: s.update(added_tokens="x"), "not a list"),
     (lambda s: s.update(added_tokens=None), "lacks the token <|im_start|>"),
     (lambda s: s["added_tokens"].pop(2), "'<|object_ref_start|>' has the id 590 where 589"),

@@ -30,13 +30,13 @@ class PlainRun:
     def answer(self, messages: tuple[Message, ...], grammar: str) -> str:
         question = self.tokenizer.question(messages)
         session = self.session
-        session._free_context()
+        session._context.free()
         session.read(question.tokens, fixed=0, room=256)
         sampler = self._sampler(grammar)
         written = b""
         try:
             while True:
-                token = int(lib.llama_sampler_sample(sampler, session._context, -1))
+                token = int(lib.llama_sampler_sample(sampler, session._context.handle, -1))
                 if token in session.end_tokens:
                     return written.decode()
                 written += session.token_bytes(token)
@@ -46,7 +46,9 @@ class PlainRun:
 
     def _sampler(self, grammar: str) -> Any:
         chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        made = lib.llama_sampler_init_grammar(self.session._vocab, grammar.encode(), b"root")
+        made = lib.llama_sampler_init_grammar(
+            self.session._vocabulary._vocab, grammar.encode(), b"root"
+        )
         assert made, "llama.cpp does not read our grammar"
         lib.llama_sampler_chain_add(chain, made)
         lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
@@ -134,7 +136,9 @@ def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> Non
         ("Safety: Safe\nCategories: PII", False),
         ("Sorry", False),
     ]:
-        made = lib.llama_sampler_init_grammar(session._vocab, gbnf("prompt").encode(), b"root")
+        made = lib.llama_sampler_init_grammar(
+            session._vocabulary._vocab, gbnf("prompt").encode(), b"root"
+        )
         assert _accepts(session, made, text) is allowed
         lib.llama_sampler_free(made)
 

@@ -171,13 +171,11 @@ def test_a_model_left_open_does_not_disturb_the_exit(nano_path: Path) -> None:
 
 
 def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> None:
-    import llama_cpp.llama_cpp as lib
-
     session = LlamaSession(nano_path, threads=1)
     tokens = session.tokenize("Hello " * 1500)[:1800]
 
     def size() -> int:
-        return int(lib.llama_n_ctx(session._context))
+        return session._context.n_ctx
 
     session.read(tokens[:100], fixed=0, room=10)
     assert size() == 512

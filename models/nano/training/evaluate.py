@@ -39,10 +39,9 @@ def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict]]:
             yield path.name.removesuffix(".jsonl.gz"), row
     for path in sorted((folder / "train").glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                if is_held_out(row["id"]):
-                    name = path.name.removesuffix(".jsonl.gz")
-                    yield f"held-out {name}", row
+            rows = [row for row in map(json.loads, lines) if is_held_out(row["id"])]
+        for row in rows[:: max(1, len(rows) // limit)]:
+            yield "held-out " + path.name.removesuffix(".jsonl.gz"), row
 
 
 def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:

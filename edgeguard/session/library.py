@@ -1,0 +1,120 @@
+"""llama.cpp's library: loaded, silenced, started, and asked to open a model file.
+
+The one module of the runtime that imports llama_cpp; vocabulary.py and context.py beside it use the
+library through `lib` here. Nothing of llama.cpp reaches stdout or stderr: its messages go to
+`logging`, and the last error is quoted where one of ours is raised.
+
+It uses the C interface and not `llama_cpp.Llama`: that class keeps an array of n_batch × n_vocab
+floats, knows one way to tokenize, and has no say over what stays in the KV cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeguard.errors import ModelError, SessionError
+
+try:
+    import llama_cpp.llama_cpp as lib
+except (ImportError, OSError, RuntimeError) as error:
+    raise SessionError(
+        f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
+    ) from error
+
+__all__ = ["LibraryInfo", "last_error", "lib", "library_info", "load_model", "start_library"]
+
+_logger = logging.getLogger(__name__)
+
+# ggml_log_level of ggml.h: 2 info, 3 warning, 4 error. What goes wrong ends in an error of ours
+# that quotes it, so none of them is shown unless asked for.
+_ERROR = 4
+_LEVELS = {3: logging.INFO, _ERROR: logging.INFO}
+_errors: list[str] = []
+_started = False
+_starting = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LibraryInfo:
+    """What llama.cpp says of itself: its version, the CPU features it uses, what it can offload."""
+
+    version: str
+    system_info: str
+    gpu_offload: bool
+    max_devices: int
+    path: str
+
+
+@lib.llama_log_callback  # type: ignore[untyped-decorator]
+def _log(level: int, text: bytes, _user_data: object) -> None:
+    message = text.decode("utf-8", "replace").strip()
+    if level == _ERROR and message:
+        _errors.append(message)
+        del _errors[:-8]
+    if message:
+        _logger.log(_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", message)
+
+
+def start_library() -> None:
+    """Silence llama.cpp, and start it once a process."""
+    global _started
+    with _starting:
+        lib.llama_log_set(_log, ctypes.c_void_p(0))
+        if not _started:
+            lib.llama_backend_init()
+            _started = True
+
+
+def library_info() -> LibraryInfo:
+    """Ask the library that is installed."""
+    start_library()
+    return LibraryInfo(
+        version=lib.llama_version().decode("utf-8", "replace"),
+        system_info=lib.llama_print_system_info().decode("utf-8", "replace").strip(),
+        gpu_offload=bool(lib.llama_supports_gpu_offload()),
+        max_devices=int(lib.llama_max_devices()),
+        path=str(Path(lib.__file__).parent / "lib"),
+    )
+
+
+def load_model(path: Path, device: str) -> tuple[Any, str]:
+    """The model of a file, and where its layers are: ``gpu`` or ``cpu``.
+
+    An accelerator that cannot load the model is left alone, with a warning. Raises ModelError for a
+    file that llama.cpp refuses.
+    """
+    start_library()
+    if device == "auto" and lib.llama_supports_gpu_offload():
+        model = _try_load(path, gpu_layers=-1)
+        if model:
+            return model, "gpu"
+        _logger.warning("the accelerator cannot load the model; it runs on the CPU")
+    model = _try_load(path, gpu_layers=0)
+    if not model:
+        raise ModelError(
+            f"llama.cpp cannot load {path}: {last_error()}; check the file with "
+            "`edgeguard verify`, or fetch it again with `edgeguard pull`"
+        )
+    return model, "cpu"
+
+
+def last_error() -> str:
+    """The first of the errors that llama.cpp has logged since a load began: the cause."""
+    return _errors[0] if _errors else "it does not say why"
+
+
+def _try_load(path: Path, *, gpu_layers: int) -> Any:
+    _errors.clear()
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = gpu_layers
+    if gpu_layers == 0:
+        # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
+        # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
+        params.load_mode = lib.LLAMA_LOAD_MODE_NONE
+    return lib.llama_model_load_from_file(os.fsencode(path), params)

@@ -1,0 +1,62 @@
+"""The vocabulary of a loaded model: from text to token ids and back.
+
+This module computes nothing and does not know what a question is.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+from edgeguard.errors import SessionError
+from edgeguard.session.library import lib
+from edgeguard.session.plain import PlainText
+
+
+class Vocabulary:
+    """Tokenizes with llama.cpp; a text is always plain text."""
+
+    def __init__(self, model: Any) -> None:
+        self._vocab = lib.llama_model_get_vocab(model)
+        self.size = int(lib.llama_vocab_n_tokens(self._vocab))
+        self.end_tokens = self._where(lib.llama_vocab_is_eog)
+        self._plain = PlainText(self._text(token) for token in self._where(_is_user_defined))
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of a plain text, special tokens in it spelled out like any other word."""
+        return [token for part in self._plain.parts(text) for token in self._ids(part, False)]
+
+    def control_token(self, text: str) -> int | None:
+        """The id of a control token by its text; None if the vocabulary has no such token."""
+        ids = self._ids(text, True)
+        return ids[0] if len(ids) == 1 and self._text(ids[0]) == text else None
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token stands for; none for a control token."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            written = lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if written >= 0:
+                return buffer.raw[:written]
+            size = -written
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        data = text.encode("utf-8")
+        room = len(data) + 8
+        buffer = (lib.llama_token * room)()
+        count = lib.llama_tokenize(self._vocab, data, len(data), buffer, room, False, special)
+        if count < 0:
+            raise SessionError(f"llama.cpp cannot tokenize a text of {len(data)} bytes")
+        return list(buffer[:count])
+
+    def _text(self, token: int) -> str:
+        return str((lib.llama_vocab_get_text(self._vocab, token) or b"").decode("utf-8", "replace"))
+
+    def _where(self, test: Callable[[Any, int], object]) -> tuple[int, ...]:
+        return tuple(token for token in range(self.size) if test(self._vocab, token))
+
+
+def _is_user_defined(vocab: Any, token: int) -> bool:
+    return bool(lib.llama_vocab_get_attr(vocab, token) & lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
