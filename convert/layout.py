@@ -61,8 +61,9 @@ def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, (_, shape) in expected.items():
         if name not in tensors and not (name == HEAD and config.tied):
             raise ConversionError(
-                f"the checkpoint lacks the tensor {name}, one of {len(expected) - config.tied} that its "
-                "config.json asks for; download the whole checkpoint"
+                f"the checkpoint lacks the tensor {name}, one of "
+                f"{len(expected) - config.tied} that its config.json asks for; download the whole "
+                "checkpoint"
             )
         if name in tensors and tensors[name].shape != shape:
             raise ConversionError(

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from edgeguard.convert import convert
 from edgeguard.errors import ConversionError
 
-FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
-FILES += ("model.safetensors.index.json",)
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 LEAVES |= st.sampled_from([2**31, 2**64, 10**400, 1e-300, "\ud800", "\0", "x" * 1000])
 VALUES = st.recursive(
