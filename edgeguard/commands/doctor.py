@@ -11,9 +11,9 @@ from dataclasses import asdict
 
 import click
 
-from edgeguard.diagnosis import Diagnosis, Folder, Machine, diagnose
+from edgeguard.diagnosis.native import Library
+from edgeguard.diagnosis.report import Diagnosis, Folder, Machine, diagnose
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
-from edgeguard.native import Library
 
 
 @click.command(name="doctor")

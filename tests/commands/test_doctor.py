@@ -14,10 +14,10 @@ from command_line import CommandLine
 from fake_models import install_fake
 from fake_nano import write_nano
 
-from edgeguard import environment, native
-from edgeguard.diagnosis import diagnose
-from edgeguard.native import Library
-from edgeguard.problems import Problem
+from edgeguard.diagnosis import environment, native
+from edgeguard.diagnosis.native import Library
+from edgeguard.diagnosis.problems import Problem
+from edgeguard.diagnosis.report import diagnose
 
 INFO = {
     "version": "1.2.3",

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 import click
 
 from edgeguard.cli import COMMANDS, cli
-from edgeguard.problems import Problem
+from edgeguard.diagnosis.problems import Problem
 from edgeguard.store.model_file import MODEL_VARIABLE
 from edgeguard.store.paths import HOME_VARIABLE
 

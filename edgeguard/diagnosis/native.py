@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgeguard.problems import Problem
+from edgeguard.diagnosis.problems import Problem
 
 WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 INSTALL = f"pip install llama-cpp-python --extra-index-url {WHEELS}"
@@ -25,7 +25,7 @@ _ILLEGAL = ("code -4", "code 3221225501")
 
 @dataclass(frozen=True)
 class Library:
-    """What llama.cpp says of itself; see edgeguard.session.llama.LibraryInfo."""
+    """What llama.cpp says of itself; see edgeguard.session.library.LibraryInfo."""
 
     version: str
     path: str

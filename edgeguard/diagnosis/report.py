@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeguard import environment, native
+from edgeguard.diagnosis import environment, native
+from edgeguard.diagnosis.native import Library
+from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
-from edgeguard.native import Library
-from edgeguard.problems import Problem, of_error
 from edgeguard.session.cpu import physical_cores
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.paths import home
