@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_LOW_MASS = 0.5
+_LOW_MASS = 0.1
 """Below this share of its probability on the three severities, a model was not made for this."""
 
 

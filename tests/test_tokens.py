@@ -19,9 +19,9 @@ from edgeguard.protocol.question import render
 from edgeguard.session.llama import LlamaSession
 from edgeguard.tokens import QuestionTokenizer
 
-# llama.cpp sorts characters by Unicode 15.1 and the reference by a later version: of all characters,
-# those that came later (4,382 letters and signs of Unicode 16) may be split at another place. No
-# Python that this is tested on knows them.
+# llama.cpp sorts characters by Unicode 15.1 and the reference by a later version: the characters
+# that came later (4,382 of Unicode 16) may be split at another place. No Python that this is tested
+# on knows them.
 _ASSIGNED = st.characters(exclude_categories=("Cn", "Cs"))
 
 Vocabulary = tuple[LlamaSession, Tokenizer, Tokenizer]

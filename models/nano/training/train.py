@@ -91,8 +91,11 @@ def stream(
 def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, severity_ids: list[int]) -> Tensor:
     rows = torch.arange(len(batch.items))
     table = model.embed_tokens.weight
-    decision = hidden[rows, batch.severity_at] @ table[severity_ids].T
-    loss = F.cross_entropy(decision.float(), batch.severity)
+    scores = (hidden[rows, batch.severity_at] @ table.T).float()
+    decision = scores[:, severity_ids]
+    loss = F.cross_entropy(decision, batch.severity)
+    # No other word of the vocabulary may stand here.
+    loss = loss + (scores.logsumexp(-1) - decision.logsumexp(-1)).mean()
     some = torch.rand(len(batch.items)) < 0.15
     picked = some[batch.answer_rows]
     if picked.any():
