@@ -50,10 +50,11 @@ class _Way:
 class Decoder:
     """Decodes answers with one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, warn: bool = True) -> None:
+        """``warn``: say once when the model puts little of its probability on the answers."""
         self._session = session
         self._tokens: dict[str, tuple[int, ...]] = {}
-        self._warned = False
+        self._warn = warn
         self.room = max(self._longest(mode) for mode in MODES)
         for mode in MODES:
             self._check_severities(mode)
@@ -99,8 +100,8 @@ class Decoder:
         return tuple(float(share) for share in shares / shares.sum())
 
     def _warn_of_other_words(self, mass: float) -> None:
-        if mass < _LOW_MASS and not self._warned:
-            self._warned = True
+        if mass < _LOW_MASS and self._warn:
+            self._warn = False
             _logger.warning(
                 "the model puts %.2g of its probability on the words it may answer with; "
                 "a Qwen3Guard-Gen puts nearly all of it there: is this the right file?",

@@ -88,7 +88,7 @@ class Guard:
         try:
             check_claims(session, str(file.path))
             identity = ModelId(file.name, file.type or session.info.type, sha256)
-            self._set_up(session, identity)
+            self._set_up(session, identity, warn=not file.built_in)
         except BaseException:
             session.close()
             raise
@@ -102,12 +102,12 @@ class Guard:
         guard._set_up(session, ModelId(session.info.name, session.info.type, ""))
         return guard
 
-    def _set_up(self, session: Session, model: ModelId) -> None:
+    def _set_up(self, session: Session, model: ModelId, *, warn: bool = True) -> None:
         self._lock = threading.Lock()
         self._session: Session | None = session
         self._model = model
         self._device = session.info.device
-        self._decoder = Decoder(session)
+        self._decoder = Decoder(session, warn=warn)
         self._windows = Windows(session, QuestionTokenizer(session), self._decoder.room)
 
     @property

@@ -181,9 +181,10 @@ class Encoder:
         self.start = {}
         self.tail_size = {}
         for mode in ("prompt", "response"):
-            self.start[mode] = [self.special["<|im_start|>"]] + self._plain(
-                "user\n" + head(mode) + "USER:"
-            )
+            self.start[mode] = [
+                self.special["<|im_start|>"],
+                *self._plain("user\n" + head(mode) + "USER:"),
+            ]
             self.tail_size[mode] = len(self._plain(tail(mode).lstrip("\n")))
         self.user = self._plain("USER:")
         self.severity_ids = [self._plain(f" {name}")[0] for name in SEVERITIES]
@@ -210,7 +211,7 @@ class Encoder:
         )
         answer = first + second + (third if names else [])
         if names:
-            answer = answer + [self.end]
+            answer = [*answer, self.end]
         at = len(first) + len(self._plain("\nCategories:"))
         return Encoded(
             mode=mode,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import shutil
 import time
@@ -41,7 +40,7 @@ class Master:
     """AdamW on a float32 copy of a bfloat16 model."""
 
     def __init__(self, model: Qwen3, lr: float) -> None:
-        self.live = [p for p in model.parameters()]
+        self.live = list(model.parameters())
         self.copy = [p.detach().float().clone() for p in self.live]
         decay = [p for p in self.copy if p.dim() > 1]
         plain = [p for p in self.copy if p.dim() == 1]
@@ -122,8 +121,8 @@ def write(model: Qwen3, encoder: Encoder, names: Path, out: Path) -> None:
     old = out.with_name(out.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        os.rename(out, old)
-    os.rename(new, out)
+        out.rename(old)
+    new.rename(out)
     shutil.rmtree(old, ignore_errors=True)
 
 
