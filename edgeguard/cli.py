@@ -69,7 +69,10 @@ def cli(verbose: bool) -> None:
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
     level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="edgeguard: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    # What the libraries below warn of ends in an error of ours that says what to do.
+    handler.addFilter(lambda record: verbose or record.name.partition(".")[0] == "edgeguard")
+    logging.basicConfig(level=level, handlers=[handler], format="edgeguard: %(message)s")
 
 
 def main() -> NoReturn:
