@@ -253,7 +253,7 @@ def _quiet_hub() -> Iterator[None]:
     name, logger = "huggingface_hub.http_get", logging.getLogger("huggingface_hub")
     level, bars = logger.level, not are_progress_bars_disabled(name)
     if not _log.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # its errors are raised too, and we say them
     if bars:
         disable_progress_bars(name)
     try:
