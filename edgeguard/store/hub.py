@@ -244,6 +244,8 @@ def _bar(file: SourceFile, stage: Stage, label: str) -> Iterator[Progress]:
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
     """Keep the hub's own bars and warnings off stderr, unless more was asked for with -v."""
+    # Imported first: each of its modules sets the level of its logger anew.
+    import huggingface_hub.file_download  # noqa: F401
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
