@@ -114,11 +114,13 @@ def test_closing_frees_the_memory(nano_path: Path) -> None:
         with Guard(nano_path, threads=1) as guard:
             guard.check("x" * 3000)
 
-    use()
-    before = _resident()
-    for _ in range(6):
+    for _ in range(4):
         use()
-    assert _resident() - before < 12 << 20  # one model is 16 MB
+    before = _resident()
+    for _ in range(12):
+        use()
+    # Kept, the twelve models alone would take 170 MB; the allocator's own holes vary by 30.
+    assert _resident() - before < 64 << 20
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
@@ -128,7 +130,7 @@ def test_checks_in_a_row_take_no_more_memory(nano: Guard) -> None:
     before = _resident()
     for number in range(200):
         _ask(nano, TEXTS[number % len(TEXTS)], MODES[number % 2])
-    assert _resident() - before < 4 << 20
+    assert _resident() - before < 16 << 20
 
 
 @pytest.mark.parametrize("verbose", [False, True])
