@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeguard.console import Progress
+from edgeguard.console import Meter, Progress
 from edgeguard.convert import output
 from edgeguard.errors import ConversionError
 
@@ -81,7 +81,6 @@ def convert(
     output.check(target, folder)
     # Here and not above: they load numpy and gguf, which `edgeguard --help` must not.
     from edgeguard.convert.checkpoint import read_checkpoint
-    from edgeguard.convert.meter import Meter
 
     found = read_checkpoint(folder)
     quantize = type not in WRITTEN_TYPES

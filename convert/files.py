@@ -5,15 +5,13 @@ This module does not know what any of them means.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgeguard.digest import sha256_of
 from edgeguard.errors import ConversionError
-
-_BLOCK = 1 << 22
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -45,15 +43,10 @@ def parse_json(text: str, path: Path) -> dict[str, Any]:
 
 def sha256(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
     """The sha256 of a file in lower-case hex; `advance` is called with each count of bytes."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                advance(len(block))
+        return sha256_of(path, advance)
     except OSError as error:
         raise unreadable(path, error) from error
-    return digest.hexdigest()
 
 
 def short(value: object, longest: int = 80) -> str:

@@ -18,6 +18,21 @@ Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is, in the same unit (bytes, usually)."""
 
 
+class Meter:
+    """Counts towards ``total`` and reports how much is done at each advance."""
+
+    def __init__(self, total: int, report: Progress | None) -> None:
+        self._total = total
+        self._done = 0
+        self._report = report
+
+    def advance(self, count: int) -> None:
+        """Note that ``count`` more are done; never more than the total."""
+        self._done = min(self._done + count, self._total)
+        if self._report is not None:
+            self._report(self._done, self._total)
+
+
 def use_utf8() -> None:
     """Write UTF-8 whatever the console's encoding is, and never fail on a character."""
     for stream in (sys.stdout, sys.stderr):
@@ -36,9 +51,9 @@ def colour_wanted(stream: TextIO) -> bool:
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+def progress_bar(label: str) -> Iterator[Progress]:
     """A progress bar on stderr; silent where stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
     with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=False) as bar:

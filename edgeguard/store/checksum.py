@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeguard.console import Meter
+from edgeguard.digest import sha256_of
 from edgeguard.errors import EdgeguardError, StoreError
 from edgeguard.store import paths
 
 _log = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SETTLED_SECONDS = 2.0
 """A file changed this recently can change again within one tick of its clock (FAT's is 2 s)."""
@@ -64,15 +65,9 @@ def is_sha256(text: object) -> bool:
 
 
 def _hash(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        total, done = os.fstat(file.fileno()).st_size, 0
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, total)
-    return digest.hexdigest()
+    if progress is None:
+        return sha256_of(path)
+    return sha256_of(path, Meter(path.stat().st_size, progress).advance)
 
 
 def _identity(path: Path) -> tuple[str, int, int, int, int]:

@@ -1,0 +1,22 @@
+"""The sha256 of a file's content. This module remembers nothing and translates no error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
+    """The sha256 in lower-case hex; `advance` is called with each count of bytes read.
+
+    Raises OSError: what a file that cannot be read means is for the caller to say.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            advance(len(chunk))
+    return digest.hexdigest()
