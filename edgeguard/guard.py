@@ -18,6 +18,7 @@ from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
 from edgeguard.errors import ClosedError, InputError
+from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
 from edgeguard.session.claims import check_claims
@@ -29,7 +30,6 @@ from edgeguard.verdict import (
     Policy,
     Probabilities,
     Verdict,
-    answer_text,
     is_flagged,
     parse_policy,
 )
@@ -165,7 +165,7 @@ class Guard:
             refusal=refusal,
             policy=policy,
             flagged=is_flagged(severity, policy),
-            answer=answer_text(severity, categories, refusal),
+            answer=write(Answer(severity, categories, refusal)),
             model=self._model,
             device=self._device,
             tokens=tokens,

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 from edgeguard.errors import InputError
-from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import SAFE, SEVERITIES, UNSAFE, Mode, Refusal, Severity
 
 Policy = Literal["strict", "loose"]
@@ -112,8 +111,3 @@ def parse_policy(policy: str) -> Policy:
 def is_flagged(severity: Severity, policy: Policy) -> bool:
     """Whether a policy flags a severity. Whatever is not known to be harmless is flagged."""
     return severity == UNSAFE if policy == "loose" else severity != SAFE
-
-
-def answer_text(severity: Severity, categories: tuple[str, ...], refusal: Refusal | None) -> str:
-    """The verdict in the words of the model's own format."""
-    return write(Answer(severity, categories, refusal))

@@ -62,10 +62,10 @@ class Windows:
                 "choose a larger n_ctx"
             )
         history = self._length((*before, empty)) - self._length(bare) if before else 0
-        length = len(self._session.tokenize(unicodedata.normalize("NFC", last.content)))
         half = free // 2
         if history <= half:
             return None, free - history
+        length = len(self._session.tokenize(unicodedata.normalize("NFC", last.content)))
         return (free - length, length) if length <= half else (half, half)
 
     def _slices(self, message: Message, size: int) -> Iterator[Message]:

@@ -15,12 +15,13 @@ import click
 
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
+from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
 from edgeguard.verdict import POLICIES, Verdict
 
-_COLOURS = {"Safe": "green", "Controversial": "yellow", "Unsafe": "red"}
+_COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
 
-@click.command(name="check", context_settings={"ignore_unknown_options": False})
+@click.command(name="check")
 @click.argument("text", required=False)
 @click.option("--response", metavar="TEXT", help="Judge this response; the argument is the prompt.")
 @click.option(

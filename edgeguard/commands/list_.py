@@ -34,7 +34,8 @@ class Row:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(as_json: bool) -> int:
     """List the models on this machine; * marks the one that is used when none is named."""
-    rows = [*(_installed(model) for model in installed()), _built_in()]
+    default = _default()
+    rows = [*(_installed(model, default) for model in installed()), _built_in(default)]
     if as_json:
         for row in rows:
             click.echo(json.dumps(asdict(row), ensure_ascii=False))
@@ -46,36 +47,36 @@ def command(as_json: bool) -> int:
     return EXIT_OK
 
 
-def _installed(model: Installed) -> Row:
+def _installed(model: Installed, default: str | None) -> Row:
     try:
         model.check()
         problem = None
     except EdgeguardError as error:
         problem = str(error)
     if model.manifest is None:
-        return Row(model.full_name, None, None, None, _is_default(model.full_name), problem)
+        return Row(model.full_name, None, None, None, model.full_name == default, problem)
     known = model.manifest
-    default = _is_default(model.full_name)
-    return Row(model.full_name, known.type, known.size, known.sha256, default, problem)
+    is_default = model.full_name == default
+    return Row(model.full_name, known.type, known.size, known.sha256, is_default, problem)
 
 
-def _built_in() -> Row:
+def _built_in(default: str | None) -> Row:
     from edgeguard.store.metadata import read_metadata
     from edgeguard.store.types import type_name
 
     try:
         path = built_in().path
         kind, size = type_name(read_metadata(path)), path.stat().st_size
-        return Row(BUILT_IN, kind, size, file_sha256(path), _is_default(BUILT_IN))
+        return Row(BUILT_IN, kind, size, file_sha256(path), default == BUILT_IN)
     except EdgeguardError as error:
         return Row(BUILT_IN, None, None, None, False, str(error))
 
 
-def _is_default(full_name: str) -> bool:
+def _default() -> str | None:
     try:
-        return resolve().full_name == full_name
+        return resolve().full_name
     except EdgeguardError:
-        return False
+        return None
 
 
 def _table(rows: list[Row]) -> str:

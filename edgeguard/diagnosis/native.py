@@ -46,7 +46,7 @@ def look(ask: Callable[[], dict[str, Any]] | None = None) -> Library | Problem:
 def main(_request: object, reply: Callable[[Any], None]) -> None:
     """The child's side: load llama.cpp, and reply with what it says or why it cannot be loaded."""
     try:
-        from edgeguard.session.llama import library_info
+        from edgeguard.session.library import library_info
 
         info = library_info()
     except Exception as error:

@@ -19,10 +19,8 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import ModelInfo
-from edgeguard.session.library import lib, library_info, load_model
+from edgeguard.session.library import lib, load_model
 from edgeguard.session.vocabulary import Vocabulary
-
-__all__ = ["LlamaSession", "library_info"]
 
 # llama_ftype of llama.h: the types that our converter writes, and the ones near them.
 _FILE_TYPES = {

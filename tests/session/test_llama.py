@@ -16,7 +16,8 @@ from edgeguard import Guard, ModelError, Verdict
 from edgeguard.errors import ClosedError, SessionError
 from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.cpu import physical_cores
-from edgeguard.session.llama import LlamaSession, library_info
+from edgeguard.session.library import library_info
+from edgeguard.session.llama import LlamaSession
 
 TEXTS = [
     "Hello",
