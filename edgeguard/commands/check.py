@@ -15,6 +15,7 @@ import click
 
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
+from edgeguard.guard import DEVICES, N_CTX, Guard
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
 from edgeguard.verdict import POLICIES, Verdict
 
@@ -40,8 +41,21 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
     help="strict flags Controversial, loose does not.",
 )
 @click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
-@click.option("--n-ctx", envvar="EDGEGUARD_N_CTX", type=int, help="Tokens of one window.")
-@click.option("--device", envvar="EDGEGUARD_DEVICE", help="auto, or cpu to leave the GPU alone.")
+@click.option(
+    "--n-ctx",
+    envvar="EDGEGUARD_N_CTX",
+    type=int,
+    default=N_CTX,
+    show_default=True,
+    help="Tokens of one window.",
+)
+@click.option(
+    "--device",
+    envvar="EDGEGUARD_DEVICE",
+    default=DEVICES[0],
+    show_default=True,
+    help="auto, or cpu to leave the GPU alone.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
 def command(
     text: str | None,
@@ -50,8 +64,8 @@ def command(
     model: str | None,
     policy: str,
     threads: int | None,
-    n_ctx: int | None,
-    device: str | None,
+    n_ctx: int,
+    device: str,
     as_json: bool,
 ) -> int:
     """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
@@ -59,11 +73,7 @@ def command(
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
     conversation = _conversation(text, response, messages)
-    from edgeguard.guard import N_CTX, Guard
-
-    with Guard(
-        model, policy=policy, threads=threads, n_ctx=n_ctx or N_CTX, device=device or "auto"
-    ) as guard:
+    with Guard(model, policy=policy, threads=threads, n_ctx=n_ctx, device=device) as guard:
         verdict = guard.check_messages(conversation)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
     return EXIT_FLAGGED if verdict.flagged else EXIT_OK

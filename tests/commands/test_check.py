@@ -102,6 +102,8 @@ def test_a_conversation_from_a_file_and_from_a_pipe(tmp_path: Path) -> None:
         (["--threads", "0", HARMLESS], b"", "at least 1"),
         (["--threads", "many", HARMLESS], b"", "many"),
         (["--n-ctx", "100", HARMLESS], b"", "512"),
+        (["--n-ctx", "0", HARMLESS], b"", "512"),
+        (["--device", "", HARMLESS], b"", "there are: auto, cpu"),
         (["--device", "tpu", HARMLESS], b"", "there are: auto, cpu"),
         (["--nonsense", HARMLESS], b"", "nonsense"),
         ([HARMLESS, "more"], b"", "unexpected"),
