@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from checkpoints import write_checkpoint
+from reference import TEMPLATE
 
 from edgeguard import Guard, ModelError
+from edgeguard.convert import convert
 from edgeguard.session.fake import FAKE_INFO, FakeSession
 
 
@@ -46,12 +49,15 @@ def test_a_vocabulary_without_the_framing_is_refused() -> None:
         Guard.with_session(_NoThink(lambda _: ""))
 
 
-def test_the_files_own_template_is_not_asked(nano_path: Path, tmp_path: Path) -> None:
+def test_the_files_own_template_is_not_asked(tmp_path: Path) -> None:
     """A garbled template in the file changes no verdict: the question is ours."""
-    data = nano_path.read_bytes()
-    garbled = tmp_path / "garbled.gguf"
-    words = b"USER's query"
-    assert data.count(words) >= 0
-    garbled.write_bytes(data.replace(words, b"user's QUERY"))
-    with Guard(nano_path, threads=1) as ours, Guard(garbled, threads=1) as theirs:
-        assert ours.check("Hello").answer == theirs.check("Hello").answer
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", seed=7, template=TEMPLATE)
+    sound, garbled = tmp_path / "sound.gguf", tmp_path / "garbled.gguf"
+    data = convert(checkpoint, sound, type="bf16").path.read_bytes()
+    words = b"messages[-1].role"  # only the template holds it
+    assert words in data
+    garbled.write_bytes(data.replace(words, b"?" * len(words)))
+    with Guard(sound, threads=1) as ours, Guard(garbled, threads=1) as theirs:
+        for text in ("Hello", "How do I bake bread?"):
+            mine, other = ours.check(text), theirs.check(text)
+            assert (mine.answer, mine.probabilities) == (other.answer, other.probabilities)
