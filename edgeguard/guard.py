@@ -14,16 +14,20 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
-from edgeguard.errors import ClosedError, InputError
+from edgeguard.errors import ClosedError, InputError, StoreError
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
 from edgeguard.session.claims import check_claims
+from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import Session
+from edgeguard.session.settings import Settings
 from edgeguard.store import file_sha256, resolve
+from edgeguard.store.paths import starts_folder
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.verdict import (
     ModelId,
@@ -84,7 +88,15 @@ class Guard:
         from edgeguard.session.llama import LlamaSession
 
         sha256 = file.sha256 or file_sha256(file.path)
-        session = LlamaSession(file.path, threads=threads, n_ctx=n_ctx, device=device)
+        settings = Settings(threads or physical_cores())
+        session = LlamaSession(
+            file.path,
+            settings=settings,
+            n_ctx=n_ctx,
+            device=device,
+            starts=_starts_folder(),
+            sha256=sha256,
+        )
         try:
             check_claims(session, str(file.path))
             identity = ModelId(file.name, file.type or session.info.type, sha256)
@@ -190,6 +202,13 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _starts_folder() -> Path | None:
+    try:
+        return starts_folder()
+    except StoreError:
+        return None  # a user without a home folder pays at each start, and nothing else
 
 
 def _badness(window: Decoded) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from edgeguard.protocol.grammar import gbnf
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.llama import LlamaSession
+from edgeguard.session.settings import Settings
 from edgeguard.tokens import QuestionTokenizer
 
 
@@ -24,19 +25,19 @@ class PlainRun:
     """The plain way: a fresh context, every token sampled, llama.cpp's grammar in force."""
 
     def __init__(self, path: Path) -> None:
-        self.session = LlamaSession(path, threads=1)
+        self.session = LlamaSession(path, settings=Settings(threads=1))
         self.tokenizer = QuestionTokenizer(self.session)
 
     def answer(self, messages: tuple[Message, ...], grammar: str) -> str:
         question = self.tokenizer.question(messages)
         session = self.session
-        session._context.free()
+        session.free_contexts()
         session.read(question.tokens, fixed=0, room=256)
         sampler = self._sampler(grammar)
         written = b""
         try:
             while True:
-                token = int(lib.llama_sampler_sample(sampler, session._context.handle, -1))
+                token = int(lib.llama_sampler_sample(sampler, session._reading.handle, -1))
                 if token in session.end_tokens:
                     return written.decode()
                 written += session.token_bytes(token)
@@ -129,7 +130,7 @@ def test_random_models_answer_as_under_the_grammar_of_tokens(tmp_path: Path) -> 
 
 
 def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> None:
-    session = LlamaSession(nano_path, threads=1)
+    session = LlamaSession(nano_path, settings=Settings(threads=1))
     for text, allowed in [
         ("Safety: Unsafe\nCategories: PII, Violent", True),
         ("Safety: Unsafe\nCategories: PII, PII", False),
