@@ -100,10 +100,10 @@ class Context:
     def _shared(self, tokens: list[int], fixed: int, grows: bool) -> int:
         """How many of the tokens held are of use: the conversation, the fixed start, or none."""
         held, conversation = self._held or [], self._conversation
-        if grows and fixed < conversation < len(tokens):
-            if held[:conversation] == tokens[:conversation]:
-                return conversation
-        return fixed if len(held) >= fixed and held[:fixed] == tokens[:fixed] else 0
+        goes_on = grows and fixed < conversation < len(tokens)
+        if goes_on and held[:conversation] == tokens[:conversation]:
+            return conversation
+        return fixed if held[:fixed] == tokens[:fixed] else 0
 
     def _rewind(self, kept: int) -> None:
         held, self._held = self._held, None

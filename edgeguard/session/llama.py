@@ -111,9 +111,10 @@ class LlamaSession:
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Add tokens to those held; see Session.extend."""
-        if self._open()._reading is None:
+        reading = self._open()._reading
+        if reading is None:
             raise SessionError("nothing is read yet: there is nothing to extend")
-        return self._reading.extend(list(tokens))
+        return reading.extend(list(tokens))
 
     def free_contexts(self) -> None:
         """Give the contexts' memory back; they are made anew when they are needed."""
