@@ -13,36 +13,11 @@ from dataclasses import dataclass
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SAFE, UNSAFE, Mode
 
-_WORDS = [
-    "garden",
-    "window",
-    "bread",
-    "river",
-    "letter",
-    "morning",
-    "paper",
-    "bridge",
-    "music",
-    "kitchen",
-    "winter",
-    "apple",
-    "train",
-    "market",
-    "yellow",
-    "quiet",
-    "river",
-    "summer",
-    "carpet",
-    "lemon",
-    "walk",
-    "read",
-    "write",
-    "paint",
-    "cook",
-    "plant",
-    "travel",
-    "learn",
-]
+_WORDS = tuple(
+    "garden window bread river letter morning paper bridge music kitchen winter apple train "  # noqa: SIM905
+    "market yellow quiet river summer carpet lemon walk read write paint cook plant travel learn"
+    "".split()
+)
 
 
 @dataclass(frozen=True)
