@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
     "show": "Show what is known of a model.",
+    "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
 }
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,7 @@ from edgeguard.session.settings import Settings
 from edgeguard.store import file_sha256, resolve
 from edgeguard.store.paths import starts_folder
 from edgeguard.tokens import QuestionTokenizer
+from edgeguard.tuning.record import remembered
 from edgeguard.verdict import (
     ModelId,
     Policy,
@@ -73,7 +75,7 @@ class Guard:
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
         policy: ``strict`` flags Controversial, ``loose`` does not.
-        threads: CPU threads; None takes the physical cores.
+        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
 
@@ -85,10 +87,13 @@ class Guard:
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
         # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
+        from edgeguard.session.library import library_identity
         from edgeguard.session.llama import LlamaSession
 
         sha256 = file.sha256 or file_sha256(file.path)
-        settings = Settings(threads or physical_cores())
+        settings = remembered(sha256, library_identity()) or Settings(physical_cores())
+        if threads is not None:
+            settings = replace(settings, threads=threads)
         session = LlamaSession(
             file.path,
             settings=settings,

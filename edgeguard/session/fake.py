@@ -14,6 +14,7 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.protocol.names import PROTOCOL
 from edgeguard.protocol.question import CONTROLS, IM_END
 from edgeguard.session.interface import ModelInfo
+from edgeguard.session.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,7 @@ class FakeSession:
         self.reads: list[tuple[int, ...]] = []
         self.grew: list[bool] = []
         self.passes = 0
+        self.settings: Settings | None = None
         self._script = script
         self._confidence = confidence
         self._held: list[int] | None = []
@@ -99,6 +101,10 @@ class FakeSession:
             raise ClosedError("the session is closed")
         self._held.extend(tokens)
         return self._logits()
+
+    def use(self, settings: Settings) -> None:
+        """Take note of the settings."""
+        self.settings = settings
 
     def close(self) -> None:
         """Forget everything."""

@@ -78,7 +78,8 @@ class LlamaSession:
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
         self.n_ctx = min(n_ctx, self.info.n_ctx_train)
-        self._starts = self._start_files(starts, sha256) if starts and sha256 else None
+        self._starts_at = (starts, sha256) if starts and sha256 else None
+        self._starts = self._start_files()
         self._reading: Context | None = None
 
     def tokenize(self, text: str) -> list[int]:
@@ -116,6 +117,12 @@ class LlamaSession:
             raise SessionError("nothing is read yet: there is nothing to extend")
         return reading.extend(list(tokens))
 
+    def use(self, settings: Settings) -> None:
+        """Compute with other settings from now on; what was computed is forgotten."""
+        self._open().free_contexts()
+        self._settings = settings
+        self._starts = self._start_files()
+
     def free_contexts(self) -> None:
         """Give the contexts' memory back; they are made anew when they are needed."""
         for context in self._contexts.values():
@@ -151,7 +158,10 @@ class LlamaSession:
         self._contexts.move_to_end(start)
         return self._contexts[start]
 
-    def _start_files(self, folder: Path, sha256: str) -> StartFiles:
+    def _start_files(self) -> StartFiles | None:
+        if self._starts_at is None:
+            return None
+        folder, sha256 = self._starts_at
         depends_on = {
             "model": sha256,
             "library": library_identity(),

@@ -50,6 +50,11 @@ def starts_folder() -> Path:
     return home() / "cache" / "starts"
 
 
+def tuning_folder() -> Path:
+    """The folder of what `edgeguard tune` found on this machine."""
+    return home() / "tuning"
+
+
 def _platform_data() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support"

@@ -19,7 +19,7 @@ from edgeguard import Guard
 from edgeguard.protocol.grammar import gbnf
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 
-TOLERANCE = 0.05
+TOLERANCE = 0.02
 """How far a probability of nano at q8_0 moves with another split into batches, at most."""
 MAX_CHARACTERS = 4000  # of a row: the plain way takes its time
 
