@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from command_line import CommandLine
 
 from edgeguard.store.paths import tuning_folder
+
+
+@pytest.fixture
+def edgeguard(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    return CommandLine(capsys, monkeypatch)
 
 
 def test_the_command_prints_what_it_measured_and_keeps_the_best(edgeguard: CommandLine) -> None:
