@@ -138,6 +138,28 @@ def cold(model: Path, rounds: int) -> dict[str, Any]:
     return {"cold": cold_times, "warm": warm_times, "peak": statistics.median(peaks)}
 
 
+def memory_parts(model: Path) -> dict[str, float]:
+    """Resident MB of a process that checks one prompt, step by step."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from worker import memory\n"
+        "sizes = {'Python': memory()['now']}\n"
+        "from pathlib import Path\nfrom edgeguard.guard import Guard\n"
+        "from edgeguard.session.llama import LlamaSession\n"
+        "sizes['edgeguard, numpy, llama.cpp'] = memory()['now']\n"
+        "session = LlamaSession(Path(sys.argv[1]))\n"
+        "sizes['weights and vocabulary'] = memory()['now']\n"
+        "Guard.with_session(session).check('Hello there')\n"
+        "sizes['KV cache of 512 tokens, buffers, the check'] = memory()['now']\n"
+        "import json; print(json.dumps(sizes))\n"
+    )
+    folder = str(ROOT / "benchmarks" / "speed")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), folder], capture_output=True, check=True
+    )
+    sizes: dict[str, float] = json.loads(done.stdout)
+    return sizes
+
+
 def conversation(field: Field, rounds: int) -> dict[str, Any]:
     """The first and the tenth turn of a conversation, with the floor of each."""
     case = next(case for case in CASES if case.mode == "prompt" and case.words == 10)
@@ -207,7 +229,8 @@ def _run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         }
     finally:
         field.close()
-    return {**result, "process": cold(model, options.rounds)}
+    parts = memory_parts(model)
+    return {**result, "process": cold(model, options.rounds), "parts": parts}
 
 
 if __name__ == "__main__":

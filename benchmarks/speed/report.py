@@ -65,10 +65,20 @@ def _text(result: dict[str, Any]) -> str:
             "|---|---|",
             *(f"| {name} | {value} |" for name, value in extra),
             "",
+            f"Where the memory of a check goes: {_parts(result)}.",
+            "",
             f"Peak memory of the whole run, both modes and up to 1,400 tokens: {peaks}.",
             "",
         ]
     )
+
+
+def _parts(result: dict[str, Any]) -> str:
+    sizes, steps, before = result["parts"], [], 0.0
+    for name, size in sizes.items():
+        steps.append(f"{name} {size - before:.0f} MB")
+        before = size
+    return ", ".join(steps) + f" (the file has {result['file']:.0f} MB)"
 
 
 def _table(times: dict[str, dict[str, list[float]]]) -> list[str]:
