@@ -5,6 +5,7 @@
     │   └── InputTooLongError       2   a text that needs more windows than the caller allowed
     ├── ModelNotFoundError          2   no such model is installed, or none is chosen
     ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
+    ├── PolicyError                 2   a saved policy that is damaged, or is for another model file
     ├── SessionError                2   llama.cpp could not load or compute
     │   └── ClosedError             2   the guard was used after close()
     ├── ConversionError             2   a checkpoint that cannot be converted
@@ -46,6 +47,10 @@ class ModelNotFoundError(EdgeguardError):
 
 class ModelError(EdgeguardError):
     """A model file that is damaged, or is not a Qwen3Guard-Gen."""
+
+
+class PolicyError(EdgeguardError):
+    """A saved policy that is damaged, or was calibrated for another model file."""
 
 
 class SessionError(EdgeguardError):

@@ -16,8 +16,9 @@ import click
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import DEVICES, N_CTX, Guard
+from edgeguard.policy import STRICT
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
-from edgeguard.verdict import POLICIES, Verdict
+from edgeguard.verdict import Verdict
 
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
@@ -35,10 +36,9 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 @click.option(
     "--policy",
     envvar="EDGEGUARD_POLICY",
-    type=click.Choice(POLICIES),
-    default=POLICIES[0],
+    default=STRICT.name,
     show_default=True,
-    help="strict flags Controversial, loose does not.",
+    help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate.",
 )
 @click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
 @click.option(
