@@ -1,0 +1,7 @@
+"""Measured quality on labelled rows, and thresholds found on them.
+
+Reading order: rows, judging, records; intervals, metrics, summary; reported; table, plots, html.
+Beside them: worker, models, comparison (several files) and threshold (a policy from rows).
+
+numpy, scikit-learn and matplotlib are loaded by the functions that use them, through `extra`.
+"""
