@@ -67,8 +67,9 @@ def test_what_is_saved_comes_back() -> None:
     assert find_policy("mine") == _policy()
     assert saved_policies() == ("mine",)
     assert [entry.name for entry in path.parent.iterdir()] == ["mine.json"]
-    save_policy(_policy(threshold=0.25))
-    assert find_policy("mine").threshold == 0.25
+    with pytest.raises(InputError, match="there is a policy mine already"):
+        save_policy(_policy(threshold=0.25))
+    assert find_policy("mine").threshold == 0.5
 
 
 @pytest.mark.parametrize(

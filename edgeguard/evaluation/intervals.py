@@ -2,10 +2,10 @@
 
 A rate (precision, recall, false alarms) gets the Clopper-Pearson interval. So does F1, since
 F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), which is a rate among the rows that are no
-true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*): it needs no resampling,
-and is not empty where the model is right or wrong throughout. A difference of F1 on the same rows
-gets a percentile bootstrap; since it depends on counts of cells alone, those are drawn directly,
-from the multinomial distribution that resampling rows has.
+true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*): it needs no
+resampling, and is not empty where the model is right or wrong throughout. A difference of F1 on
+the same rows gets a percentile bootstrap; since it depends on counts of cells alone, those are
+drawn directly, from the multinomial distribution that resampling rows has.
 
 All take rows as independent: rows made from one template say less than they seem to. This module
 knows no severity.

@@ -59,8 +59,8 @@ def saved_policies() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if is_policy_name(name)))
 
 
-def check_policy_name(name: str) -> None:
-    """Raises InputError where a policy cannot be saved under that name."""
+def check_new_policy(name: str) -> None:
+    """Raises InputError where a policy cannot be saved under that name, or one is already."""
     if name in OFFICIAL:
         raise InputError(f"{name!r} is an official policy; save yours under another name")
     if not is_policy_name(name):
@@ -68,14 +68,18 @@ def check_policy_name(name: str) -> None:
             f"{name!r} cannot be a policy's name: use up to 64 of a-z, 0-9, '.', '_' and '-', "
             "and begin with a letter or digit"
         )
+    if os.path.lexists(_path(name)):
+        raise InputError(
+            f"there is a policy {name} already; choose another name, or remove {_path(name)}"
+        )
 
 
 def save_policy(policy: Policy) -> Path:
-    """Save a policy under its name, in place of one that was there; return its file.
+    """Save a policy under its name, which must be new; return its file.
 
     Raises InputError for a name that cannot be one, StoreError when it cannot be written.
     """
-    check_policy_name(policy.name)
+    check_new_policy(policy.name)
     path = _path(policy.name)
     text = json.dumps(asdict(policy), indent=2, allow_nan=False) + "\n"
     temporary = None
@@ -154,7 +158,7 @@ def _harmful(value: Any) -> tuple[Severity, ...]:
 
 def _damaged(name: str, reason: str) -> PolicyError:
     return PolicyError(
-        f"policy {name} is damaged ({reason}): {_path(name)}; calibrate it again, or remove it"
+        f"policy {name} is damaged ({reason}): {_path(name)}; remove it, and calibrate again"
     )
 
 
