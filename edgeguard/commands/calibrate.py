@@ -6,22 +6,25 @@ Reads the command line, shows progress and says what was found; edgeguard.evalua
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 import click
 
 from edgeguard.commands.options import model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
+from edgeguard.evaluation.extra import require_extra
+from edgeguard.evaluation.intervals import rate
+from edgeguard.evaluation.judging import Judged, judge
+from edgeguard.evaluation.metrics import flags
+from edgeguard.evaluation.rows import digest_of, read_rows
+from edgeguard.evaluation.sections import described, failures
+from edgeguard.evaluation.threshold import FALSE_ALARMS, RECALL, Threshold, find_threshold
+from edgeguard.evaluation.wording import columns, with_interval
 from edgeguard.guard import Guard
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
 from edgeguard.store.policies import check_new_policy, save_policy
 from edgeguard.store.versions import version_of
-
-if TYPE_CHECKING:
-    from edgeguard.evaluation.judging import Judged
-    from edgeguard.evaluation.threshold import Threshold
-    from edgeguard.verdict import ModelId
+from edgeguard.verdict import ModelId
 
 
 @click.command(name="calibrate")
@@ -59,11 +62,6 @@ def command(
 
     check, batch, serve and eval take it with --policy NAME, on the model file it was found for.
     """
-    from edgeguard.evaluation.extra import require_extra
-    from edgeguard.evaluation.judging import judge
-    from edgeguard.evaluation.rows import digest_of, read_rows
-    from edgeguard.evaluation.sections import failures
-    from edgeguard.evaluation.threshold import find_threshold
 
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
@@ -87,7 +85,6 @@ def command(
 
 
 def _target(false_alarms: float | None, recall: float | None) -> tuple[str, float]:
-    from edgeguard.evaluation.threshold import FALSE_ALARMS, RECALL
 
     if false_alarms is not None and recall is None:
         return FALSE_ALARMS, false_alarms
@@ -121,11 +118,6 @@ def _policy(
 
 
 def _readable(policy: Policy, found: Threshold, judged: tuple[Judged, ...]) -> str:
-    from edgeguard.evaluation.intervals import rate
-    from edgeguard.evaluation.metrics import flags
-    from edgeguard.evaluation.sections import described
-    from edgeguard.evaluation.threshold import FALSE_ALARMS
-    from edgeguard.evaluation.wording import columns, with_interval
 
     single = [one for one in judged if one.verdict.windows == 1]
     base = next(one for one in OFFICIAL.values() if one.harmful == policy.harmful)

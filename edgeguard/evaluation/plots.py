@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from edgeguard.evaluation.comparison import MARGIN
+from edgeguard.evaluation.intervals import Estimate
 from edgeguard.evaluation.metrics import BINS, Latency, Scores
+from edgeguard.evaluation.wording import printable
 from edgeguard.protocol.names import SEVERITIES
 
 _INK = "#010203"
@@ -87,7 +90,7 @@ def precision_recall_plot(curves: Sequence[tuple[str, Scores]]) -> str:
     def draw(axes: Any) -> None:
         for name, scores in curves:
             recall = [point.recall for point in scores.curve]
-            axes.plot(recall, [point.precision for point in scores.curve], label=name)
+            axes.plot(recall, [point.precision for point in scores.curve], label=_plain(name))
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
         axes.set_xlim(0, 1.01)
@@ -104,7 +107,7 @@ def reliability_plot(curves: Sequence[tuple[str, Scores]]) -> str:
         axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
         for name, scores in curves:
             stated = [one.stated for one in scores.bins]
-            axes.plot(stated, [one.observed for one in scores.bins], marker="o", label=name)
+            axes.plot(stated, [one.observed for one in scores.bins], marker="o", label=_plain(name))
         axes.set_xlabel(f"probability of harm as stated, in {BINS} bins")
         axes.set_ylabel("share that is harmful")
         axes.set_xlim(0, 1)
@@ -119,7 +122,7 @@ def latency_plot(found: Sequence[tuple[str, Latency]]) -> str:
 
     def draw(axes: Any) -> None:
         for name, one in found:
-            axes.stairs(one.counts, [1000 * edge for edge in one.edges], label=name, fill=False)
+            axes.stairs(one.counts, [1000 * edge for edge in one.edges], label=_plain(name))
             axes.axvline(1000 * one.median, linestyle=":", linewidth=1, color=_INK)
         axes.set_xscale("log")
         axes.set_xlabel("milliseconds a check (dotted: median)")
@@ -128,6 +131,59 @@ def latency_plot(found: Sequence[tuple[str, Latency]]) -> str:
             axes.legend()
 
     return _svg("latency", draw)
+
+
+def difference_plot(found: Sequence[tuple[str, str, Estimate | None]]) -> str:
+    """Changes of F1 in points with their intervals, a line for each name and policy."""
+
+    def draw(axes: Any) -> None:
+        shown = [(f"{n}, {policy}", one) for n, policy, one in found if one is not None]
+        for place, (_, one) in enumerate(shown):
+            value, low, high = (100 * part for part in (one.value, one.low, one.high))
+            axes.errorbar(value, place, xerr=[[value - low], [high - value]], fmt="o", capsize=3)
+        axes.axvline(0, color=_INK, linewidth=0.8)
+        axes.axvline(-100 * MARGIN, color=_INK, linewidth=1, linestyle="--")
+        axes.set_yticks(range(len(shown)), [_plain(name) for name, _ in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlabel("change of F1, points")
+
+    return _svg("difference", draw)
+
+
+def change_plot(found: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """The share of texts whose probabilities move at most so far, for each name."""
+
+    def draw(axes: Any) -> None:
+        for name, quantiles in found:
+            shares = [index / (len(quantiles) - 1) for index in range(len(quantiles))]
+            axes.plot([max(one, 1e-6) for one in quantiles], shares, label=_plain(name))
+        axes.set_xscale("log")
+        axes.set_xlabel("change of the probabilities (total variation)")
+        axes.set_ylabel("share of texts")
+        axes.set_ylim(0, 1.02)
+        axes.legend()
+
+    return _svg("change", draw)
+
+
+def size_plot(found: Sequence[tuple[str, int, float]]) -> str:
+    """File size against the median time of a check, a point for each name."""
+
+    def draw(axes: Any) -> None:
+        for name, count, seconds in found:
+            axes.plot(count / 1e6, 1000 * seconds, "o", label=_plain(name))
+        axes.set_xlabel("size, MB")
+        axes.set_ylabel("median milliseconds a check")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.legend()
+
+    return _svg("size", draw)
+
+
+def _plain(name: str) -> str:
+    """A name as it is: matplotlib would set what stands between dollars as a formula."""
+    return printable(name).replace("$", r"\$")
 
 
 def _svg(name: str, draw: Callable[[Any], None], *, height: float = 3.4) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeguard.evaluation.intervals import Estimate
-from edgeguard.evaluation.summary import Summary
+from edgeguard.evaluation.summary import Data, Summary
 from edgeguard.policy import Policy
 
 NOTHING = "–"
@@ -68,9 +68,8 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def sample_of(summary: Summary) -> str:
+def sample_of(data: Data) -> str:
     """Which rows were judged, in a sentence."""
-    data = summary.data
     if data.limit is None:
         return f"all {data.rows:,} rows"
     return (
@@ -86,5 +85,5 @@ def heading(summary: Summary) -> str:
     without = f", {unknown:,} of them without a known label" if unknown else ""
     return (
         f"{printable(model.name)} {model.type} (sha256 {model.sha256[:12]}) on {summary.device}\n"
-        f"{sample_of(summary)}{without}; figures in percent"
+        f"{sample_of(summary.data)}{without}; figures in percent"
     )
