@@ -25,6 +25,8 @@ from edgeguard.policy import OFFICIAL, STRICT
 from edgeguard.protocol.names import SEVERITIES
 
 _FLIPS_SHOWN = 20
+_FASTER = 0.9
+"""A median below this part of another's is worth a word."""
 
 
 def comparison_sections(found: Comparison, *, all_flips: bool) -> tuple[Section, ...]:
@@ -34,20 +36,18 @@ def comparison_sections(found: Comparison, *, all_flips: bool) -> tuple[Section,
 
 def answer(found: Comparison) -> str:
     """Which file to ship and why, in sentences."""
-    smaller = [one for one in found.models if one.size < _chosen(found).size]
+    chosen = _chosen(found)
     against = [
-        f"{printable(one.label)} is smaller, but {'; '.join(one.reasons)}." for one in smaller
+        f"{printable(one.label)} is smaller, but {'; '.join(one.reasons)}."
+        for one in found.models
+        if one.size < chosen.size
     ]
     faster = [
-        one
-        for one in found.models
-        if not one.reasons and one.latency.median < 0.9 * _chosen(found).latency.median
-    ]
-    notes = [
         f"{printable(one.label)} passes too and is faster ({duration(one.latency.median)})."
-        for one in faster
+        for one in found.models
+        if not one.reasons and one.latency.median < _FASTER * chosen.latency.median
     ]
-    return " ".join([f"Ship {printable(found.ship)}.", *against, *notes])
+    return " ".join([f"Ship {printable(chosen.label)}: {_merits(chosen)}.", *against, *faster])
 
 
 def comparison_heading(found: Comparison) -> str:
@@ -142,7 +142,9 @@ def _directions(others: list[tuple[Compared, Change]]) -> Section:
             if row != column:
                 counts = (f"{change.matrix[row][column]:,}" for _, change in others)
                 lines.append((f"{before} → {after}", *counts))
-    return Section("Changes of severity, in texts", tuple(lines))
+    none = all(not change.flips for _, change in others)
+    notes = ("No text changes its severity.",) if none else ()
+    return Section("Changes of severity, in texts", tuple(lines), notes)
 
 
 def _sets(found: Comparison) -> Iterator[Section]:
@@ -178,6 +180,14 @@ def _plots(found: Comparison) -> Iterable[Plot]:
         plots.size_plot([(m.label, m.size, m.latency.median) for m in found.models]),
         "Size of the file and median time of a check.",
     )
+
+
+def _merits(one: Compared) -> str:
+    parts = [size(one.size), f"{duration(one.latency.median)} a check"]
+    if one.change is not None:
+        parts.append(f"the same severity for {with_interval(one.change.same_severity)} %")
+        parts += [f"{name} F1 {difference(f1)} points" for name, f1 in one.change.f1.items()]
+    return ", ".join(parts)
 
 
 def _chosen(found: Comparison) -> Compared:

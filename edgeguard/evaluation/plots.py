@@ -119,12 +119,16 @@ def reliability_plot(curves: Sequence[tuple[str, Scores]]) -> str:
 
 def latency_plot(found: Sequence[tuple[str, Latency]]) -> str:
     """How the seconds of a check are spread, on a logarithmic axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     def draw(axes: Any) -> None:
         for name, one in found:
             axes.stairs(one.counts, [1000 * edge for edge in one.edges], label=_plain(name))
             axes.axvline(1000 * one.median, linestyle=":", linewidth=1, color=_INK)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("milliseconds a check (dotted: median)")
         axes.set_ylabel("rows")
         if len(found) > 1:
@@ -174,8 +178,8 @@ def size_plot(found: Sequence[tuple[str, int, float]]) -> str:
             axes.plot(count / 1e6, 1000 * seconds, "o", label=_plain(name))
         axes.set_xlabel("size, MB")
         axes.set_ylabel("median milliseconds a check")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 1.15 * max(count / 1e6 for _, count, _ in found))
+        axes.set_ylim(0, 1.4 * max(1000 * seconds for _, _, seconds in found))
         axes.legend()
 
     return _svg("size", draw)
