@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from edgeguard.evaluation.comparison_page import (
     comparison_sections,
 )
 from edgeguard.evaluation.extra import require_extra
-from edgeguard.evaluation.judging import Failed, judge
+from edgeguard.evaluation.judging import Check, Failed, judge
 from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.output import check_writable, write
 from edgeguard.evaluation.page import page
+from edgeguard.evaluation.records import header, recorded
 from edgeguard.evaluation.rows import Row, digest_of, is_data, read_rows, sample
 from edgeguard.evaluation.sections import as_text, failures, sections_of
 from edgeguard.evaluation.summary import Data, summarise
@@ -47,6 +49,11 @@ from edgeguard.store import find_policy
 @guard_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows of a set.")
 @click.option("--seed", default=0, show_default=True, help="Which rows --limit draws.")
+@click.option(
+    "--records",
+    metavar="FILE",
+    help="Keep each verdict here, without its text; a run that was cut goes on from it.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="All figures as JSON; - is stdout.")
 @click.option("--html", "html_file", metavar="FILE", help="A page with tables and plots.")
 @click.pass_context
@@ -61,6 +68,7 @@ def command(
     device: str,
     limit: int | None,
     seed: int,
+    records: str | None,
     json_file: str | None,
     html_file: str | None,
 ) -> int:
@@ -77,16 +85,18 @@ def command(
     check_writable(json_file, html_file)
     rows, described = _rows(data, limit, seed)
     options = {"threads": threads, "n_ctx": n_ctx, "device": device}
+    if compare and records is not None:
+        raise click.UsageError("--records keeps the verdicts of one model: not with --compare")
     if compare:
         result = _several(rows, described, models, options)
     else:
-        result = _one(rows, described, model, policy, options)
+        result = _one(rows, described, model, policy, options, records)
+    if json_file != "-":  # first, so that a disk that is full now costs no figure
+        click.echo(result.text)
     if json_file is not None:
         write(json_file, json.dumps(result.values, ensure_ascii=False) + "\n")
     if html_file is not None:
         write(html_file, result.page())
-    if json_file != "-":
-        click.echo(result.text)
     if result.failed:
         note(f"error: {failures(result.failed)}")
     return EXIT_ERROR if result.failed else EXIT_OK
@@ -130,10 +140,21 @@ def _rows(data: list[str], limit: int | None, seed: int) -> tuple[list[Row], Dat
 
 
 def _one(
-    rows: list[Row], data: Data, model: str | None, policy: str, options: dict[str, Any]
+    rows: list[Row],
+    data: Data,
+    model: str | None,
+    policy: str,
+    options: dict[str, Any],
+    records: str | None,
 ) -> _Result:
-    with Guard(model, policy=policy, **options) as guard, progress_bar("judging") as progress:
-        outcome = judge(rows, lambda row: guard.check_messages(row.messages), progress)
+    with ExitStack() as stack:
+        guard = stack.enter_context(Guard(model, policy=policy, **options))
+
+        check: Check = lambda row: guard.check_messages(row.messages)  # noqa: E731
+        if records is not None:
+            belongs_to = header(guard.model, policy, options["n_ctx"], data.sha256)
+            check = stack.enter_context(recorded(records, belongs_to, check))
+        outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))
     summary = summarise(outcome, data, guard.model, find_policy(policy))
     tables = as_text(sections_of(summary), terminal_width())
     return _Result(

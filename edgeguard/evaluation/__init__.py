@@ -1,6 +1,6 @@
 """Measured quality on labelled rows, and thresholds found on them.
 
-Reading order: rows, judging; intervals, metrics, summary; reported; wording,
+Reading order: rows, judging, records; intervals, metrics, summary; reported; wording,
 sections, plots, page. Beside them: comparison, worker, models, comparison_page (several files) and
 threshold (a policy from rows).
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeguard.console import Progress
-from edgeguard.errors import ClosedError, EdgeguardError
+from edgeguard.errors import ClosedError, EdgeguardError, StoreError
 from edgeguard.evaluation.rows import Row
 from edgeguard.verdict import Verdict
 
@@ -48,8 +48,8 @@ def judge(rows: Sequence[Row], check: Check, progress: Progress | None = None) -
     for number, row in enumerate(rows, 1):
         try:
             judged.append(Judged(row, check(row)))
-        except ClosedError:
-            raise
+        except (ClosedError, StoreError):
+            raise  # they concern the run, not this row
         except EdgeguardError as error:
             failed.append(Failed(row.set, row.id, str(error)))
         if progress is not None:

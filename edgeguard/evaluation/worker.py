@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionError
+from edgeguard.evaluation.records import verdict_from
 from edgeguard.evaluation.rows import Row
 from edgeguard.guard import Guard
-from edgeguard.protocol.names import SEVERITIES
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import ModelId, Verdict
 
 _BOOT = (
     # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
@@ -113,19 +113,6 @@ class Worker:
         return SessionError(
             f"the process that ran {self.name} ended with {how}; is there memory for every model?"
         )
-
-
-def verdict_from(data: dict[str, Any]) -> Verdict:
-    """The verdict that ``Verdict.to_dict`` gave."""
-    shares = data["probabilities"]
-    return Verdict(
-        **{
-            **data,
-            "probabilities": Probabilities(tuple(shares[severity] for severity in SEVERITIES)),
-            "categories": tuple(data["categories"]),
-            "model": ModelId(**data["model"]),
-        }
-    )
 
 
 def peak_memory() -> int | None:
