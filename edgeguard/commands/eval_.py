@@ -154,7 +154,12 @@ def _one(
         if records is not None:
             belongs_to = header(guard.model, policy, options["n_ctx"], data.sha256)
             check = stack.enter_context(recorded(records, belongs_to, check))
-        outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))
+        try:
+            outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))
+        except KeyboardInterrupt:
+            if records is not None:
+                note(f"what was judged is kept in {records}: the same command goes on from there")
+            raise
     summary = summarise(outcome, data, guard.model, find_policy(policy))
     tables = as_text(sections_of(summary), terminal_width())
     return _Result(

@@ -60,7 +60,10 @@ def failures(failed: Sequence[Failed]) -> str:
     shown = [f"  {printable(one.set)} {printable(one.id)}: {one.error}" for one in first]
     if len(failed) > FAILURES_SHOWN:
         shown.append(f"  … and {len(failed) - FAILURES_SHOWN:,} more; --json lists them all")
-    return "\n".join([f"{len(failed):,} rows could not be judged and count nowhere:", *shown])
+    counts = "counts" if len(failed) == 1 else "count"
+    return "\n".join(
+        [f"{len(failed):,} of the rows could not be judged and {counts} nowhere:", *shown]
+    )
 
 
 def described(policy: Policy) -> str:
