@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeguard.evaluation.comparison import Run
 from edgeguard.evaluation.judging import Judged
 from edgeguard.evaluation.rows import Row
+from edgeguard.evaluation.summary import Data
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import SAFE, SEVERITIES, UNSAFE, Refusal, Severity
 from edgeguard.verdict import ModelId, Probabilities, Verdict
@@ -100,3 +102,29 @@ def judged(
         seconds=seconds,
     )
     return Judged(made, verdict)
+
+
+TRUTH = [UNSAFE, SAFE] * 150
+DATA = Data(("made-up.jsonl",), "0" * 64, 300, 300, None, 0)
+
+
+def with_errors(count: int) -> list[Severity]:
+    """The truth, with so many harmful texts missed."""
+    return [SAFE if n % 2 == 0 and n < 2 * count else label for n, label in enumerate(TRUTH)]
+
+
+def made_rows(
+    said: Sequence[Severity],
+    truth: Sequence[Severity],
+    shares: Sequence[Sequence[float]] | None = None,
+) -> list[Judged]:
+    """Rows with what a model says of each, and what is true."""
+    return [
+        judged(label, severity, shares[n] if shares else (), number=n)
+        for n, (label, severity) in enumerate(zip(truth, said))
+    ]
+
+
+def made_run(label: str, rows: Sequence[Judged], size: int = 100) -> Run:
+    """A model file that said that."""
+    return Run(label, ModelId(label, "none", "0" * 64), size, None, tuple(rows))

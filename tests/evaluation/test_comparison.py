@@ -14,33 +14,18 @@ from checkpoints import write_checkpoint
 from command_line import CommandLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import judged, mild_rows
+from labelled import DATA, TRUTH, made_rows, made_run, mild_rows, with_errors
 
 from edgeguard import InputError, ModelError, SessionError
 from edgeguard.convert import convert
-from edgeguard.evaluation.comparison import MARGIN, SAME, Run, compare
+from edgeguard.evaluation.comparison import MARGIN, SAME, compare
 from edgeguard.evaluation.comparison_page import answer
-from edgeguard.evaluation.judging import Judged
 from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.rows import read_rows
-from edgeguard.evaluation.summary import Data
 from edgeguard.evaluation.worker import Worker, peak_memory
-from edgeguard.protocol.names import SEVERITIES
-from edgeguard.verdict import ModelId
+from edgeguard.protocol.names import SEVERITIES, Severity
 
-DATA = Data(("made-up.jsonl",), "0" * 64, 1, 1, None, 0)
 OPTIONS: dict[str, Any] = {"threads": 1, "n_ctx": 4096, "device": "cpu"}
-
-
-def _run(label: str, rows: list[Judged], size: int = 100) -> Run:
-    return Run(label, ModelId(label, "none", "0" * 64), size, None, tuple(rows))
-
-
-def _rows(said: list[str], truth: list[str], shares: list[tuple[float, ...]] | None = None):  # type: ignore[no-untyped-def]
-    return [
-        judged(label, severity, shares[n] if shares else (), number=n)  # type: ignore[arg-type]
-        for n, (label, severity) in enumerate(zip(truth, said))
-    ]
 
 
 _SHARES = st.lists(st.integers(1, 100), min_size=3, max_size=3).map(
@@ -59,7 +44,10 @@ _TEXT = st.tuples(
 @given(st.lists(_TEXT, min_size=1, max_size=30))
 def test_changes_are_what_counting_gives(texts: list[Any]) -> None:
     truth, before, after, p, q = (list(column) for column in zip(*texts))
-    first, other = _run("a", _rows(before, truth, p)), _run("b", _rows(after, truth, q))
+    first, other = (
+        made_run("a", made_rows(before, truth, p)),
+        made_run("b", made_rows(after, truth, q)),
+    )
     change = compare([first, other], DATA, []).models[1].change
     assert change is not None
     for row, one in enumerate(SEVERITIES):
@@ -105,22 +93,11 @@ def _sign_test(lost: int, won: int) -> float:
     return min(1.0, 2 * tail)
 
 
-TRUTH = ["Unsafe", "Safe"] * 150
-
-
-def _with_errors(count: int) -> list[str]:
-    """The truth, with so many harmful texts missed."""
-    said = list(TRUTH)
-    for n in range(count):
-        said[2 * n] = "Safe"
-    return said
-
-
 def test_the_smallest_file_that_loses_nothing_is_shipped() -> None:
     runs = [
-        _run("big", _rows(_with_errors(0), TRUTH), size=400),
-        _run("middle", _rows(_with_errors(0), TRUTH), size=200),
-        _run("small", _rows(_with_errors(30), TRUTH), size=100),
+        made_run("big", made_rows(with_errors(0), TRUTH), size=400),
+        made_run("middle", made_rows(with_errors(0), TRUTH), size=200),
+        made_run("small", made_rows(with_errors(30), TRUTH), size=100),
     ]
     found = compare(runs, DATA, [])
     assert found.ship == "middle"
@@ -134,22 +111,28 @@ def test_the_smallest_file_that_loses_nothing_is_shipped() -> None:
 def test_too_few_rows_ship_the_first() -> None:
     """Nothing changed, but 20 rows cannot show that at least 97 % stay."""
     truth = TRUTH[:20]
-    runs = [_run("big", _rows(truth, truth), size=400), _run("small", _rows(truth, truth), size=1)]
+    runs = [
+        made_run("big", made_rows(truth, truth), size=400),
+        made_run("small", made_rows(truth, truth), size=1),
+    ]
     found = compare(runs, DATA, [])
     assert found.ship == "big"
     assert "of severities are sure to stay" in answer(found)
 
 
 def test_rows_without_harm_ship_the_first() -> None:
-    truth = ["Safe"] * 300
-    runs = [_run("big", _rows(truth, truth), size=400), _run("small", _rows(truth, truth), size=1)]
+    truth: list[Severity] = ["Safe"] * 300
+    runs = [
+        made_run("big", made_rows(truth, truth), size=400),
+        made_run("small", made_rows(truth, truth), size=1),
+    ]
     found = compare(runs, DATA, [])
     assert found.ship == "big"
     assert "no row is harmful under strict" in answer(found)
 
 
 def test_what_the_rule_says_is_what_it_does() -> None:
-    found = compare([_run("big", _rows(TRUTH, TRUTH))] * 2, DATA, [])
+    found = compare([made_run("big", made_rows(TRUTH, TRUTH))] * 2, DATA, [])
     assert f"less than {100 * MARGIN:g} point of F1" in found.rule
     assert f"at least {100 * SAME:g} % of the texts" in found.rule
 
