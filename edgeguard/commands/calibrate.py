@@ -18,7 +18,13 @@ from edgeguard.evaluation.judging import Judged, judge
 from edgeguard.evaluation.metrics import flags
 from edgeguard.evaluation.rows import digest_of, read_rows
 from edgeguard.evaluation.sections import described, failures
-from edgeguard.evaluation.threshold import FALSE_ALARMS, RECALL, Threshold, find_threshold
+from edgeguard.evaluation.threshold import (
+    FALSE_ALARMS,
+    RECALL,
+    Threshold,
+    check_counts,
+    find_threshold,
+)
 from edgeguard.evaluation.wording import columns, with_interval
 from edgeguard.guard import Guard
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
@@ -67,6 +73,8 @@ def command(
     check_new_policy(name)
     require_extra()
     rows = read_rows(data)
+    known = [row.label in OFFICIAL[base].harmful for row in rows if row.label is not None]
+    check_counts(sum(known), len(known) - sum(known), target, wanted)
     with (
         Guard(model, threads=threads, n_ctx=n_ctx, device=device) as guard,
         progress_bar("judging") as progress,
@@ -138,9 +146,9 @@ def _readable(policy: Policy, found: Threshold, judged: tuple[Judged, ...]) -> s
     known = found.harmful + found.harmless
     left_out = len(judged) - known
     promise = (
-        f"at most {found.bound:.1%} of harmless texts"
+        f"at most {100 * found.bound:.1f} % of harmless texts"
         if policy.calibration is not None and policy.calibration.target == FALSE_ALARMS
-        else f"at least {found.bound:.1%} of harmful texts"
+        else f"at least {100 * found.bound:.1f} % of harmful texts"
     )
     return "\n".join(
         [

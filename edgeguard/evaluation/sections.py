@@ -45,12 +45,16 @@ def sections_of(summary: Summary) -> tuple[Section, ...]:
 
 def as_text(sections: Sequence[Section], width: int) -> str:
     """Sections for a terminal; where a table is wider than that, it shows no intervals."""
-    blocks = []
+    blocks, widest = [], 0
     for section in sections:
         table = columns(section.lines)
-        if max(map(len, table.splitlines())) > width:
+        needed = max(map(len, table.splitlines()))
+        if needed > width:
+            widest = max(widest, needed)
             table = columns([[_INTERVAL.sub("", cell) for cell in line] for line in section.lines])
         blocks.append("\n".join([section.title, table, *section.notes]))
+    if widest:
+        blocks.append(f"Tables without intervals need {widest} columns for them; --html has all.")
     return "\n\n".join(blocks)
 
 
@@ -70,7 +74,8 @@ def described(policy: Policy) -> str:
     """What counts as harmful under a policy, and what it flags."""
     harmful = " and ".join(s for s in SEVERITIES if s in policy.harmful)
     if policy.threshold is None:
-        return f"{policy.name}: {harmful} count as harmful"
+        counts = "counts" if len(policy.harmful) == 1 else "count"
+        return f"{policy.name}: {harmful} {counts} as harmful"
     rule = f"{score_name(policy)} ≥ {policy.threshold:.6g}"
     return f"{policy.name}: {harmful} are harmful, {rule} is flagged"
 
@@ -84,7 +89,7 @@ def _sections(summary: Summary) -> Iterator[Section]:
             if mean.policy == policy.name
         )
         yield Section(described(policy), _flags(policy.name, groups, "set"), notes)
-    if len(summary.languages) > 1:
+    if sum(one.rows > one.unknown for one in summary.languages) > 1:
         for policy in summary.policies:
             lines = _flags(policy.name, summary.languages, "language")
             yield Section(f"Languages, {policy.name}", lines)

@@ -54,16 +54,12 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
     Raises InputError where the rate is out of range, where the rows are of one class or too few
     for it, and where only flagging everything or nothing would give it.
     """
-    if not 0 < wanted < 1:
-        raise InputError(f"the wanted rate is {wanted:g}; it must be between 0 and 1, as in 0.02")
     truth, score = truth_and_score([one for one in judged if one.verdict.windows == 1], base)
     harmful, harmless = int(truth.sum()), int((~truth).sum())
-    _check_classes(harmful, harmless)
+    check_counts(harmful, harmless, target, wanted)
     if target == FALSE_ALARMS:
-        _check_count("harmless", harmless, wanted)
         value = _above(score, _allowed(score[~truth], wanted))
     else:
-        _check_count("harmful", harmful, 1 - wanted)
         value = _below(score, _needed(score[truth], wanted))
     hits = int((score[truth] >= value).sum())
     alarms = int((score[~truth] >= value).sum())
@@ -77,13 +73,24 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
     return Threshold(value, harmless, harmful, alarms, hits, bound)
 
 
-def _check_classes(harmful: int, harmless: int) -> None:
+def check_counts(harmful: int, harmless: int, target: str, wanted: float) -> None:
+    """See, before anything is judged, whether so many rows can give a rate.
+
+    Raises InputError where the rate is out of range, and where the rows are of one class or too
+    few for it.
+    """
+    if not 0 < wanted < 1:
+        raise InputError(f"the wanted rate is {wanted:g}; it must be between 0 and 1, as in 0.02")
     for name, count in (("harmful", harmful), ("harmless", harmless)):
         if not count:
             raise InputError(
                 f"the data has no {name} row in one window with a known label; a threshold needs "
                 "both classes, or what it costs on the other side stays unknown"
             )
+    if target == FALSE_ALARMS:
+        _check_count("harmless", harmless, wanted)
+    else:
+        _check_count("harmful", harmful, 1 - wanted)
 
 
 def _check_count(name: str, count: int, share: float) -> None:

@@ -65,6 +65,7 @@ def test_recall_and_the_loose_base(edgeguard: CommandLine, many: Path) -> None:
         (["--recall", "0.99", "--save", "mine"], "12 harmful rows, too few"),
         (["--recall", "95", "--save", "mine"], "between 0 and 1"),
         (["--recall", "much", "--save", "mine"], "much"),
+        (["--recall", "0.9", "--save", "mine", "--model", "absent"], "no model is named"),
         (["--recall", "0.9", "--save", "mine", "absent.jsonl"], "cannot read absent.jsonl"),
     ],
 )

@@ -330,3 +330,17 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=os.environ
     )
+
+
+def test_a_narrow_terminal_gets_tables_that_fit_and_is_told(
+    edgeguard: CommandLine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeguard.commands import eval_
+
+    wide = evaluate(edgeguard, str(data)).out
+    monkeypatch.setattr(eval_, "terminal_width", lambda: 90)
+    narrow = evaluate(edgeguard, str(data)).out
+    tables = narrow.split("Tables without intervals need ")[0]
+    assert max(map(len, tables.splitlines())) <= 100
+    assert "columns for them; --html has all." in narrow
+    assert "Tables without" not in wide
