@@ -20,6 +20,7 @@ from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
 from edgeguard.errors import ClosedError, InputError, StoreError
+from edgeguard.policy import Policy
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
@@ -27,18 +28,11 @@ from edgeguard.session.claims import check_claims
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
-from edgeguard.store import file_sha256, resolve
+from edgeguard.store import file_sha256, find_policy, resolve
 from edgeguard.store.paths import starts_folder
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
-from edgeguard.verdict import (
-    ModelId,
-    Policy,
-    Probabilities,
-    Verdict,
-    is_flagged,
-    parse_policy,
-)
+from edgeguard.verdict import ModelId, Probabilities, Verdict
 from edgeguard.windows import Windows
 
 DEVICES = ("auto", "cpu")
@@ -74,14 +68,16 @@ class Guard:
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
-        policy: ``strict`` flags Controversial, ``loose`` does not.
+        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
+        ``edgeguard calibrate`` saved for this model file.
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
 
-        Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range).
+        Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
+        PolicyError.
         """
-        self._policy = parse_policy(policy)
+        self._policy = find_policy(policy)
         _check_options(threads, n_ctx, device)
         file = resolve(model)
         if file.built_in:
@@ -91,6 +87,7 @@ class Guard:
         from edgeguard.session.llama import LlamaSession
 
         sha256 = file.sha256 or file_sha256(file.path)
+        self._policy.check_model(sha256, str(file.path))
         settings = remembered(sha256, library_identity()) or Settings(physical_cores())
         if threads is not None:
             settings = replace(settings, threads=threads)
@@ -114,7 +111,8 @@ class Guard:
     def with_session(cls, session: Session, *, policy: str = "strict") -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
-        guard._policy = parse_policy(policy)
+        guard._policy = find_policy(policy)
+        guard._policy.check_model("", session.info.name)
         check_claims(session, session.info.name)
         guard._set_up(session, ModelId(session.info.name, session.info.type, ""))
         return guard
@@ -149,9 +147,9 @@ class Guard:
 
         messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
         last one's role decides whether a prompt or a response is judged.
-        Raises InputError, InputTooLongError, SessionError, ClosedError.
+        Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
         """
-        chosen = self._policy if policy is None else parse_policy(policy)
+        chosen = self._policy if policy is None else self._find_policy(policy)
         parsed = parse_messages(messages)
         with self._lock:
             if self._session is None:
@@ -162,6 +160,11 @@ class Guard:
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
         return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
+
+    def _find_policy(self, name: str) -> Policy:
+        policy = find_policy(name)
+        policy.check_model(self._model.sha256, self._model.name)
+        return policy
 
     def _verdict(
         self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float
@@ -180,8 +183,8 @@ class Guard:
             probabilities=Probabilities(worst.probabilities),
             categories=categories,
             refusal=refusal,
-            policy=policy,
-            flagged=is_flagged(severity, policy),
+            policy=policy.name,
+            flagged=any(_flags(policy, window) for window in windows),
             answer=write(Answer(severity, categories, refusal)),
             model=self._model,
             device=self._device,
@@ -214,6 +217,10 @@ def _starts_folder() -> Path | None:
         return starts_folder()
     except StoreError:
         return None  # a user without a home folder pays at each start, and nothing else
+
+
+def _flags(policy: Policy, window: Decoded) -> bool:
+    return policy.flags(window.answer.severity, Probabilities(window.probabilities))
 
 
 def _badness(window: Decoded) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""Where things lie: the models, and the small files that edgeguard keeps for itself.
+"""Where things lie: the models, the policies, and the small files that edgeguard keeps for itself.
 
 One folder holds everything: EDGEGUARD_HOME, or the platform's folder for application data. The
 checkpoints that `edgeguard pull` fetches lie elsewhere, in the Hugging Face cache (HF_HOME).
@@ -38,6 +38,11 @@ def home() -> Path:
 def models_folder() -> Path:
     """The folder with one folder for each installed model."""
     return home() / "models"
+
+
+def policies_folder() -> Path:
+    """The folder with one JSON file for each saved policy."""
+    return home() / "policies"
 
 
 def checksums_folder() -> Path:
