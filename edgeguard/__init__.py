@@ -17,6 +17,7 @@ from edgeguard.errors import (
     InputTooLongError,
     ModelError,
     ModelNotFoundError,
+    OutputError,
     SessionError,
     StoreError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "ModelError",
     "ModelId",
     "ModelNotFoundError",
+    "OutputError",
     "Probabilities",
     "SessionError",
     "StoreError",

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
@@ -47,6 +47,7 @@ _NANO_NOTE = (
 _logger = logging.getLogger(__name__)
 
 CheckMessages = Iterable[Message | Mapping[str, object]]
+CheckRow = str | Mapping[str, object] | CheckMessages
 
 
 class Guard:
@@ -145,6 +146,31 @@ class Guard:
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
         return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
+
+    def check_many(
+        self, rows: Iterable[CheckRow], *, policy: str | None = None
+    ) -> Iterator[Verdict | InputError]:
+        """Judge any number of texts, lazily and in order: one verdict for each, or its error.
+
+        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
+        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
+        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
+        the last ``edgeguard.batch.recent.SIZE`` different ones reach.
+        Raises SessionError, ClosedError; InputError at once if there is no such policy.
+        """
+        from edgeguard.batch.many import check_many
+
+        return check_many(self, rows, policy=policy)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of calls that name none."""
+        return self._policy
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: ``cpu``, or the accelerator's name."""
+        return self._device
 
     def _verdict(
         self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float

@@ -1,0 +1,202 @@
+"""One run: starts or resumes it, keeps what is done safe, gives the result its name at the end.
+
+While the model works there are two files beside the result: ``OUT.partial`` grows row by row, and
+``OUT.job`` is the record (edgeguard.batch.record). The record's place is at most a second behind;
+rows after it are written again from the verdicts that the record holds. Killed anywhere, a run
+goes on to the same bytes as an undisturbed one.
+
+This module knows no format and prints nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from edgeguard.batch.formats import Format
+from edgeguard.batch.judging import Known, Outcome, judged
+from edgeguard.batch.output import Partial, put_in_place
+from edgeguard.batch.recent import Recent
+from edgeguard.batch.record import Progressed, Record
+from edgeguard.batch.rows import START, Names, nothing
+from edgeguard.batch.stopping import Stop
+from edgeguard.batch.tally import Tally
+from edgeguard.errors import OutputError
+
+if TYPE_CHECKING:
+    from edgeguard.guard import Guard
+
+_SAVE_SECONDS = 1.0
+
+
+class Watch(Protocol):
+    """Whoever wants to see a run."""
+
+    def begun(self, tally: Tally) -> None:
+        """The first row is next; the tally is not empty in a run that is resumed."""
+
+    def row(self, outcome: Outcome, tally: Tally) -> None:
+        """A row has been written."""
+
+    def kept(self, rows: int) -> None:
+        """The run ends early; so many rows are safe."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The result and the two files beside it."""
+
+    out: Path
+
+    @property
+    def partial(self) -> Path:
+        """What is written so far."""
+        return self.out.with_name(f"{self.out.name}.partial")
+
+    @property
+    def job(self) -> Path:
+        """The record."""
+        return self.out.with_name(f"{self.out.name}.job")
+
+
+def to_stream(
+    form: Format, guard: Guard, names: Names, stream: IO[bytes], watch: Watch, stop: Stop
+) -> Tally:
+    """Judge all rows into a stream, each as soon as it is there. Nothing is kept for later."""
+    tally, recent = Tally(), Recent[Known]()
+    watch.begun(tally)
+    stream.write(form.head)
+    rows = stop.between(form.rows(START))
+    for outcome in judged(rows, guard, names, recent, form.unit):
+        stream.write(form.encode(outcome.row, outcome.verdict, outcome.error))
+        stream.flush()
+        tally.add(outcome)
+        watch.row(outcome, tally)
+    return tally
+
+
+@contextmanager
+def opened(out: Path, *, resume: bool) -> Iterator[Record]:
+    """Take hold of a result's place: nobody else writes it, and nothing there would be lost.
+
+    Raises OutputError: the result exists, a run was left there and ``resume`` is false, another
+    process is writing it, or the folder will not do.
+    """
+    files = Files(out)
+    _check_folder(files)
+    with Record(files.job) as record:
+        at = record.progressed if record.identity else None
+        if at is not None and not resume:
+            raise OutputError(
+                f"{files.partial} is there, of an earlier run that wrote {at.tally.rows:,} rows: "
+                "type the same command with --resume to go on with it, or remove "
+                f"{files.partial} and {files.job} to start again"
+            )
+        if out.exists() and (at is None or not at.complete):
+            raise OutputError(f"{out} exists: remove it, or give another --out")
+        yield record
+
+
+def to_file(
+    form: Format,
+    guard: Guard,
+    names: Names,
+    record: Record,
+    out: Path,
+    identity: Mapping[str, object],
+    watch: Watch,
+    stop: Stop,
+) -> Tally:
+    """Judge all rows that the record does not have yet, and put the result in its place.
+
+    ``identity`` is everything that the bytes of the result depend on. Raises OutputError: it is
+    not that of the run to be resumed, or a file cannot be written.
+    """
+    files = Files(out)
+    known = record.identity
+    if known is None:
+        record.begin(identity)
+    elif known != identity:
+        raise OutputError(_different(files, known, identity))
+    at = record.progressed
+    if not at.complete:
+        at = _judge(form, guard, names, record, files, at, watch, stop)
+    if not out.exists():
+        put_in_place(form.result(files.partial), out)
+    files.partial.unlink(missing_ok=True)
+    record.remove()
+    return at.tally
+
+
+def _judge(
+    form: Format,
+    guard: Guard,
+    names: Names,
+    record: Record,
+    files: Files,
+    at: Progressed,
+    watch: Watch,
+    stop: Stop,
+) -> Progressed:
+    """Write the rows from a place on; save the place each second, and whatever ends the run."""
+    tally, saved = at.tally, time.monotonic()
+    with Partial(files.partial, at.written) as partial:
+        watch.begun(tally)
+        if at.written == 0:
+            partial.append(form.head)
+        try:
+            rows = stop.between(form.rows(at.place))
+            for outcome in judged(rows, guard, names, record, form.unit):
+                partial.append(form.encode(outcome.row, outcome.verdict, outcome.error))
+                tally.add(outcome)
+                at = replace(at, place=outcome.row.after, written=partial.size)
+                watch.row(outcome, tally)
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    partial.sync()
+                    record.save(at)
+                    saved = time.monotonic()
+            if tally.rows == 0:
+                raise nothing("the input")
+            partial.sync()
+        except BaseException:
+            # The first error is the one to tell of; the place that was saved last is good too.
+            with suppress(OutputError):
+                partial.sync()
+                record.save(at)
+            watch.kept(tally.rows)
+            raise
+        at = replace(at, complete=True)
+        record.save(at)
+    return at
+
+
+def _check_folder(files: Files) -> None:
+    folder = files.out.parent
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} does not exist")
+    if files.out.is_dir():
+        raise OutputError(f"{files.out} is a folder: give a file's name")
+    if files.job.exists():
+        return
+    if files.out.exists():
+        raise OutputError(f"{files.out} exists: remove it, or give another --out")
+    if files.partial.exists():
+        raise OutputError(
+            f"{files.partial} is there without {files.job.name}: remove it, or give another --out"
+        )
+
+
+def _different(files: Files, known: Mapping[str, object], now: Mapping[str, object]) -> str:
+    changes = [
+        f"{name} was {known.get(name)} and is {now.get(name)}"
+        for name in now
+        if known.get(name) != now[name]
+    ]
+    return (
+        f"{files.partial} cannot be gone on with: {'; '.join(changes)}. Give what was given then, "
+        f"or remove {files.partial} and {files.job} to start again"
+    )
