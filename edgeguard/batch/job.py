@@ -76,6 +76,8 @@ def to_stream(
         stream.flush()
         tally.add(outcome)
         watch.row(outcome, tally)
+    if tally.rows == 0:
+        raise nothing("the input")
     return tally
 
 
@@ -125,6 +127,10 @@ def to_file(
     at = record.progressed
     if not at.complete:
         at = _judge(form, guard, names, record, files, at, watch, stop)
+    if at.tally.rows == 0:
+        files.partial.unlink(missing_ok=True)
+        record.remove()
+        raise nothing("the input")
     if not out.exists():
         put_in_place(form.result(files.partial), out)
     files.partial.unlink(missing_ok=True)
@@ -159,8 +165,6 @@ def _judge(
                     partial.sync()
                     record.save(at)
                     saved = time.monotonic()
-            if tally.rows == 0:
-                raise nothing("the input")
             partial.sync()
         except BaseException:
             # The first error is the one to tell of; the place that was saved last is good too.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeguard.batch.rows import Names, Place, Row, already, no_field
 from edgeguard.errors import InputError, OutputError
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1000
 """Rows in memory at a time."""
-_ROW_GROUP = 100_000
+_GROUP_ROWS = 100_000
+_GROUP_BYTES = 64 << 20
 
 
 class Parquet:
@@ -96,15 +97,22 @@ class Parquet:
             partial.open("rb") as lines,
             parquet.ParquetWriter(out, schema, compression=self._compression()) as writer,
         ):
-            for piece in self._file.iter_batches(_PIECE):
-                said = [json.loads(line) for line in islice(lines, piece.num_rows)]
-                columns = [
-                    arrow.array([one[0] for one in said], added[0].type),
-                    arrow.array([one[1] if one[1:] else None for one in said], added[1].type),
-                ]
-                whole = arrow.RecordBatch.from_arrays([*piece.columns, *columns], schema=schema)
-                writer.write_batch(whole, row_group_size=_ROW_GROUP)
+            pieces = self._pieces(schema, lines)
+            for group in _groups(pieces):
+                writer.write_table(arrow.Table.from_batches(group, schema))
         return out
+
+    def _pieces(self, schema: pa.Schema, lines: BinaryIO) -> Iterator[pa.RecordBatch]:
+        """The input's rows with the verdicts beside them."""
+        arrow, (verdict, error) = self._arrow, [schema.field(name) for name in self._names.added]
+        for piece in self._file.iter_batches(_PIECE):
+            said = [json.loads(line) for line in islice(lines, piece.num_rows)]
+            columns = [
+                *piece.columns,
+                arrow.array([one[0] for one in said], verdict.type),
+                arrow.array([one[1] if one[1:] else None for one in said], error.type),
+            ]
+            yield arrow.RecordBatch.from_arrays(columns, schema=schema)
 
     def _compression(self) -> str:
         """That of the input's first column."""
@@ -119,6 +127,20 @@ class Parquet:
         except (OSError, self._arrow.ArrowException) as error:
             why = getattr(error, "strerror", None) or "it is damaged, or not a Parquet file"
             raise InputError(f"cannot read {self._path}: {why}") from error
+
+
+def _groups(pieces: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The pieces in groups that are large enough for a reader and small enough for the memory."""
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for piece in pieces:
+        group.append(piece)
+        rows, size = rows + piece.num_rows, size + piece.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Report:
         self._first = tally.rows
         self._started = self._said = time.monotonic()
         if tally.rows:
-            note(f"going on after {tally.rows:,} rows")
+            note(f"going on after {_count(tally.rows, 'row')}")
         if sys.stderr.isatty():
             self._bar = _open_bar(self._form)
 
@@ -56,15 +56,15 @@ class Report:
     def kept(self, rows: int) -> None:
         """Say what the end of the run has left."""
         self._close()
-        note(f"ended after {rows:,} rows{self._kept}")
+        note(f"ended after {_count(rows, 'row')}{self._kept}")
 
     def summary(self, tally: Tally, policy: str) -> str:
         """The counts of the whole run, over all its parts."""
         rate = f", {self._rate(tally)}" if tally.rows > self._first else ""
         verdicts = tally.rows - tally.errors
         lines = [
-            f"{tally.rows:,} rows: {verdicts:,} verdicts ({tally.repeated:,} for repeated texts), "
-            f"{tally.errors:,} errors{rate}",
+            f"{_count(tally.rows, 'row')}: {_count(verdicts, 'verdict')} "
+            f"({tally.repeated:,} for repeated texts), {_count(tally.errors, 'error')}{rate}",
             *(f"  {name:<30} {count:>11}" for name, count in tally.table(policy)),
         ]
         return "\n".join(lines)
@@ -89,6 +89,10 @@ class Report:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _open_bar(form: Format) -> Any:
