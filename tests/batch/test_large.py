@@ -5,13 +5,13 @@ from __future__ import annotations
 import filecmp
 import json
 import os
-import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from batch.processes import end_when, run, size_of
+from batch_processes import end_when, run, size_of
 
 ROWS, TEXTS = 100_000, 20_000
 """A log repeats itself: each text stands five times, far from the other four."""
@@ -48,13 +48,12 @@ def test_a_large_file_killed_three_times_equals_an_undisturbed_run(tmp_path: Pat
         for row, result in zip(rows, results, strict=True):
             assert result.startswith(row.rstrip()[:-1])
             assert json.loads(result)["verdict"]["severity"]
-    summary = [line.partition(" errors")[0] for line in (out, resumed)]
-    assert summary[0] == summary[1]
+    assert out.splitlines()[0].rpartition(", ")[0] == resumed.splitlines()[0].rpartition(", ")[0]
+    assert out.splitlines()[1:-1] == resumed.splitlines()[1:-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["in.jsonl", "plain.jsonl", "out.jsonl"]
     )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(out, f"{seconds:.0f} s undisturbed; the largest process had {peak / 1024:.0f} MB")
+    print(out, f"{seconds:.0f} s undisturbed")
 
 
 @pytest.mark.slow
@@ -62,19 +61,17 @@ def test_a_large_file_killed_three_times_equals_an_undisturbed_run(tmp_path: Pat
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Ten times the rows and ten times the different texts, the same peak."""
     peaks = [_peak(tmp_path, rows) for rows in (20_000, 200_000)]
-    print(f"peak MB with 20,000 and 200,000 rows: {peaks}")
+    print(f"peak MiB with 20,000 and 200,000 rows: {peaks}")
     assert peaks[1] < peaks[0] + 8
 
 
 def _peak(folder: Path, rows: int) -> float:
-    """MB at the peak of a run with the fake session: the model's own memory would hide growth."""
-    import subprocess
-
+    """MiB at the peak of a run with the fake session: the model's own memory would hide growth."""
     source = folder / f"{rows}.jsonl"
     with source.open("w", encoding="utf-8") as file:
         for number in range(rows):
             file.write(json.dumps({"text": f"the text number {number}"}) + "\n")
-    child = Path(__file__).with_name("fake_in_child.py")
+    child = Path(__file__).parent.parent / "batch_in_child.py"
     argv = [sys.executable, str(child), "batch", str(source), "--out", str(folder / f"{rows}.out")]
     done = subprocess.run([*argv, "--format", "jsonl"], capture_output=True, text=True, check=True)
-    return float(done.stderr.splitlines()[-1])
+    return int(done.stderr.splitlines()[-1]) / 1024
