@@ -25,7 +25,7 @@ class FastGuard(Guard):
         self._template = super().check_messages([{"role": "user", "content": "Hello"}])
         self._calls = 0
 
-    def check_messages(self, messages: Any, *, policy: str | None = None) -> Verdict:
+    def check_messages(self, messages: Any, *, policy: str | None = None) -> Verdict:  # noqa: ARG002
         self._calls += 1
         return replace(self._template, tokens=self._calls)
 

@@ -2,22 +2,34 @@
 
 The separator is the first of comma, semicolon, tab and bar that shows the named columns in the
 header. Empty lines are no rows; an empty cell is no value. A row that cannot be read is written
-with empty cells. This module judges nothing.
+with empty cells; where a quote is never closed, that is its first line alone, and the next line is
+a row again. This module judges nothing.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
-from edgeguard.batch.source import MAX_LINE, Source
+from edgeguard.batch.source import Source
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
 _SEPARATORS = ",;\t|"
+_MAX_CELL = 16 << 20
+"""Characters of one cell: a longer one is a quote that was never closed."""
+
+
+class _Line(NamedTuple):
+    """A line with its end, and the place after it."""
+
+    raw: bytes
+    after: Place
 
 
 class Csv:
@@ -31,8 +43,9 @@ class Csv:
             raise InputError("a CSV cell holds no list of messages: --messages-field is for JSONL")
         self._source = source
         self._names = names
-        self._taken: list[bytes] = []
-        csv.field_size_limit(MAX_LINE)  # a setting of the whole process; 128 KiB at first
+        self._taken: list[_Line] = []
+        self._again: deque[_Line] = deque()
+        csv.field_size_limit(_MAX_CELL)  # a setting of the whole process; 128 KiB at first
         self.columns, header = self._read_header()
         self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
         self._body = source.place
@@ -80,9 +93,8 @@ class Csv:
         """The rows from a place on. Raises InputError where the file cannot be read."""
         if start not in (START, self._body):
             self._source.seek(start)
-        reader = csv.reader(self._texts(), delimiter=self._separator, strict=True)
+        reader = self._reader()
         while True:
-            number = self._source.place.line + 1
             self._taken.clear()
             try:
                 values, problem = next(reader), ""
@@ -90,21 +102,33 @@ class Csv:
                 return
             except csv.Error as error:
                 values, problem = [], f"not CSV: {error}"
+                self._again.extendleft(reversed(self._taken[1:]))
+                del self._taken[1:]
+                reader = self._reader()
             if values or problem:
-                yield self._row(number, values, problem)
+                yield self._row(values, problem)
+
+    def _reader(self) -> Iterator[list[str]]:
+        return csv.reader(self._texts(), delimiter=self._separator, strict=True)
 
     def _texts(self) -> Iterator[str]:
         """The lines as text, each kept as bytes too, until a whole row is made of them."""
-        for line in self._source.lines():
-            self._taken.append(line)
-            yield line.decode("utf-8", "surrogateescape")
+        lines = self._source.lines()
+        while True:
+            if not self._again:
+                line = next(lines, None)
+                if line is None:
+                    return
+                self._again.append(_Line(line, self._source.place))
+            self._taken.append(self._again.popleft())
+            yield self._taken[-1].raw.decode("utf-8", "surrogateescape")
 
-    def _row(self, number: int, values: list[str], problem: str) -> Row:
-        raw = b"".join(self._taken)
+    def _row(self, values: list[str], problem: str) -> Row:
+        raw = b"".join(line.raw for line in self._taken)
         if not problem:
             problem = self._problem(raw, values)
         fields = None if problem else {n: v or None for n, v in zip(self.columns, values)}
-        return Row(number, self._source.place, raw, fields, problem)
+        return Row(self._taken[0].after.line, self._taken[-1].after, raw, fields, problem)
 
     def _problem(self, raw: bytes, values: list[str]) -> str:
         try:
@@ -133,11 +157,11 @@ class Csv:
 
 def _until_row(lines: Iterator[bytes]) -> Iterator[bytes]:
     """The lines of the first row: quotes that are open at a line's end go on in the next."""
-    quotes = 0
+    quotes = size = 0
     for line in lines:
         yield line
-        quotes += line.count(b'"')
-        if quotes % 2 == 0 and line.strip(_BOM + b"\r\n"):
+        quotes, size = quotes + line.count(b'"'), size + len(line)
+        if (quotes % 2 == 0 and line.strip(_BOM + b"\r\n")) or size > _MAX_CELL:
             return
 
 

@@ -196,7 +196,7 @@ def _check_folder(files: Files) -> None:
 
 def _different(files: Files, known: Mapping[str, object], now: Mapping[str, object]) -> str:
     changes = [
-        f"{name} was {known.get(name)} and is {now.get(name)}"
+        f"{name} was {_short(known.get(name))} and is {_short(now[name])}"
         for name in now
         if known.get(name) != now[name]
     ]
@@ -204,3 +204,9 @@ def _different(files: Files, known: Mapping[str, object], now: Mapping[str, obje
         f"{files.partial} cannot be gone on with: {'; '.join(changes)}. Give what was given then, "
         f"or remove {files.partial} and {files.job} to start again"
     )
+
+
+def _short(value: object) -> str:
+    """A value as a person can read it: of a sha256, the start."""
+    text = str(value)
+    return text if len(text) < 64 else f"{text[:12]}…"

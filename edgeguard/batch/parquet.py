@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1000
 """Rows in memory at a time."""
+_BUFFER = 1 << 20
+"""Bytes of a column that are read at a time; without it a whole row group would be."""
 _GROUP_ROWS = 100_000
 _GROUP_BYTES = 64 << 20
 
@@ -40,7 +42,7 @@ class Parquet:
         self._path = path
         self._names = names
         with self._reading():
-            self._file = self._arrow.parquet.ParquetFile(path)
+            self._file = self._arrow.parquet.ParquetFile(path, buffer_size=_BUFFER)
         self._total: int = self._file.metadata.num_rows
         self._row = 0
         columns = self._file.schema_arrow.names

@@ -78,8 +78,9 @@ class Source:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._raw.close()
+        if self._raw is not sys.stdin.buffer:
+            self._file.close()
+            self._raw.close()
 
 
 @contextmanager

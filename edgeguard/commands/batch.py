@@ -110,6 +110,8 @@ def command(
     """
     if messages_field is not None and (text_field is not None or response_field is not None):
         raise click.UsageError("--messages-field holds the whole conversation: name no other field")
+    if is_plain_file(input_) and is_plain_file(out) and Path(input_).samefile(out):
+        raise InputError("IN and --out are the same file: give the result another name")
     _check_resume(input_, out, resume)
     names = Names(text_field or TEXT, response_field, messages_field, verdict_field)
     format_name = format_of(input_, out, cast("FormatName | None", format_))
@@ -121,8 +123,9 @@ def command(
         if out == PIPE:
             tally = _to_stdout(form, names, load)
         else:
-            run = {"input": input_, "format": format_name, **asdict(names), "n_ctx": n_ctx}
-            tally = _to_file(form, names, load, run, Path(out), resume=resume)
+            options: dict[str, object] = {"--format": format_name, "--n-ctx": n_ctx}
+            options |= {f"--{name}-field": value for name, value in asdict(names).items()}
+            tally = _to_file(form, names, load, input_, options, Path(out), resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
 
 
@@ -151,23 +154,28 @@ def _to_file(
     form: Format,
     names: Names,
     load: Callable[[], Guard],
-    run: dict[str, object],
+    input_: str,
+    options: dict[str, object],
     out: Path,
     *,
     resume: bool,
 ) -> Tally:
-    stop, input_ = Stop(), str(run["input"])
-    plain = is_plain_file(input_)
+    stop, plain = Stop(), is_plain_file(input_)
     again = "; the same command with --resume goes on from there" if plain else ""
     kept = f", which are kept in {Files(out).partial}{again}"
     with opened(out, resume=resume) as record:
         # What the bytes of the result depend on, and a person could change before a --resume.
-        run["input"] = sha256_of_input(input_) if plain else input_
-        with load() as guard, Report(form, kept) as report:
-            run |= {"policy": guard.policy, "device": guard.device, "edgeguard": __version__}
-            run |= {"model": guard.model.sha256}
-            with stop.listening():
-                tally = to_file(form, guard, names, record, out, run, report, stop)
+        content = sha256_of_input(input_) if plain else input_
+        with load() as guard, Report(form, kept) as report, stop.listening():
+            identity = {
+                "the input": content,
+                "the model": guard.model.sha256,
+                "the policy": str(guard.policy),
+                "the device": guard.device,
+                "edgeguard": __version__,
+                **options,
+            }
+            tally = to_file(form, guard, names, record, out, identity, report, stop)
     click.echo(report.summary(tally, guard.policy))
     click.echo(out)
     return tally
