@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# What a terminal's shell gives: a background job of a script ignores Ctrl-C.
-_CHILD = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from edgeguard.cli import main; main()"
-)
+# Ctrl-C as at a terminal, where a test runner may ignore it; and a limit like that of a full disk.
+_CHILD = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if limit := os.environ.get("FILE_SIZE_LIMIT"):
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+from edgeguard.cli import main
+main()
+"""
 
 
 def start(*argv: str, **variables: str) -> subprocess.Popen[str]:

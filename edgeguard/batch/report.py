@@ -15,8 +15,8 @@ from edgeguard.batch.judging import Outcome
 from edgeguard.batch.tally import Tally
 from edgeguard.console import note
 
-_BAR = "{desc} {percentage:3.0f}% {bar} {postfix}, {remaining} left"
-_NO_BAR = "{desc} {postfix}, {elapsed}"  # of a pipe nobody knows the length
+_BAR = "{desc} {percentage:3.0f}% {bar}{postfix}, {remaining} left"
+_NO_BAR = "{desc}{postfix}, {elapsed}"  # of a pipe nobody knows the length
 _LINE_SECONDS = 60.0
 
 
@@ -45,7 +45,8 @@ class Report:
         if outcome.verdict is None:
             self._say(outcome.error)
         if self._bar is not None:
-            self._bar.set_postfix_str(self._rate(tally), refresh=False)
+            said = f"{_count(tally.rows, 'row')}, {self._rate(tally)}"
+            self._bar.set_postfix_str(said, refresh=False)
             self._bar.update(self._form.done()[0] - self._bar.n)
         elif time.monotonic() - self._said > _LINE_SECONDS:
             self._said = time.monotonic()
@@ -108,5 +109,4 @@ def _open_bar(form: Format) -> Any:
         bar_format=form_of_bar,
         file=sys.stderr,
         dynamic_ncols=True,
-        postfix="…",
     )
