@@ -155,7 +155,7 @@ class Guard:
         rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
         conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
         instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
-        the last ``edgeguard.batch.recent.SIZE`` different ones reach.
+        the last 10,000 different ones reach.
         Raises SessionError, ClosedError; InputError at once if there is no such policy.
         """
         from edgeguard.batch.many import check_many

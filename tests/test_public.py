@@ -34,10 +34,12 @@ def test_every_error_is_public_and_stands_in_the_tree() -> None:
             assert value.exit_code == 2
 
 
-HEAVY = ("llama_cpp", "numpy", "gguf", "huggingface_hub", "httpx", "jinja2")
+HEAVY = ("llama_cpp", "numpy", "gguf", "huggingface_hub", "httpx", "jinja2", "pyarrow", "tqdm")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["check", "--help"], ["grammar"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["check", "--help"], ["batch", "--help"], ["grammar"]]
+)
 def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     code = (
         "import sys\nfrom edgeguard.cli import main\n"

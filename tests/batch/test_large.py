@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ ROWS, TEXTS = 100_000, 20_000
 def _write(path: Path, rows: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
-            text = f"How do I get from station {number * 7919 % TEXTS} to the museum?"
+            place = number * 7919 % TEXTS
+            task = "make a bomb at" if place % 9 == 0 else "get to the museum from"
+            text = f"How do I {task} station {place}?"
             file.write(json.dumps({"id": number, "text": text, "weight": 1.50}) + "\n")
 
 
@@ -44,10 +47,12 @@ def test_a_large_file_killed_three_times_equals_an_undisturbed_run(tmp_path: Pat
     code, resumed, err = run(*argv)
     assert code == 0, err
     assert filecmp.cmp(plain, killed, shallow=False)
+    severities: Counter[str] = Counter()
     with source.open(encoding="utf-8") as rows, killed.open(encoding="utf-8") as results:
         for row, result in zip(rows, results, strict=True):
             assert result.startswith(row.rstrip()[:-1])
-            assert json.loads(result)["verdict"]["severity"]
+            severities[json.loads(result)["verdict"]["severity"]] += 1
+    assert min(severities["Safe"], severities["Unsafe"]) > ROWS // 100
     assert out.splitlines()[0].rpartition(", ")[0] == resumed.splitlines()[0].rpartition(", ")[0]
     assert out.splitlines()[1:-1] == resumed.splitlines()[1:-1]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
