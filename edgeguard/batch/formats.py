@@ -79,11 +79,13 @@ def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
     if told is None and name != PIPE and read is None:
         raise InputError(
             f"the format of {name} is not known by its name (.jsonl, .csv or .parquet): "
-            f"say --format {', '.join(FORMATS)}"
+            f"say which with --format"
         )
     chosen = told or read or written or "jsonl"
     if written not in (None, chosen):
-        raise InputError(f"{out} would be {written} and the input is {chosen}: both must be one")
+        raise InputError(
+            f"the result has the format of the input, which is {chosen}: {out} would be {written}"
+        )
     if out != PIPE and written is None and told is None:
         raise InputError(f"{out} must end in .{chosen}, as the input is {chosen}")
     if chosen == "parquet" and PIPE in (name, out):

@@ -41,7 +41,9 @@ class Jsonl:
         if not first:
             raise nothing(self._source.name)
         if all(row.fields is None for row in first):
-            raise InputError(f"{self._source.name}, line {first[0].number}: {first[0].problem}")
+            problem = first[0].problem
+            hint = "; JSONL has one JSON object on each line" if problem.startswith("not") else ""
+            raise InputError(f"{self._source.name}, line {first[0].number}: {problem}{hint}")
         there = dict.fromkeys(name for row in first for name in row.fields or ())
         if not set(self._names.needed) <= set(there):
             raise no_field(self._source.name, self._names, there)

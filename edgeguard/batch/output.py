@@ -20,11 +20,11 @@ class Partial:
         """Open or make the file and cut it to ``size`` bytes. Raises OutputError."""
         self.path = path
         self.size = size
-        with _writing(path):
+        with writing(path):
             # Unbuffered, so that a row that was appended survives a kill.
             self._file = path.open("ab", buffering=0)
         try:
-            with _writing(path):
+            with writing(path):
                 there = path.stat().st_size
                 if there < size:
                     raise OutputError(
@@ -40,14 +40,14 @@ class Partial:
     def append(self, data: bytes) -> None:
         """Write all of it. Raises OutputError; then some of it may be there, beyond ``size``."""
         left = memoryview(data)
-        with _writing(self.path):
+        with writing(self.path):
             while left:
                 left = left[self._file.write(left) :]
         self.size += len(data)
 
     def sync(self) -> None:
         """Return when everything is on the disk. Raises OutputError."""
-        with _writing(self.path):
+        with writing(self.path):
             os.fsync(self._file.fileno())
 
     def __enter__(self) -> Partial:
@@ -59,7 +59,7 @@ class Partial:
 
 def put_in_place(made: Path, out: Path) -> None:
     """Give a finished file its name, for good. Raises OutputError."""
-    with _writing(out):
+    with writing(out):
         with made.open("rb+") as file:
             os.fsync(file.fileno())
         made.replace(out)
@@ -78,7 +78,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written which it is and why: OutputError."""
     try:
         yield
     except OSError as error:

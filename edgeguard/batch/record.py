@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.batch.judging import Known
+from edgeguard.batch.output import writing
 from edgeguard.batch.rows import START, Place
 from edgeguard.batch.tally import Tally
 from edgeguard.errors import OutputError
@@ -47,6 +48,8 @@ class Record:
         """Open or make the record. Raises OutputError: it is in use, damaged, or no disk."""
         self.path = path
         self.is_open = True
+        with writing(path):
+            path.open("ab").close()  # SQLite would not say why it cannot
         with self._translating():
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
@@ -125,12 +128,17 @@ class Record:
     def _translating(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise OutputError(
-                    f"another edgeguard batch is writing beside {self.path}; wait for its end"
+                    f"another edgeguard batch is writing, {self.path} is its record; wait for its "
+                    "end, or give another --out"
                 ) from error
-            raise OutputError(f"{self.path} cannot be used: {error}") from error
+            raise OutputError(f"cannot write {self.path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise OutputError(
+                f"{self.path} is damaged ({error}): remove it and the partial result to start again"
+            ) from error
 
     def __enter__(self) -> Record:
         return self

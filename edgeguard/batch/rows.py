@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message
 
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"),  # before int: a bool is one
+    ((int, float), "a number"),
+    (list, "a list"),
+    (dict, "an object"),
+)
 TEXT, RESPONSE, VERDICT = "text", "response", "verdict"
 
 
@@ -136,8 +142,15 @@ def _string(fields: Mapping[str, object], name: str) -> str:
     if value is None:
         raise InputError(f"the field {name!r} is empty: there is nothing to judge")
     if not isinstance(value, str):
-        raise InputError(f"the field {name!r} is {type(value).__name__}, not a text")
+        raise InputError(f"the field {name!r} is {_kind(value)}, not a text")
     return value
+
+
+def _kind(value: object) -> str:
+    for kinds, words in _KINDS:
+        if isinstance(value, kinds):
+            return words
+    return type(value).__name__
 
 
 def _check_not_empty(text: str, name: str) -> None:

@@ -218,9 +218,9 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("edgeguard.batch.csv_._MAX_CELL", 1000)
-    lines = b"".join(b"%d,text\n" % number for number in range(1000))
+    lines = b"".join(b"%d,text\n" % number for number in range(200))
     rows, _ = rows_of(b'id,text\n7,"open\n' + lines, "csv")
-    assert [bool(row.problem) for row in rows] == [True, *[False] * 1000]
+    assert [bool(row.problem) for row in rows] == [True, *[False] * 200]
     assert "field larger than field limit" in rows[0].problem
 
 
@@ -343,8 +343,8 @@ def test_the_format_of_a_run(name: str, out: str, told: Any, chosen: str) -> Non
 @pytest.mark.parametrize(
     ("name", "out", "told", "said"),
     [
-        ("a.txt", "b.txt", None, "--format jsonl, csv, parquet"),
-        ("a.csv", "b.jsonl", None, "both must be one"),
+        ("a.txt", "b.txt", None, "say which with --format"),
+        ("a.csv", "b.jsonl", None, "the format of the input, which is csv"),
         ("a.csv", "b", None, "must end in .csv"),
         ("a.jsonl", "b.jsonl.gz", None, "leave out the .gz"),
         ("a.parquet", "-", None, "give files, not -"),

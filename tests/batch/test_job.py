@@ -297,7 +297,7 @@ def test_a_record_or_a_partial_that_is_damaged_is_said(tmp_path: Path) -> None:
     partial.write_bytes(content)
     for wrong in (b"not a database" * 100, kept[:3000], b"SQLite format 3\x00" + bytes(5000)):
         record.write_bytes(wrong)
-        with pytest.raises(OutputError, match="cannot be used"):
+        with pytest.raises(OutputError, match="is damaged"):
             run(path, out, resume=True)
         assert partial.read_bytes() == content
     record.write_bytes(kept)

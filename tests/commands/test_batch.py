@@ -73,13 +73,13 @@ def test_bad_rows_are_named_by_line_and_their_text_is_not(edgeguard: CommandLine
     Path("in.jsonl").write_text(HARMLESS + '\n{"text": 5, "x": "secret"}\nsecret\n' + HARMLESS)
     ended = edgeguard("batch", "in.jsonl", "--out", "out.jsonl")
     assert ended.code == 2
-    assert "edgeguard: line 3: the field 'text' is float, not a text\n" in ended.err
+    assert "edgeguard: line 3: the field 'text' is a number, not a text\n" in ended.err
     assert "edgeguard: line 4: not JSON" in ended.err
     assert "secret" not in ended.err
     rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [row["verdict"] is None for row in rows] == [False, True, True, False]
     assert rows[1]["x"] == "secret"
-    assert rows[1]["verdict_error"] == "line 3: the field 'text' is float, not a text"
+    assert rows[1]["verdict_error"] == "line 3: the field 'text' is a number, not a text"
 
 
 def test_responses_and_conversations(edgeguard: CommandLine) -> None:
@@ -181,8 +181,8 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left() -> None:
     [
         (["absent.jsonl", "--out", "o.jsonl"], "cannot read absent.jsonl: No such file"),
         (["folder.jsonl", "--out", "o.jsonl"], "cannot read folder.jsonl: Is a directory"),
-        (["in.txt", "--out", "o.txt"], "say --format"),
-        (["in.jsonl", "--out", "o.csv"], "both must be one"),
+        (["in.txt", "--out", "o.txt"], "say which with --format"),
+        (["in.jsonl", "--out", "o.csv"], "the format of the input, which is jsonl"),
         (["in.jsonl"], "Missing option '--out'"),
         (["in.jsonl", "--out", "in.jsonl"], "are the same file"),
         (["in.jsonl", "--out", "old.jsonl"], "old.jsonl exists: remove it"),
@@ -229,7 +229,7 @@ def test_what_cannot_run_says_why_and_leaves_nothing(
 def test_a_folder_that_cannot_be_written(edgeguard: CommandLine) -> None:
     ended = edgeguard("batch", "in.jsonl", "--out", "/proc/self/out.jsonl")
     assert (ended.code, ended.out) == (2, "")
-    assert "/proc/self/out.jsonl" in ended.err
+    assert "cannot write /proc/self/out.jsonl.job: No such file" in ended.err
 
 
 def test_an_empty_pipe_is_an_error() -> None:
