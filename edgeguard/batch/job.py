@@ -20,9 +20,9 @@ from typing import IO, TYPE_CHECKING, Protocol
 from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Known, Outcome, judged
 from edgeguard.batch.output import Partial, put_in_place
-from edgeguard.batch.recent import Recent
+from edgeguard.batch.recent import Memory, Recent
 from edgeguard.batch.record import Progressed, Record
-from edgeguard.batch.rows import START, Names, nothing
+from edgeguard.batch.rows import START, Names, Place, nothing
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
 from edgeguard.errors import OutputError
@@ -47,6 +47,26 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True)
+class Run:
+    """What is judged, by whom, and who looks on."""
+
+    form: Format
+    names: Names
+    guard: Guard
+    watch: Watch
+    stop: Stop
+
+    def outcomes(self, start: Place, memory: Memory[Known]) -> Iterator[Outcome]:
+        """The outcome of each row from a place on; KeyboardInterrupt between two of them."""
+        rows = self.stop.between(self.form.rows(start))
+        return judged(rows, self.guard, self.names, memory, self.form.unit)
+
+    def encode(self, outcome: Outcome) -> bytes:
+        """The row as it is written."""
+        return self.form.encode(outcome.row, outcome.verdict, outcome.error)
+
+
+@dataclass(frozen=True)
 class Files:
     """The result and the two files beside it."""
 
@@ -63,19 +83,16 @@ class Files:
         return self.out.with_name(f"{self.out.name}.job")
 
 
-def to_stream(
-    form: Format, guard: Guard, names: Names, stream: IO[bytes], watch: Watch, stop: Stop
-) -> Tally:
+def to_stream(run: Run, stream: IO[bytes]) -> Tally:
     """Judge all rows into a stream, each as soon as it is there. Nothing is kept for later."""
     tally, recent = Tally(), Recent[Known]()
-    watch.begun(tally)
-    stream.write(form.head)
-    rows = stop.between(form.rows(START))
-    for outcome in judged(rows, guard, names, recent, form.unit):
-        stream.write(form.encode(outcome.row, outcome.verdict, outcome.error))
+    run.watch.begun(tally)
+    stream.write(run.form.head)
+    for outcome in run.outcomes(START, recent):
+        stream.write(run.encode(outcome))
         stream.flush()
         tally.add(outcome)
-        watch.row(outcome, tally)
+        run.watch.row(outcome, tally)
     if tally.rows == 0:
         raise nothing("the input")
     return tally
@@ -103,16 +120,7 @@ def opened(out: Path, *, resume: bool) -> Iterator[Record]:
         yield record
 
 
-def to_file(
-    form: Format,
-    guard: Guard,
-    names: Names,
-    record: Record,
-    out: Path,
-    identity: Mapping[str, object],
-    watch: Watch,
-    stop: Stop,
-) -> Tally:
+def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object]) -> Tally:
     """Judge all rows that the record does not have yet, and put the result in its place.
 
     ``identity`` is everything that the bytes of the result depend on. Raises OutputError: it is
@@ -126,56 +134,52 @@ def to_file(
         raise OutputError(_different(files, known, identity))
     at = record.progressed
     if not at.complete:
-        at = _judge(form, guard, names, record, files, at, watch, stop)
+        at = _judge(run, record, files, at)
     if at.tally.rows == 0:
         files.partial.unlink(missing_ok=True)
         record.remove()
         raise nothing("the input")
     if not out.exists():
-        put_in_place(form.result(files.partial), out)
+        put_in_place(run.form.result(files.partial), out)
     files.partial.unlink(missing_ok=True)
     record.remove()
     return at.tally
 
 
-def _judge(
-    form: Format,
-    guard: Guard,
-    names: Names,
-    record: Record,
-    files: Files,
-    at: Progressed,
-    watch: Watch,
-    stop: Stop,
-) -> Progressed:
+def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed:
     """Write the rows from a place on; save the place each second, and whatever ends the run."""
     tally, saved = at.tally, time.monotonic()
+    settled = tally.rows
     with Partial(files.partial, at.written) as partial:
-        watch.begun(tally)
+        run.watch.begun(tally)
         if at.written == 0:
-            partial.append(form.head)
+            partial.append(run.form.head)
         try:
-            rows = stop.between(form.rows(at.place))
-            for outcome in judged(rows, guard, names, record, form.unit):
-                partial.append(form.encode(outcome.row, outcome.verdict, outcome.error))
+            for outcome in run.outcomes(at.place, record):
+                partial.append(run.encode(outcome))
                 tally.add(outcome)
                 at = replace(at, place=outcome.row.after, written=partial.size)
-                watch.row(outcome, tally)
+                settled = tally.rows
+                run.watch.row(outcome, tally)
                 if time.monotonic() - saved > _SAVE_SECONDS:
-                    partial.sync()
-                    record.save(at)
+                    _save(partial, record, at)
                     saved = time.monotonic()
-            partial.sync()
+            at = replace(at, complete=True)
+            _save(partial, record, at)
         except BaseException:
-            # The first error is the one to tell of; the place that was saved last is good too.
+            # The first error is the one to tell of. The place that was saved last is good too.
             with suppress(OutputError):
-                partial.sync()
-                record.save(at)
-            watch.kept(tally.rows)
+                if settled == tally.rows and not at.complete:
+                    _save(partial, record, at)
+            run.watch.kept(settled)
             raise
-        at = replace(at, complete=True)
-        record.save(at)
     return at
+
+
+def _save(partial: Partial, record: Record, at: Progressed) -> None:
+    """Write down a place, when the rows before it are on the disk."""
+    partial.sync()
+    record.save(at)
 
 
 def _check_folder(files: Files) -> None:

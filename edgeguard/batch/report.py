@@ -28,7 +28,7 @@ class Report:
         self._form = form
         self._kept = kept
         self._bar: Any = None
-        self._first = 0
+        self._first: int | None = None
         self._started = self._said = time.monotonic()
 
     def begun(self, tally: Tally) -> None:
@@ -61,7 +61,7 @@ class Report:
 
     def summary(self, tally: Tally, policy: str) -> str:
         """The counts of the whole run, over all its parts."""
-        rate = f", {self._rate(tally)}" if tally.rows > self._first else ""
+        rate = f", {self._rate(tally)}" if self._first is not None else ""
         verdicts = tally.rows - tally.errors
         lines = [
             f"{_count(tally.rows, 'row')}: {_count(verdicts, 'verdict')} "
@@ -72,7 +72,7 @@ class Report:
 
     def _rate(self, tally: Tally) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = (tally.rows - self._first) / seconds
+        rate = (tally.rows - (self._first or 0)) / seconds
         return f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.2g} rows/s"
 
     def _say(self, text: str) -> None:

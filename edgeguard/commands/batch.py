@@ -16,7 +16,7 @@ import click
 
 from edgeguard import __version__
 from edgeguard.batch.formats import FORMATS, Format, FormatName, format_of, open_input
-from edgeguard.batch.job import Files, opened, to_file, to_stream
+from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
 from edgeguard.batch.report import Report
 from edgeguard.batch.rows import TEXT, VERDICT, Names
 from edgeguard.batch.source import PIPE, is_plain_file, sha256_of_input
@@ -145,7 +145,7 @@ def _check_resume(input_: str, out: str, resume: bool) -> None:
 def _to_stdout(form: Format, names: Names, load: Callable[[], Guard]) -> Tally:
     stop = Stop()
     with load() as guard, Report(form, kept=" on standard output") as report, stop.listening():
-        tally = to_stream(form, guard, names, sys.stdout.buffer, report, stop)
+        tally = to_stream(Run(form, names, guard, report, stop), sys.stdout.buffer)
     click.echo(report.summary(tally, guard.policy), err=True)
     return tally
 
@@ -175,7 +175,7 @@ def _to_file(
                 "edgeguard": __version__,
                 **options,
             }
-            tally = to_file(form, guard, names, record, out, identity, report, stop)
+            tally = to_file(Run(form, names, guard, report, stop), record, out, identity)
     click.echo(report.summary(tally, guard.policy))
     click.echo(out)
     return tally

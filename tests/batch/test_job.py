@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from edgeguard import ClosedError, Guard
 from edgeguard.batch import job
 from edgeguard.batch.formats import FormatName, open_input
-from edgeguard.batch.job import Files, opened, to_file, to_stream
+from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
 from edgeguard.batch.judging import Outcome
 from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import Names, Place
@@ -90,8 +90,12 @@ def run(
 ) -> Tally:
     kind: Any = path.suffix[1:]
     with open_input(str(path), kind, Names()) as form, opened(out, resume=resume) as record:
-        watch = watch or Watching()
-        return to_file(form, guard or fake()[0], Names(), record, out, identity, watch, Stop())
+        return to_file(
+            Run(form, Names(), guard or fake()[0], watch or Watching(), Stop()),
+            record,
+            out,
+            identity,
+        )
 
 
 @contextmanager
@@ -335,7 +339,7 @@ def test_a_stream_gets_each_row_at_once(tmp_path: Path) -> None:
     stream_path = tmp_path / "stream"
     with stream_path.open("wb") as stream, open_input(str(path), "jsonl", Names()) as form:
         written = Watching(lambda rows: _check(len(stream_path.read_bytes().splitlines()) == rows))
-        tally = to_stream(form, fake()[0], Names(), stream, written, Stop())
+        tally = to_stream(Run(form, Names(), fake()[0], written, Stop()), stream)
     assert tally == run(path, out)
     assert stream_path.read_bytes() == out.read_bytes()
 
