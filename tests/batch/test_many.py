@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from edgeguard import ClosedError, Guard, InputError, Verdict
 from edgeguard.batch.recent import Recent
+from edgeguard.batch.rows import key_of
+from edgeguard.protocol.messages import ROLES, Message
 from edgeguard.session.fake import FakeSession
 
 
@@ -62,6 +64,19 @@ def test_a_guard_that_is_closed_is_no_bad_row() -> None:
     guard.close()
     with pytest.raises(ClosedError):
         next(verdicts)
+
+
+messages = st.lists(
+    st.builds(Message, st.sampled_from(ROLES), st.sampled_from(["", "a", "b", "ab", '"', "ü"])),
+    max_size=2,
+).map(tuple)
+
+
+@given(messages, messages)
+def test_only_the_same_conversation_has_the_same_key(
+    one: tuple[Message, ...], other: tuple[Message, ...]
+) -> None:
+    assert (key_of(one) == key_of(other)) == (one == other)
 
 
 @given(st.lists(st.tuples(st.binary(max_size=1), st.integers()), max_size=50), st.integers(1, 5))
