@@ -19,6 +19,7 @@ from edgeguard.console import note, use_utf8
 from edgeguard.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeguardError
 
 COMMANDS: dict[str, str] = {
+    "batch": "Judge the rows of a file: JSONL, CSV or Parquet.",
     "calibrate": "Find a threshold for a wanted rate of false alarms, or recall.",
     "check": "Judge a text, a response or a conversation.",
     "convert": "Convert a Hugging Face checkpoint to GGUF.",

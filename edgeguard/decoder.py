@@ -12,7 +12,7 @@ This module does not touch llama.cpp and does not know what a window or a policy
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeguard.errors import ModelError, SessionError
@@ -59,8 +59,13 @@ class Decoder:
         for mode in MODES:
             self._check_severities(mode)
 
-    def decode(self, question: Question) -> Decoded:
-        """The model's answer. Raises SessionError if the model computes no usable number."""
+    def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
+        """The model's answer; ``fresh``: whatever was asked before.
+
+        Raises SessionError if the model computes no usable number.
+        """
+        if fresh:
+            question = replace(question, grows=False)
         writer = _Writer(self._session, question, self.room)
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
         while state != END:

@@ -10,7 +10,8 @@
     │   └── ClosedError             2   the guard was used after close()
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
-    └── StoreError                  2   our folder or a file of results failed to be read or written
+    ├── StoreError                  2   our own folder could not be read or written
+    └── OutputError                 2   a file of results could not be written or gone on with
 
 Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
 exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
@@ -70,4 +71,8 @@ class DownloadError(EdgeguardError):
 
 
 class StoreError(EdgeguardError):
-    """Our own folder, or a file of results, could not be read or written."""
+    """Our own folder could not be read or written."""
+
+
+class OutputError(EdgeguardError):
+    """A file of results could not be written, or cannot be gone on with."""

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ _NANO_NOTE = (
 _logger = logging.getLogger(__name__)
 
 CheckMessages = Iterable[Message | Mapping[str, object]]
+CheckRow = str | Mapping[str, object] | CheckMessages
 
 
 class Guard:
@@ -142,29 +143,59 @@ class Guard:
         ]
         return self.check_messages(messages, policy=policy)
 
-    def check_messages(self, messages: CheckMessages, *, policy: str | None = None) -> Verdict:
+    def check_messages(
+        self, messages: CheckMessages, *, policy: str | None = None, fresh: bool = False
+    ) -> Verdict:
         """Judge the last message of a conversation, with the messages before it as context.
 
         messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
         last one's role decides whether a prompt or a response is judged.
+        fresh: use nothing of the conversation that was judged just before, even where this one
+        goes on from it. It then takes longer, and gives the same bits in any order of calls.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
         """
-        chosen = self._policy if policy is None else self._find_policy(policy)
+        chosen = self._policy if policy is None else self.find_policy(policy)
         parsed = parse_messages(messages)
         with self._lock:
             if self._session is None:
                 raise ClosedError("the guard is closed: make a new one")
             started = time.perf_counter()
             questions = self._windows.questions(parsed)
-            decoded = [self._decoder.decode(question) for question in questions]
+            decoded = [self._decoder.decode(question, fresh=fresh) for question in questions]
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
         return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
 
-    def _find_policy(self, name: str) -> Policy:
+    def find_policy(self, name: str) -> Policy:
+        """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         policy = find_policy(name)
         policy.check_model(self._model.sha256, self._model.name)
         return policy
+
+    def check_many(
+        self, rows: Iterable[CheckRow], *, policy: str | None = None
+    ) -> Iterator[Verdict | InputError]:
+        """Judge any number of texts, lazily and in order: one verdict for each, or its error.
+
+        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
+        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
+        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
+        the last 10,000 different ones reach.
+        Raises SessionError, ClosedError; InputError at once if there is no such policy.
+        """
+        from edgeguard.batch.many import check_many
+
+        return check_many(self, rows, policy=policy)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of calls that name none."""
+        return self._policy
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: ``cpu``, or the accelerator's name."""
+        return self._device
 
     def _verdict(
         self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float

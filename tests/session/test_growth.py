@@ -105,3 +105,11 @@ def test_a_conversation_that_outgrows_its_context_keeps_its_computed_part(
     reply = {"role": "assistant", "content": "Nice. " * 60}
     nano.check_messages([*long, reply, {"role": "user", "content": "Thanks"}])
     assert sum(computed) < 350
+
+
+def test_a_fresh_check_gives_the_same_bits_in_any_order(nano: Guard, nano_path: Path) -> None:
+    everything = _conversation(3)
+    with Guard(nano_path, threads=1) as guard:
+        alone = guard.check_messages(everything).probabilities
+    nano.check_messages(everything[:4])
+    assert nano.check_messages(everything, fresh=True).probabilities == alone
