@@ -17,6 +17,7 @@ from edgeguard.errors import (
     InputTooLongError,
     ModelError,
     ModelNotFoundError,
+    ServerError,
     SessionError,
     StoreError,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "ModelId",
     "ModelNotFoundError",
     "Probabilities",
+    "ServerError",
     "SessionError",
     "StoreError",
     "Verdict",

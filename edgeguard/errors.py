@@ -9,7 +9,8 @@
     │   └── ClosedError             2   the guard was used after close()
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
-    └── StoreError                  2   the models folder could not be read or written
+    ├── StoreError                  2   the models folder could not be read or written
+    └── ServerError                 2   the server could not start
 
 Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
 exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
@@ -66,3 +67,7 @@ class DownloadError(EdgeguardError):
 
 class StoreError(EdgeguardError):
     """The models folder could not be read or written."""
+
+
+class ServerError(EdgeguardError):
+    """The server could not start."""

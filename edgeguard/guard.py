@@ -173,6 +173,14 @@ class Guard:
             seconds=round(seconds, 6),
         )
 
+    def tokenize(self, text: str) -> tuple[bytes, ...]:
+        """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
+        with self._lock:
+            if self._session is None:
+                raise ClosedError("the guard is closed: make a new one")
+            session = self._session
+            return tuple(session.token_bytes(token) for token in session.tokenize(text))
+
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         with self._lock:

@@ -1,0 +1,179 @@
+"""From the bytes of a request's body to a checked value, or an error that says what is wrong.
+
+JSON is read strictly: UTF-8, no NaN, no name twice in one object (one of the two texts would be
+judged and the other not). Shapes are pydantic models without unknown names and without conversion
+from one type to another. Errors name the place and never quote what was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from email.message import Message as HeaderMessage
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from starlette.requests import Request
+
+from edgeguard.errors import InputError
+from edgeguard.protocol import messages as protocol
+from edgeguard.server.http_errors import HttpError, translate
+
+B = TypeVar("B", bound=BaseModel)
+Conversation = tuple[protocol.Message, ...]
+
+
+class Body(BaseModel):
+    """Base of everything that is read from a body."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class TextPart(Body):
+    """A part of a message, as OpenAI's clients send them; pictures and sound are not judged."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _content_tag(value: object) -> str | None:
+    if isinstance(value, str):
+        return "as text"
+    return "as parts" if isinstance(value, list) else None
+
+
+Content = Annotated[
+    Annotated[str, Tag("as text")]
+    | Annotated[list[TextPart], Field(min_length=1), Tag("as parts")],
+    Discriminator(
+        _content_tag,
+        custom_error_type="content",
+        custom_error_message="Input should be a string or an array of text parts",
+    ),
+]
+
+
+class ChatMessage(Body):
+    """A message; the fields beside role and content are what clients send back of an answer."""
+
+    role: protocol.Role
+    content: Content
+    name: str | None = Field(None, description="Accepted; the question has no place for it.")
+    refusal: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    audio: None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+
+
+async def read(request: Request, model: type[B]) -> B:
+    """The body of a request. Raises HttpError 400 or 415."""
+    _check_content_type(request.headers.get("content-type"))
+    value = parse_json(await request.body())
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _shape_error(error) from None  # its text may quote the input
+
+
+def parse_json(body: bytes) -> object:
+    """Strict JSON. Raises HttpError 400."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _broken(f"it is not UTF-8 at byte {error.start}") from None
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+    except json.JSONDecodeError as error:
+        raise _broken(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise _broken("it is nested too deeply") from None
+    except ValueError:  # Python's own limit on the digits of an integer
+        raise _broken("a number in it is too long") from None
+
+
+def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
+    """The messages as the protocol has them. Raises HttpError 400."""
+    plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
+    try:
+        parsed = protocol.parse_messages(plain)
+    except InputError as error:
+        raise translate(error, param=param) from None
+    check_not_blank(parsed[-1].content, param)
+    return parsed
+
+
+def text_of(content: str | list[TextPart]) -> str:
+    """The text of a message's content; parts become lines, as vLLM joins them."""
+    return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+def check_not_blank(text: str, param: str) -> None:
+    """Refuse a text of nothing: it comes from a client that lost the text, and is not Safe."""
+    if not text.strip():
+        raise HttpError(
+            400, f"{param}: there is nothing to judge, the text is empty", param=param, code="empty"
+        )
+
+
+def _check_content_type(value: str | None) -> None:
+    header = HeaderMessage()
+    header["content-type"] = value or ""
+    kind, charset = header.get_content_type(), header.get_param("charset", "utf-8")
+    is_json = value is not None and (
+        kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    )
+    if not is_json or str(charset).lower() not in ("utf-8", "utf8"):
+        raise HttpError(
+            415,
+            "the body must be JSON in UTF-8: send the header Content-Type: application/json",
+            code="unsupported_content_type",
+        )
+
+
+def _broken(why: str) -> HttpError:
+    return HttpError(400, f"the body is not JSON: {why}", code="invalid_json")
+
+
+def _no_constant(_name: str) -> object:
+    raise _broken("NaN and Infinity are not JSON")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _broken("an object has one name twice")
+    return found
+
+
+def _shape_error(error: ValidationError) -> HttpError:
+    """The first thing that is wrong with a body's shape."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    param, kind = _path(first["loc"]), first["type"]
+    message = "it is not valid Unicode: a surrogate stands alone in it"
+    if kind == "extra_forbidden":
+        message = "there is no such field; see /docs"
+    elif kind != "string_unicode":
+        message = first["msg"]
+    code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
+    return HttpError(
+        400,
+        f"{param or 'the body'}: {message}",
+        param=param or None,
+        code=code.get(kind, "invalid_value"),
+    )
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    """`messages[0].content`, without the tags of our unions and without a client's odd names."""
+    path = ""
+    for step in place:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not step.startswith("as "):
+            shown = step if re.fullmatch(r"[A-Za-z_]\w{0,39}", step, re.ASCII) else "(unnamed)"
+            path += f".{shown}" if path else shown
+    return path
