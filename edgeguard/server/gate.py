@@ -60,6 +60,7 @@ class Observed:
         self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on, and note how it was answered."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         started, status = time.perf_counter(), CLIENT_LEFT
@@ -101,6 +102,7 @@ class Gate:
         self._loopback = loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may pass; answer the rest with an error."""
         try:
             if scope["type"] == "http":
                 self._check(scope["path"], Headers(scope=scope))
@@ -167,6 +169,7 @@ class Bounded:
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on with its whole body, or raise HttpError 408, 413, 503."""
         if scope["type"] != "http" or scope["method"] != "POST":
             return await self._app(scope, receive, send)
         if self._inside >= self._places:

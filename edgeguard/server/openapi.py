@@ -178,7 +178,7 @@ def _answers() -> Schema:
                 _object(
                     flagged={"type": "boolean"},
                     categories=_object(**{key: {"type": "boolean"} for key in KEYS}),
-                    category_scores=_object(**{key: number for key in KEYS}),
+                    category_scores=_object(**dict.fromkeys(KEYS, number)),
                     category_applied_input_types=_object(**{key: _array(text) for key in KEYS}),
                     edgeguard=_ref("Verdict"),
                 )

@@ -86,13 +86,37 @@ def parse_json(body: bytes) -> object:
     except UnicodeDecodeError as error:
         raise _broken(f"it is not UTF-8 at byte {error.start}") from None
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        value: object = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
     except json.JSONDecodeError as error:
         raise _broken(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _broken("it is nested too deeply") from None
     except ValueError:  # Python's own limit on the digits of an integer
         raise _broken("a number in it is too long") from None
+    if re.search(r"\\u[dD][89a-fA-F]", text):
+        _check_surrogates(value)
+    return value
+
+
+def _check_surrogates(value: object) -> None:
+    """JSON can spell half of a character; no text has one, and pydantic lets it pass."""
+    waiting: list[tuple[tuple[int | str, ...], object]] = [((), value)]
+    while waiting:
+        place, found = waiting.pop()
+        if isinstance(found, dict):
+            waiting.extend(((*place, name), part) for name, part in found.items())
+            waiting.extend(((*place, name), name) for name in found)
+        elif isinstance(found, list):
+            waiting.extend(((*place, number), part) for number, part in enumerate(found))
+        elif isinstance(found, str) and re.search(r"[\ud800-\udfff]", found):
+            param = _path(place)
+            raise HttpError(
+                400,
+                f"{param or 'the body'}: it is not valid Unicode: a surrogate stands alone in it; "
+                "repair the text where it was cut",
+                param=param or None,
+                code="invalid_unicode",
+            )
 
 
 def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
@@ -153,11 +177,9 @@ def _shape_error(error: ValidationError) -> HttpError:
     """The first thing that is wrong with a body's shape."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     param, kind = _path(first["loc"]), first["type"]
-    message = "it is not valid Unicode: a surrogate stands alone in it"
+    message = first["msg"]
     if kind == "extra_forbidden":
         message = "there is no such field; see /docs"
-    elif kind != "string_unicode":
-        message = first["msg"]
     code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
     return HttpError(
         400,

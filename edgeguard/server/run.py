@@ -7,7 +7,6 @@ runs and what waits is finished, and the model is freed; a second Ctrl-C does no
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 
@@ -40,7 +39,7 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
         note(f"{model} is ready at {url}; the API is described at {url}/docs")
 
     worker = Worker(load, places=settings.queue, on_ready=on_ready, on_failure=on_failure)
-    server = uvicorn.Server(_config(settings, worker))
+    server = make_server(settings, worker)
     note(f"listening on {url}, loading the model; Ctrl-C stops")
     try:
         server.run(sockets=[sock])
@@ -68,9 +67,9 @@ def bind(settings: Settings) -> socket.socket:
         raise ServerError(f"cannot listen on {where}: {reason}; try another --port") from error
 
 
-def _config(settings: Settings, worker: Worker) -> uvicorn.Config:
-    logging.getLogger("uvicorn.access").disabled = True  # a path may quote a text
-    return uvicorn.Config(
+def make_server(settings: Settings, worker: Worker) -> uvicorn.Server:
+    """The server around an application; it logs no path, for a path may quote a text."""
+    config = uvicorn.Config(
         make_app(settings, worker),
         http="h11",
         ws="none",
@@ -82,6 +81,7 @@ def _config(settings: Settings, worker: Worker) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=30,
     )
+    return uvicorn.Server(config)
 
 
 def _url(host: str, sock: socket.socket) -> str:
