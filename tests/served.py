@@ -1,4 +1,4 @@
-"""Run the server for a test: in a thread on a fake session, or as a process on the built-in model."""
+"""Run the server for a test: in a thread on a fake session, or as a process on nano."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies: what is no JSON, what has another shape, what cannot be judged; none is a 500 or quoted."""
+"""Bodies that are no JSON, have another shape or cannot be judged: never a 500, never quoted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BROKEN = {
     "NaN": b'{"prompt": "zebra-crossing", "temperature": NaN}',
     "Infinity": b'{"prompt": "zebra-crossing", "temperature": -Infinity}',
     "twice": b'{"prompt": "zebra-crossing", "prompt": "x"}',
-    "twice inside": b'{"messages": [{"role": "user", "content": "a", "content": "zebra-crossing"}]}',
+    "twice inside": b'{"messages": [{"role": "user", "content": 1, "content": "zebra-crossing"}]}',
     "deep": b"[" * 200_000,
     "deep object": b'{"a":' * 100_000,
     "digits": b'{"prompt": ' + b"9" * 10_000 + b"}",

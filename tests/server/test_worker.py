@@ -26,9 +26,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def working(
-    script: Callable[[str], str] = scripted, *, places: int = 4, wait: bool = True
-) -> Iterator[Worker]:
+def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iterator[Worker]:
     known = threading.Event()
     worker = Worker(
         lambda: Guard.with_session(FakeSession(script)),
