@@ -51,12 +51,14 @@ def make_app(settings: Settings, worker: Worker) -> Starlette:
     ]
     if settings.cors_origins:
         layers.insert(1, _cors(settings.cors_origins))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=layers,
         exception_handlers={HTTPException: _plain_http_error},
         lifespan=partial(_lifespan, worker),
     )
+    app.router.redirect_slashes = False  # some clients lose the body of a POST then
+    return app
 
 
 def _cors(origins: tuple[str, ...]) -> Middleware:

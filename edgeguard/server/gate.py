@@ -34,9 +34,12 @@ OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health"})
 """What needs no key: it says nothing about any text."""
 
 BODY_SECONDS = 60.0
-_DRAIN = 8
-"""A body that is refused is still read up to so many times the limit: a client that is writing
-would otherwise see a broken connection and not the error."""
+"""How long a body may take to arrive."""
+
+_DRAIN_BYTES = 8 * 1024 * 1024
+_DRAIN_SECONDS = 5.0
+"""What is still read of a body that is refused: a client that is writing would otherwise see a
+broken connection and not the error."""
 
 CLIENT_LEFT = 499
 
@@ -103,11 +106,14 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass; answer the rest with an error."""
+        body = _Body(receive)
         try:
             if scope["type"] == "http":
                 self._check(scope["path"], Headers(scope=scope))
-            await self._app(scope, receive, send)
+            await self._app(scope, body.receive, send)
         except HttpError as error:
+            if error.status == 408 or not await body.drain():
+                error.headers["connection"] = "close"
             await error.response()(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
@@ -188,31 +194,59 @@ class Bounded:
     async def _read(self, headers: Headers, receive: Receive) -> bytes | None:
         """The body; None if the client left. Raises HttpError 408 or 413."""
         length = headers.get("content-length", "")
-        declared = int(length) if length.isascii() and length.isdigit() else 0
+        if length.isascii() and length.isdigit() and int(length) > self._max_body:
+            raise self._too_large()
         try:
-            return await asyncio.wait_for(self._gather(declared, receive), BODY_SECONDS)
+            return await asyncio.wait_for(self._gather(receive), BODY_SECONDS)
         except asyncio.TimeoutError:
             raise HttpError(
                 408, f"the body did not arrive within {BODY_SECONDS:.0f} s", code="timeout"
             ) from None
 
-    async def _gather(self, declared: int, receive: Receive) -> bytes | None:
+    async def _gather(self, receive: Receive) -> bytes | None:
         parts: list[bytes] = []
-        size, more = 0, declared <= self._max_body * _DRAIN
+        size, more = 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            part, more = message.get("body", b""), message.get("more_body", False)
-            size += len(part)
-            if size <= self._max_body:
-                parts.append(part)
-            more = more and size <= self._max_body * _DRAIN
-        if max(size, declared) > self._max_body:
-            raise HttpError(
-                413, f"the body is larger than {self._max_body} bytes", code="body_too_large"
-            )
+            parts.append(message.get("body", b""))
+            size, more = size + len(parts[-1]), message.get("more_body", False)
+            if size > self._max_body:
+                raise self._too_large()
         return b"".join(parts)
+
+    def _too_large(self) -> HttpError:
+        return HttpError(
+            413, f"the body is larger than {self._max_body} bytes", code="body_too_large"
+        )
+
+
+class _Body:
+    """A request's body on its way in, and whether all of it has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._whole = False
+
+    async def receive(self) -> Message:
+        """As ASGI has it."""
+        message = await self._receive()
+        self._whole = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> bool:
+        """Read what is left, within limits; whether that was all."""
+        try:
+            return self._whole or await asyncio.wait_for(self._discard(), _DRAIN_SECONDS)
+        except asyncio.TimeoutError:
+            return False
+
+    async def _discard(self) -> bool:
+        size = 0
+        while not self._whole and size <= _DRAIN_BYTES:
+            size += len((await self.receive()).get("body", b""))
+        return self._whole
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

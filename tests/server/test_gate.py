@@ -33,7 +33,7 @@ def locked() -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize(
     "given",
-    [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {KEY}x", f"Basic {KEY}", KEY,
+    [None, "", "Bearer", "Bearer wrong", f"Bearer {KEY}x", f"Basic {KEY}", KEY,
      f"Bearer {KEY[:-1]}", "Bearer \u00e9\u00e9"],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/v1/guard", "/v1/models", "/metrics", "/nowhere"])
@@ -62,8 +62,11 @@ def test_a_key_lets_any_host_name_in(locked: httpx.Client) -> None:
     assert locked.post("/v1/guard", content=BODY, headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "",
-                                  "10.0.0.1", "localhost.evil.example", "[::2]", "a b", "[", "[::1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "10.0.0.1",
+     "localhost.evil.example", "[::2]", "a b", "[", "[::1"],
+)  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/v1/guard", "/health", "/metrics"])
 def test_a_rebound_name_is_403(client: httpx.Client, path: str, host: str) -> None:
     assert error_of(client.get(path, headers={"host": host}), 403)["code"] == "foreign_host"
@@ -133,8 +136,7 @@ def test_a_body_over_the_limit_is_413(small: Served, size: int) -> None:
             "2048" in error_of(client.post("/v1/guard", content=body, headers=POST), 413)["message"]
         )
         parts = (body[i : i + 500] for i in range(0, len(body), 500))
-        if size < 2048 * 8:
-            error_of(client.post("/v1/guard", content=parts, headers=POST), 413)
+        error_of(client.post("/v1/guard", content=parts, headers=POST), 413)
 
 
 def test_a_body_of_just_the_limit_is_read(small: Served) -> None:
@@ -156,6 +158,7 @@ def test_a_body_that_never_ends_is_cut_off(small: Served) -> None:
         except httpx.TransportError:  # it was still writing when the connection was closed
             return
         error_of(answer, 413)
+        assert answer.headers["connection"] == "close"
 
 
 def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +166,11 @@ def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> No
     with serving() as served, socket.create_connection(("127.0.0.1", port_of(served))) as sock:
         sock.sendall(request(b"{", length=100))
         assert b"408" in sock.recv(4096)
+
+
+def judge(served: Served, text: str) -> httpx.Response:
+    with served.client() as client:
+        return client.post("/v1/guard", json={"prompt": text})
 
 
 def port_of(served: Served) -> int:
@@ -191,7 +199,7 @@ def test_a_post_where_there_is_only_a_get_is_405(client: httpx.Client) -> None:
     error_of(client.post("/health", json={}), 405)
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/guard/", "//", "/v1/completions", "/%00"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/guard/", "/v1/completions", "/%00"])
 def test_another_path_is_404(client: httpx.Client, path: str) -> None:
     error_of(client.get(path), 404)
     error_of(client.post(path, json={}), 404)
@@ -232,10 +240,7 @@ def test_a_full_queue_is_503_with_retry_after() -> None:
     door = Doorman()
     with serving(door, queue=1) as served, served.client() as client:
         threads = [
-            threading.Thread(
-                target=served.client().post, args=("/v1/guard",), kwargs={"json": body}
-            )
-            for body in ({"prompt": "wait"}, {"prompt": "second"})
+            threading.Thread(target=judge, args=(served, text)) for text in ("wait", "second")
         ]
         threads[0].start()
         assert door.arrived.wait(20)
@@ -269,9 +274,7 @@ def test_too_many_bodies_at_once_are_503() -> None:
 def test_a_client_that_leaves_frees_its_place_and_is_not_computed() -> None:
     door = Doorman()
     with serving(door, queue=1) as served, served.client() as client:
-        first = threading.Thread(
-            target=served.client().post, args=("/v1/guard",), kwargs={"json": {"prompt": "wait"}}
-        )
+        first = threading.Thread(target=judge, args=(served, "wait"))
         first.start()
         assert door.arrived.wait(20)
         with socket.create_connection(("127.0.0.1", port_of(served))) as leaves:
@@ -300,8 +303,7 @@ def test_stopping_finishes_what_runs_and_what_waits() -> None:
     answers: list[httpx.Response] = []
 
     def ask(served: Served, text: str) -> None:
-        with served.client() as client:
-            answers.append(client.post("/v1/guard", json={"prompt": text}))
+        answers.append(judge(served, text))
 
     with serving(door) as served:
         threads = [threading.Thread(target=ask, args=(served, "wait"))]
