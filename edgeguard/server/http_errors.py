@@ -47,10 +47,10 @@ class HttpError(Exception):
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
-def translate(error: EdgeguardError, *, param: str | None = None) -> HttpError:
+def translate(error: EdgeguardError) -> HttpError:
     """What a client is told of an error of the guard."""
     if isinstance(error, InputTooLongError):
-        return HttpError(400, str(error), code="context_length_exceeded", param=param)
+        return HttpError(400, str(error), code="context_length_exceeded")
     if isinstance(error, InputError):
-        return HttpError(400, str(error), code="invalid_value", param=param)
+        return HttpError(400, str(error), code="invalid_value")
     return HttpError(500, f"the model could not judge this: {error}", code="judging_failed")

@@ -19,6 +19,7 @@ from edgeguard.server.requests import (
     Body,
     ChatMessage,
     Conversation,
+    Text,
     TextPart,
     check_not_blank,
     conversation,
@@ -47,8 +48,8 @@ def _tag(value: object) -> str | None:
 
 
 Input = Annotated[
-    Annotated[str, Tag("as text")]
-    | Annotated[list[str], Field(min_length=1, max_length=MAX_TEXTS), Tag("as texts")]
+    Annotated[Text, Tag("as text")]
+    | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS), Tag("as texts")]
     | Annotated[list[TextPart], Field(min_length=1), Tag("as parts")]
     | Annotated[list[ChatMessage], Field(min_length=1), Tag("as messages")],
     Discriminator(

@@ -12,7 +12,14 @@ from typing import Annotated
 from pydantic import Discriminator, Field, RootModel, Tag
 
 from edgeguard.protocol.messages import Message
-from edgeguard.server.requests import Body, ChatMessage, Conversation, check_not_blank, conversation
+from edgeguard.server.requests import (
+    Body,
+    ChatMessage,
+    Conversation,
+    Text,
+    check_not_blank,
+    conversation,
+)
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
 
@@ -20,14 +27,14 @@ from edgeguard.verdict import Verdict
 class Prompt(Body):
     """What a user asks of an assistant."""
 
-    prompt: str
+    prompt: Text
 
 
 class Response(Body):
     """What an assistant answers to a prompt."""
 
     prompt: str
-    response: str
+    response: Text
 
 
 class Messages(Body):

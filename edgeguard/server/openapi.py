@@ -65,7 +65,9 @@ def _paths() -> Schema:
             "ChatRequest",
             {
                 "application/json": {"schema": _ref("ChatCompletion")},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {
+                    "schema": {"description": "With stream: a chunk of the answer an event."}
+                },
             },
         ),
         "/v1/moderations": _post(

@@ -13,12 +13,20 @@ from collections.abc import Iterable
 from email.message import Message as HeaderMessage
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 from starlette.requests import Request
 
 from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
-from edgeguard.server.http_errors import HttpError, translate
+from edgeguard.server.http_errors import HttpError
 
 B = TypeVar("B", bound=BaseModel)
 Conversation = tuple[protocol.Message, ...]
@@ -30,6 +38,18 @@ class Body(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
     )
+
+
+Text = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
+"""A text that is judged; `check_not_blank` refuses what the schema's pattern does."""
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""An integer as JSON Schema has it, where 64.0 is one."""
 
 
 class TextPart(Body):
@@ -125,7 +145,7 @@ def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
     try:
         parsed = protocol.parse_messages(plain)
     except InputError as error:
-        raise translate(error, param=param) from None
+        raise HttpError(400, str(error), code="invalid_conversation", param=param) from None
     check_not_blank(parsed[-1].content, param)
     return parsed
 

@@ -36,6 +36,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.host:
+            raise InputError("the host is empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
         if not 0 <= self.port <= 65535:
             raise InputError(f"port is {self.port}; ports are 1 to 65535, and 0 takes a free one")
         if self.queue < 1:
@@ -68,8 +70,8 @@ def check_reach(settings: Settings) -> None:
 def is_loopback(host: str) -> bool:
     """Whether every address of a host is this machine's own. Raises ServerError."""
     try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ServerError(f"there is no host {host!r}: {error}") from error
     addresses = [str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found]
-    return bool(host) and all(ipaddress.ip_address(address).is_loopback for address in addresses)
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
