@@ -19,7 +19,7 @@ from pydantic import Field
 from edgeguard.guard import Guard
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content, tokens_of
-from edgeguard.server.requests import Body, ChatMessage, Conversation, Whole, conversation
+from edgeguard.server.requests import AsInteger, Body, ChatMessage, Conversation, conversation
 
 TOP_LOGPROBS = 20
 
@@ -49,16 +49,16 @@ class ChatRequest(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=TOP_LOGPROBS)] | None = None
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS), AsInteger] | None = None
+    max_tokens: Annotated[int, Field(ge=1), AsInteger] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1), AsInteger] | None = None
 
     # Accepted without meaning: the answer is not sampled, nothing is kept, nobody is told apart.
     temperature: float | None = None
     top_p: float | None = None
-    top_k: Whole | None = None
+    top_k: Annotated[int, AsInteger] | None = None
     min_p: float | None = None
-    seed: Whole | None = None
+    seed: Annotated[int, AsInteger] | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     repetition_penalty: float | None = None
@@ -79,7 +79,7 @@ class ChatRequest(Body):
     chat_template_kwargs: dict[Literal["enable_thinking"], bool] | None = None
 
     # Accepted only where they ask for what is done anyway.
-    n: Annotated[Whole, Field(ge=1, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), AsInteger] | None = None
     store: Literal[False] | None = None
     stop: Nothing | None = None
     tools: Nothing | None = None

@@ -48,8 +48,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""An integer as JSON Schema has it, where 64.0 is one."""
+AsInteger = BeforeValidator(_whole)
+"""Makes an integer what JSON Schema calls one: 64.0 too. It stands last in an annotation."""
 
 
 class TextPart(Body):
