@@ -10,7 +10,6 @@ import click
 from edgeguard.errors import EXIT_OK, ServerError
 from edgeguard.guard import DEVICES, N_CTX, Guard
 from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
-from edgeguard.verdict import POLICIES
 
 
 @click.command(name="serve")
@@ -18,7 +17,7 @@ from edgeguard.verdict import POLICIES
 @click.option(
     "--policy",
     envvar="EDGEGUARD_POLICY",
-    default=POLICIES[0],
+    default="strict",
     show_default=True,
     help="strict flags Controversial, loose does not.",
 )
