@@ -22,11 +22,12 @@ from edgeguard.errors import (
     StoreError,
 )
 from edgeguard.guard import Guard
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
     "ClosedError",
     "ConversionError",
     "DownloadError",

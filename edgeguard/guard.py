@@ -171,6 +171,7 @@ class Guard:
             tokens=tokens,
             windows=len(windows),
             seconds=round(seconds, 6),
+            choices=worst.choices if len(windows) == 1 else (),
         )
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:

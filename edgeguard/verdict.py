@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 from edgeguard.errors import InputError
@@ -55,6 +55,18 @@ class Probabilities(Mapping[Severity, float]):
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A token of an answer at which there were several ways to go on.
+
+    ``place`` counts the answer's tokens from 0. ``tokens`` are those that the closed language
+    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``.
+    """
+
+    place: int
+    tokens: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True)
 class ModelId:
     """Which model answered: its name, quantization type, and the sha256 of its file."""
 
@@ -70,7 +82,8 @@ class Verdict:
     ``probabilities`` are the softmax over the three severities at the token that decides;
     ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
-    ``seconds`` is wall time.
+    ``seconds`` is wall time. ``choices`` are where the model chose a token of the answer; there
+    are none if the answer was put together from several windows.
     """
 
     mode: Mode
@@ -86,11 +99,13 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
+    choices: tuple[Choice, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values only, ready for any serialiser."""
+        """Plain values only, ready for any serialiser; without the choices."""
+        fields = (name for name in self.__dataclass_fields__ if name != "choices")
         return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in fields},
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),

@@ -1,9 +1,9 @@
 """The tokens of an answer with their log probabilities, in OpenAI's form.
 
-The severity is chosen at one token. Its log probability is the one in the verdict, a softmax over
-the three words of the closed language, and the alternatives are the tokens of the other two. Every
-other token has log probability 0: it is decided inside the language, and the verdict holds no
-probability of it. So the sum over an answer is the log probability of its severity.
+The model chooses inside a closed language. Where several tokens may come next, the log probability
+is that of the softmax over these, and they are the alternatives. Where one may, it is 0. So the sum
+over an answer is its log probability among all answers of the language. An answer that was put
+together from several windows has a probability for its severity alone; its other tokens have 0.
 
 This module computes no probability; it only places the verdict's.
 """
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from edgeguard.guard import Guard
 from edgeguard.protocol.answer import Answer, write
-from edgeguard.protocol.names import SEVERITIES, Severity
-from edgeguard.verdict import Verdict
+from edgeguard.protocol.names import SEVERITIES
+from edgeguard.verdict import Choice, Verdict
 
 LOWEST = -9999.0
 """What OpenAI writes for a token that is as good as impossible; JSON has no infinity."""
@@ -24,42 +24,41 @@ LOWEST = -9999.0
 
 @dataclass(frozen=True)
 class Answered:
-    """A verdict with the tokens of its answer as bytes.
-
-    ``severity_at`` is the token that decides, and ``words`` what each severity has there.
-    """
+    """A verdict with the tokens of its answer as bytes, and where the model had a choice."""
 
     verdict: Verdict
     tokens: tuple[bytes, ...]
-    severity_at: int
-    words: dict[Severity, bytes]
+    choices: tuple[Choice, ...]
 
 
 def tokens_of(guard: Guard, verdict: Verdict) -> Answered:
     """The answer's tokens under the guard's own tokenizer."""
-    possible = {
-        name: guard.tokenize(write(Answer(name, (), verdict.refusal))) for name in SEVERITIES
-    }
-    at = next(place for place, column in enumerate(zip(*possible.values())) if len(set(column)) > 1)
-    words = {name: tokens[at] for name, tokens in possible.items()}
-    return Answered(verdict, guard.tokenize(verdict.answer), at, words)
+    choices = verdict.choices or (_severity(guard, verdict),)
+    return Answered(verdict, guard.tokenize(verdict.answer), choices)
 
 
 def content(answered: Answered, top: int) -> list[dict[str, object]]:
     """One entry for each token of the answer, each with at most ``top`` alternatives."""
-    return [_entry(answered, place, top) for place in range(len(answered.tokens))]
+    choices = {choice.place: choice.tokens for choice in answered.choices}
+    return [
+        _entry(token, choices.get(place, ((token, 1.0),)), top)
+        for place, token in enumerate(answered.tokens)
+    ]
 
 
-def _entry(answered: Answered, place: int, top: int) -> dict[str, object]:
-    token = answered.tokens[place]
-    ranked = [(token, 1.0)]
-    if place == answered.severity_at:
-        shares = answered.verdict.probabilities
-        ranked = sorted(
-            ((answered.words[name], shares[name]) for name in SEVERITIES),
-            key=lambda pair: (-pair[1], pair[0] != token),  # of equals, the one that was chosen
-        )
-    entry = _token(token, dict(ranked)[token])
+def _severity(guard: Guard, verdict: Verdict) -> Choice:
+    """The choice of the severity, from the verdict's probabilities."""
+    answers = (write(Answer(name, (), verdict.refusal)) for name in SEVERITIES)
+    tokens = [guard.tokenize(answer) for answer in answers]
+    place = next(at for at, column in enumerate(zip(*tokens)) if len(set(column)) > 1)
+    words = (each[place] for each in tokens)
+    return Choice(place, tuple(zip(words, verdict.probabilities.values())))
+
+
+def _entry(token: bytes, choice: tuple[tuple[bytes, float], ...], top: int) -> dict[str, object]:
+    # Of equals, the one that was chosen stands first.
+    ranked = sorted(choice, key=lambda pair: (-pair[1], pair[0] != token))
+    entry = _token(token, dict(choice)[token])
     entry["top_logprobs"] = [_token(*pair) for pair in ranked[:top]]
     return entry
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -161,7 +162,9 @@ def test_logprobs_are_the_verdict_s(client: httpx.Client, text: str) -> None:
     (choice,) = ask(client, text, logprobs=True, top_logprobs=5)["choices"]
     entries = choice["logprobs"]["content"]
     assert "".join(entry["token"] for entry in entries) == verdict["answer"]
-    (decides,) = [entry for entry in entries if len(entry["top_logprobs"]) > 1]
+    names = {name[0] for name in SEVERITIES}  # the fake's tokens are characters
+    decides = entries[8]
+    assert {top["token"] for top in decides["top_logprobs"]} == names
     shares = [math.exp(top["logprob"]) for top in decides["top_logprobs"]]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1)
@@ -169,8 +172,12 @@ def test_logprobs_are_the_verdict_s(client: httpx.Client, text: str) -> None:
     assert math.exp(decides["logprob"]) == pytest.approx(
         verdict["probabilities"][verdict["severity"]]
     )
-    total = sum(entry["logprob"] for entry in entries)
-    assert math.exp(total) == pytest.approx(verdict["probabilities"][verdict["severity"]])
+    for entry in entries:
+        shares = [math.exp(top["logprob"]) for top in entry["top_logprobs"]]
+        assert shares[0] == pytest.approx(math.exp(entry["logprob"]))
+        assert sum(shares) <= 1.000001
+    several = [entry for entry in entries if len(entry["top_logprobs"]) > 1]
+    assert (len(several) == 1) is (text == "mild")  # who names a category chose it among others
     assert all(entry["bytes"] == list(entry["token"].encode()) for entry in entries)
 
 
@@ -255,7 +262,17 @@ def test_the_severity_is_found_under_the_real_tokenizer(nano: Guard) -> None:
     verdict = nano.check("How can I make a bomb?")
     answered = tokens_of(nano, verdict)
     assert b"".join(answered.tokens).decode() == verdict.answer
-    assert answered.words[verdict.severity] == answered.tokens[answered.severity_at]
-    for name in SEVERITIES:
-        assert f" {name}".encode().startswith(answered.words[name])
+    decides = answered.choices[0]
+    assert answered.tokens[decides.place] == b" Unsafe"
+    assert dict(decides.tokens) == pytest.approx(
+        {
+            b" Safe": verdict.probabilities["Safe"],
+            b" Unsafe": verdict.probabilities["Unsafe"],
+            b" Cont": verdict.probabilities["Controversial"],
+        }
+    )
+    # Without choices, as for several windows, the severity's is made from the verdict.
+    alone = tokens_of(nano, dataclasses.replace(verdict, choices=()))
+    assert alone.choices[0].place == decides.place
+    assert dict(alone.choices[0].tokens) == pytest.approx(dict(decides.tokens))
     assert write(Said(verdict.severity, verdict.categories, None)) == verdict.answer

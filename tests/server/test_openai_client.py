@@ -65,7 +65,7 @@ def test_logprobs(client: openai.OpenAI, nano: Guard) -> None:
     )  # type: ignore[call-overload]  # fmt: skip
     entries = said.choices[0].logprobs.content
     shares = nano.check(PROMPT[0]["content"]).probabilities
-    (decides,) = [entry for entry in entries if len(entry.top_logprobs) == 3]
+    decides = entries[2]
     assert decides.token == " Unsafe"
     assert math.exp(decides.logprob) == pytest.approx(shares["Unsafe"], rel=1e-4)
     found = {top.token: math.exp(top.logprob) for top in decides.top_logprobs}
@@ -73,6 +73,9 @@ def test_logprobs(client: openai.OpenAI, nano: Guard) -> None:
         {" Safe": shares["Safe"], " Unsafe": shares["Unsafe"], " Cont": shares["Controversial"]},
         rel=1e-3,
     )
+    assert [len(entry.top_logprobs) for entry in entries] == [1, 1, 3, 1, 1, 1, 3, 1]
+    assert entries[6].token == " Viol"
+    assert entries[6].logprob == entries[6].top_logprobs[0].logprob < 0
 
 
 def test_a_stream(client: openai.OpenAI, nano: Guard) -> None:
