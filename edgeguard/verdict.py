@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 from edgeguard.errors import InputError
@@ -59,7 +59,8 @@ class Choice:
     """A token of an answer at which there were several ways to go on.
 
     ``place`` counts the answer's tokens from 0. ``tokens`` are those that the closed language
-    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``.
+    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``. A
+    verdict has them in order, and none if its answer was put together from several windows.
     """
 
     place: int
@@ -82,8 +83,7 @@ class Verdict:
     ``probabilities`` are the softmax over the three severities at the token that decides;
     ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
-    ``seconds`` is wall time. ``choices`` are where the model chose a token of the answer; there
-    are none if the answer was put together from several windows.
+    ``seconds`` is wall time.
     """
 
     mode: Mode
@@ -99,7 +99,7 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
-    choices: tuple[Choice, ...] = field(default=(), repr=False)
+    choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain values only, ready for any serialiser; without the choices."""
