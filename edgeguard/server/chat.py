@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,12 @@ class TextFormat(Body):
     """The only form of an answer: the model's own text."""
 
     type: Literal["text"]
+
+
+class TemplateArguments(Body):
+    """What vLLM passes to a template; the model of this server does not think, asked or not."""
+
+    enable_thinking: bool | None = None
 
 
 class ChatRequest(Body):
@@ -76,7 +82,22 @@ class ChatRequest(Body):
     skip_special_tokens: bool | None = None
     spaces_between_special_tokens: bool | None = None
     add_generation_prompt: Literal[True] | None = None
-    chat_template_kwargs: dict[Literal["enable_thinking"], bool] | None = None
+    chat_template_kwargs: TemplateArguments | None = None
+
+    refused: ClassVar[dict[str, str]] = {
+        "n": "there is one answer",
+        "store": "nothing is kept",
+        "stop": "an answer is not cut at a text",
+        **dict.fromkeys(("tools", "tool_choice"), "the model calls no tools"),
+        **dict.fromkeys(("functions", "function_call"), "the model calls no functions"),
+        "response_format": "the answer has the model's own form",
+        "logit_bias": "the answer is decided in a closed language",
+        "modalities": "the answer is text",
+        "echo": "the answer stands alone",
+        "add_generation_prompt": "the question is the official one",
+        "chat_template_kwargs": "the question is the official one",
+    }
+    """Why a value is refused, for the fields below."""
 
     # Accepted only where they ask for what is done anyway.
     n: Annotated[int, Field(ge=1, le=1), AsInteger] | None = None

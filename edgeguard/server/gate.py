@@ -176,19 +176,20 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on with its whole body, or raise HttpError 408, 413, 503."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if self._inside >= self._places:
+        counts = scope["method"] == "POST"  # /health answers at any time
+        if counts and self._inside >= self._places:
             raise HttpError(
                 503, "too many requests at once", code="queue_full", headers={"retry-after": "1"}
             )
-        self._inside += 1
+        self._inside += counts
         try:
             body = await self._read(Headers(scope=scope), receive)
             if body is not None:
                 await self._app(scope, _replay(body, receive), send)
         finally:
-            self._inside -= 1
+            self._inside -= counts
         return None
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes | None:

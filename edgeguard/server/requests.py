@@ -96,7 +96,7 @@ async def read(request: Request, model: type[B]) -> B:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _shape_error(error) from None  # its text may quote the input
+        raise _shape_error(error, model) from None  # its text may quote the input
 
 
 def parse_json(body: bytes) -> object:
@@ -193,13 +193,22 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _shape_error(error: ValidationError) -> HttpError:
+def _shape_error(error: ValidationError, model: type[BaseModel]) -> HttpError:
     """The first thing that is wrong with a body's shape."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    param, kind = _path(first["loc"]), first["type"]
-    message = first["msg"]
-    if kind == "extra_forbidden":
-        message = "there is no such field; see /docs"
+    first = error.errors(include_url=False, include_input=False)[0]
+    param, kind, place = _path(first["loc"]), first["type"], first["loc"]
+    refused: dict[str, str] = getattr(model, "refused", {})
+    message = {
+        "extra_forbidden": "there is no such field; see /docs",
+        "missing": "it is missing",
+        "too_short": "it is empty",
+    }.get(kind, first["msg"])
+    if place and place[0] in refused:
+        message = f"this value is not supported: {refused[str(place[0])]}"
+    elif kind == "too_long":
+        message = f"at most {first['ctx']['max_length']} are taken at once"
+    elif kind == "literal_error" and place[-1] == "type":
+        message = "only text is judged, so the type must be 'text'"
     code = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
     return HttpError(
         400,

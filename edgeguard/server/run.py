@@ -7,6 +7,7 @@ runs and what waits is finished, and the model is freed; a second Ctrl-C does no
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -63,7 +64,7 @@ def bind(settings: Settings) -> socket.socket:
             f"{where} needs rights that you do not have: take a port above 1023"
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise ServerError(f"cannot listen on {where}: {reason}; try another --port") from error
 
 

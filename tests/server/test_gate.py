@@ -127,8 +127,9 @@ def small() -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
 @pytest.mark.parametrize("size", [2049, 10_000, 200_000])
-def test_a_body_over_the_limit_is_413(small: Served, size: int) -> None:
+def test_a_body_over_the_limit_is_413(small: Served, size: int, method: str) -> None:
     body = json.dumps({"prompt": "a" * (size - 14)}).encode()
     assert len(body) == size
     with small.client() as client:
@@ -136,7 +137,7 @@ def test_a_body_over_the_limit_is_413(small: Served, size: int) -> None:
             "2048" in error_of(client.post("/v1/guard", content=body, headers=POST), 413)["message"]
         )
         parts = (body[i : i + 500] for i in range(0, len(body), 500))
-        error_of(client.post("/v1/guard", content=parts, headers=POST), 413)
+        error_of(client.request(method, "/v1/guard", content=parts, headers=POST), 413)
 
 
 def test_a_body_of_just_the_limit_is_read(small: Served) -> None:
