@@ -50,7 +50,7 @@ class TemplateArguments(Body):
 class ChatRequest(Body):
     """A conversation whose last message is judged, with the parameters that clients send."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     model: str | None = Field(None, description="A name from /v1/models.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -109,7 +109,7 @@ class ChatRequest(Body):
     function_call: Literal["none", "auto"] | None = None
     response_format: TextFormat | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(fail_fast=True)] | None = None
     echo: Literal[False] | None = None
 
 

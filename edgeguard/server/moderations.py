@@ -49,9 +49,11 @@ def _tag(value: object) -> str | None:
 
 Input = Annotated[
     Annotated[Text, Tag("as text")]
-    | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS), Tag("as texts")]
-    | Annotated[list[TextPart], Field(min_length=1), Tag("as parts")]
-    | Annotated[list[ChatMessage], Field(min_length=1), Tag("as messages")],
+    | Annotated[
+        list[Text], Field(min_length=1, max_length=MAX_TEXTS, fail_fast=True), Tag("as texts")
+    ]
+    | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("as parts")]
+    | Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True), Tag("as messages")],
     Discriminator(
         _tag,
         custom_error_type="input",

@@ -40,7 +40,7 @@ class Response(Body):
 class Messages(Body):
     """A conversation; its last message is judged."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
 
 
 def _tag(value: object) -> str | None:
@@ -65,7 +65,7 @@ One = Annotated[
 class Inputs(Body):
     """Several texts; each is judged for itself."""
 
-    inputs: Annotated[list[One], Field(min_length=1, max_length=MAX_TEXTS)]
+    inputs: Annotated[list[One], Field(min_length=1, max_length=MAX_TEXTS, fail_fast=True)]
 
 
 class GuardRequest(

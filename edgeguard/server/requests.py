@@ -29,11 +29,15 @@ from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
 
 B = TypeVar("B", bound=BaseModel)
+_DEEPEST = 64
 Conversation = tuple[protocol.Message, ...]
 
 
 class Body(BaseModel):
-    """Base of everything that is read from a body."""
+    """Base of everything that is read from a body.
+
+    Every list stops at its first error: half a million of them would take a gigabyte.
+    """
 
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
@@ -67,7 +71,7 @@ def _content_tag(value: object) -> str | None:
 
 Content = Annotated[
     Annotated[str, Tag("as text")]
-    | Annotated[list[TextPart], Field(min_length=1), Tag("as parts")],
+    | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("as parts")],
     Discriminator(
         _content_tag,
         custom_error_type="content",
@@ -123,6 +127,8 @@ def _check_surrogates(value: object) -> None:
     waiting: list[tuple[tuple[int | str, ...], object]] = [((), value)]
     while waiting:
         place, found = waiting.pop()
+        if len(place) > _DEEPEST:
+            raise _broken("it is nested too deeply")
         if isinstance(found, dict):
             waiting.extend(((*place, name), part) for name, part in found.items())
             waiting.extend(((*place, name), name) for name in found)
