@@ -19,15 +19,17 @@ from edgeguard.errors import (
     ModelNotFoundError,
     OutputError,
     PolicyError,
+    ServerError,
     SessionError,
     StoreError,
 )
 from edgeguard.guard import Guard
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
     "ClosedError",
     "ConversionError",
     "DownloadError",
@@ -41,6 +43,7 @@ __all__ = [
     "OutputError",
     "PolicyError",
     "Probabilities",
+    "ServerError",
     "SessionError",
     "StoreError",
     "Verdict",

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "path": "Print where a model's file lies.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
+    "serve": "Serve verdicts over HTTP, and a page to try it on.",
     "show": "Show what is known of a model.",
     "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",

@@ -222,7 +222,16 @@ class Guard:
             tokens=tokens,
             windows=len(windows),
             seconds=round(seconds, 6),
+            choices=worst.choices if len(windows) == 1 else (),
         )
+
+    def tokenize(self, text: str) -> tuple[bytes, ...]:
+        """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
+        with self._lock:
+            if self._session is None:
+                raise ClosedError("the guard is closed: make a new one")
+            session = self._session
+            return tuple(session.token_bytes(token) for token in session.tokenize(text))
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
