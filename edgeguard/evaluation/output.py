@@ -6,12 +6,12 @@ This module does not know what it writes.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from edgeguard.errors import InputError, OutputError
+from edgeguard.files import replace_text
 
 STDOUT = "-"
 
@@ -42,14 +42,8 @@ def write(file: str, text: str) -> None:
         click.echo(text, nl=False)
         return
     path = Path(file).absolute()
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        replace_text(path, text)
+        path.chmod(0o644)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from error

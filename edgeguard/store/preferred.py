@@ -7,11 +7,10 @@ nothing. This module measures nothing.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from edgeguard.errors import EdgeguardError, StoreError
+from edgeguard.files import replace_text
 from edgeguard.store.paths import tuning_folder
 
 
@@ -24,11 +23,7 @@ def prefer(name: str, full_name: str) -> None:
     """Let a bare name mean this type. Raises StoreError when that cannot be written."""
     path = _file()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**_read(), name: full_name}, file)
-        Path(temporary).replace(path)
+        replace_text(path, json.dumps({**_read(), name: full_name}))
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror or error})") from error
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import tempfile
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from edgeguard.errors import StoreError
+from edgeguard.files import replace_text
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.settings import Settings
 from edgeguard.store.paths import tuning_folder
@@ -47,11 +46,7 @@ def remember(sha256: str, library: str, settings: Settings) -> Path:
     path = _file(sha256)
     record = {"machine": _machine(library), "settings": asdict(settings)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        Path(name).replace(path)
+        replace_text(path, json.dumps(record))
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror or error})") from error
     return path

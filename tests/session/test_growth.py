@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from edgeguard import Guard
-from edgeguard.session.context import Context
 
 TURNS = [
     ("What is a good soup for winter?", "Pumpkin soup is easy: roast, blend, add stock."),
@@ -25,20 +24,6 @@ def _conversation(turns: int) -> list[dict[str, object]]:
         messages.append({"role": "user", "content": user})
         messages.append({"role": "assistant", "content": assistant})
     return messages
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many tokens each pass computes."""
-    passes: list[int] = []
-    compute = Context._compute
-
-    def counted(self: Context, tokens: list[int]) -> object:
-        passes.append(len(tokens))
-        return compute(self, tokens)
-
-    monkeypatch.setattr(Context, "_compute", counted)
-    return passes
 
 
 @pytest.mark.parametrize("last", ["user", "assistant"])

@@ -13,7 +13,6 @@ import pytest
 
 from edgeguard import Guard, Verdict
 from edgeguard.session import starts as module
-from edgeguard.session.context import Context
 from edgeguard.session.starts import StartFiles
 from edgeguard.store.paths import starts_folder
 
@@ -91,20 +90,6 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
 
 
 # With a model
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many tokens each pass computes."""
-    passes: list[int] = []
-    compute = Context._compute
-
-    def counted(self: Context, tokens: list[int]) -> object:
-        passes.append(len(tokens))
-        return compute(self, tokens)
-
-    monkeypatch.setattr(Context, "_compute", counted)
-    return passes
 
 
 @pytest.fixture
