@@ -110,9 +110,13 @@ class Decoder:
             )
 
     def _longest(self, mode: Mode) -> int:
-        """An upper bound of an answer's tokens: every option of every stage, once."""
-        stages = [START, State("category"), State("more"), State("refusal")]
-        return sum(len(way.tokens) for stage in stages for way in self._ways(mode, stage))
+        """An upper bound of an answer's tokens: whatever it can decide, decided once."""
+        longest: dict[str, int] = {}
+        for stage in (START, State("category"), State("more"), State("refusal")):
+            for way in self._ways(mode, stage):
+                value = way.option.value
+                longest[value] = max(longest.get(value, 0), len(way.tokens))
+        return sum(longest.values())
 
     def _check_severities(self, mode: Mode) -> None:
         """One pass must decide the severity: the three words must part at one token."""
@@ -157,9 +161,14 @@ class _Writer:
     def logits(self) -> NDArray[np.float32]:
         """The logits after everything written so far; what waited is computed in one pass."""
         if self._logits is None:
-            tokens = [*self._question.tokens, *self._waiting]
-            fixed = self._question.fixed
-            self._logits = self._session.read(tokens, fixed=fixed, room=self._room)
+            asked = self._question
+            self._logits = self._session.read(
+                [*asked.tokens, *self._waiting],
+                room=self._room,
+                fixed=asked.fixed,
+                conversation=asked.conversation,
+                grows=asked.grows,
+            )
         elif self._waiting:
             self._logits = self._session.extend(self._waiting)
         self._waiting = []

@@ -1,0 +1,55 @@
+"""Results as files: whole or not at all, and known to be writable before hours of judging.
+
+This module does not know what it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from edgeguard.errors import InputError, StoreError
+
+STDOUT = "-"
+
+
+def check_writable(*files: str | None) -> None:
+    """Raises InputError where a result could not be written, or two would be the same file."""
+    named = [file for file in files if file is not None]
+    if len({Path(file).absolute() for file in named}) < len(named):
+        raise InputError(f"{named[0]} is named for two results; name two files")
+    for file in named:
+        path = Path(file)
+        if file == STDOUT:
+            continue
+        if path.is_dir() or not path.name:
+            raise InputError(f"{file!r} is a folder; name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
+        if not os.access(path.absolute().parent, os.W_OK):
+            raise InputError(f"{path.absolute().parent} cannot be written; choose another folder")
+
+
+def write(file: str, text: str) -> None:
+    """Write a result, in place of what was there; `-` is standard output.
+
+    Raises StoreError where the file cannot be written.
+    """
+    if file == STDOUT:
+        click.echo(text, nl=False)
+        return
+    path = Path(file).absolute()
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
+            opened.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
