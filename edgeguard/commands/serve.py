@@ -7,36 +7,14 @@ from __future__ import annotations
 
 import click
 
+from edgeguard.commands.options import guard_options
 from edgeguard.errors import EXIT_OK, ServerError
-from edgeguard.guard import DEVICES, N_CTX, Guard
+from edgeguard.guard import Guard
 from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
 
 
 @click.command(name="serve")
-@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
-@click.option(
-    "--policy",
-    envvar="EDGEGUARD_POLICY",
-    default="strict",
-    show_default=True,
-    help="strict flags Controversial, loose does not.",
-)
-@click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
-@click.option(
-    "--n-ctx",
-    envvar="EDGEGUARD_N_CTX",
-    type=int,
-    default=N_CTX,
-    show_default=True,
-    help="Tokens of one window.",
-)
-@click.option(
-    "--device",
-    envvar="EDGEGUARD_DEVICE",
-    default=DEVICES[0],
-    show_default=True,
-    help="auto, or cpu to leave the GPU alone.",
-)
+@guard_options
 @click.option(
     "--host",
     envvar="EDGEGUARD_HOST",
