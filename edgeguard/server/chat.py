@@ -92,7 +92,9 @@ class ChatRequest(Body):
         **dict.fromkeys(("functions", "function_call"), "the model calls no functions"),
         "response_format": "the answer has the model's own form",
         "logit_bias": "the answer is decided in a closed language",
-        "modalities": "the answer is text",
+        **dict.fromkeys(("modalities", "audio"), "the answer is text"),
+        "prediction": "the answer is not predicted",
+        "web_search_options": "nothing is searched",
         "echo": "the answer stands alone",
         "add_generation_prompt": "the question is the official one",
         "chat_template_kwargs": "the question is the official one",
@@ -111,6 +113,9 @@ class ChatRequest(Body):
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     modalities: Annotated[list[Literal["text"]], Field(fail_fast=True)] | None = None
     echo: Literal[False] | None = None
+    audio: None = None
+    prediction: None = None
+    web_search_options: None = None
 
 
 def check(body: ChatRequest) -> None:

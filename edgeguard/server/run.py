@@ -46,7 +46,8 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
         server.run(sockets=[sock])
     finally:
         sock.close()
-        worker.stop()
+        if not server.force_exit:  # a second Ctrl-C leaves what runs, and the thread with it
+            worker.stop()
     if failed:
         raise failed[0]
 

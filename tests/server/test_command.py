@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from served import MILD, free_port, process, start
 
@@ -43,6 +46,25 @@ def test_ctrl_c_ends_as_interrupted() -> None:
     with process("--model", "nano") as server:
         server.popen.send_signal(signal.SIGINT)
         assert server.popen.wait(30) == 130
+    assert "Traceback" not in "".join(server.notes)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_long_text() -> None:
+    with process("--model", "nano", "--n-ctx", "4096") as server:
+
+        def ask() -> None:
+            with contextlib.suppress(httpx.TransportError), server.client() as client:
+                client.post("/v1/guard", json={"prompt": "word and word " * 9000})
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.7)
+        for _ in range(2):
+            assert server.popen.poll() is None
+            server.popen.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert server.popen.wait(10) == 130
+        asking.join()
     assert "Traceback" not in "".join(server.notes)
 
 
