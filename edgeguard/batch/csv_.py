@@ -73,7 +73,8 @@ class Csv:
 
     def _split_header(self, text: str) -> list[str]:
         try:
-            return next(csv.reader(io.StringIO(text, newline=""), delimiter=self._separator))
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._separator)
+            return next((row for row in rows if row), [])
         except csv.Error as error:
             raise InputError(f"the header of {self._source.name} is not CSV: {error}") from error
 

@@ -140,7 +140,11 @@ def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object])
         record.remove()
         raise nothing("the input")
     if not out.exists():
-        put_in_place(run.form.result(files.partial), out)
+        try:
+            put_in_place(run.form.result(files.partial), out)
+        except BaseException:
+            run.watch.kept(at.tally.rows)
+            raise
     files.partial.unlink(missing_ok=True)
     record.remove()
     return at.tally

@@ -48,10 +48,19 @@ class Parquet:
         columns = self._file.schema_arrow.names
         if not set(names.needed) <= set(columns):
             raise no_field(str(path), names, columns)
-        for name in names.added:
-            if name in columns:
-                raise InputError(f"{path}: {already(name)}")
         self._columns = [name for name in names.read if name in columns]
+        self._check_columns(columns)
+
+    def _check_columns(self, columns: list[str]) -> None:
+        for name in self._names.added:
+            if name in columns:
+                raise InputError(f"{self._path}: {already(name)}")
+        for name in self._columns:
+            if columns.count(name) > 1:
+                raise InputError(f"{self._path} has two columns named {name!r}")
+            kind = self._file.schema_arrow.field(name).type
+            if name != self._names.messages and not _is_text(self._arrow.types, kind):
+                raise InputError(f"{self._path}: the column {name!r} is {kind}, not text")
 
     def done(self) -> tuple[int, int]:
         """How many rows are read, and how many there are."""
@@ -66,18 +75,20 @@ class Parquet:
                 for number, fields in enumerate(self._fields(group), first + 1):
                     if number > start.offset:
                         self._row = number
-                        yield Row(number, Place(number, number), fields=fields)
+                        problem = "not UTF-8" if fields is None else ""
+                        yield Row(number, Place(number, number), b"", fields, problem)
             first = end
 
-    def _fields(self, group: int) -> Iterator[dict[str, object]]:
+    def _fields(self, group: int) -> Iterator[dict[str, object] | None]:
+        """The named columns of each row; None for a row whose text is not UTF-8."""
         pieces = self._file.iter_batches(_PIECE, row_groups=[group], columns=self._columns)
         while True:
             with self._reading():
                 piece = next(pieces, None)
                 if piece is None:
                     return
-                rows = piece.to_pylist()
-            yield from rows
+            for row in range(piece.num_rows):
+                yield _plain(piece, row)
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
         """A line of the list of verdicts that ``result`` reads."""
@@ -90,6 +101,14 @@ class Parquet:
         Raises OutputError.
         """
         out = partial.with_name(f"{partial.name}-parquet")
+        try:
+            self._write(partial, out)
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+        return out
+
+    def _write(self, partial: Path, out: Path) -> None:
         arrow, added = self._arrow, _added(self._arrow, self._names)
         schema = self._file.schema_arrow
         schema = arrow.schema([*schema, *added], metadata=schema.metadata)
@@ -102,7 +121,6 @@ class Parquet:
             pieces = self._pieces(schema, lines)
             for group in _groups(pieces):
                 writer.write_table(arrow.Table.from_batches(group, schema))
-        return out
 
     def _pieces(self, schema: pa.Schema, lines: BinaryIO) -> Iterator[pa.RecordBatch]:
         """The input's rows with the verdicts beside them."""
@@ -131,6 +149,20 @@ class Parquet:
             raise InputError(f"cannot read {self._path}: {why}") from error
 
 
+def _plain(piece: pa.RecordBatch, row: int) -> dict[str, object] | None:
+    try:
+        return {name: piece.column(name)[row].as_py() for name in piece.schema.names}
+    except UnicodeDecodeError:  # Arrow does not look into the texts of a file
+        return None
+
+
+def _is_text(types: Any, kind: pa.DataType) -> bool:
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
+    return any(test(kind) for test in tests)
+
+
 def _groups(pieces: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     """The pieces in groups that are large enough for a reader and small enough for the memory."""
     group: list[pa.RecordBatch] = []
@@ -157,6 +189,7 @@ def _pyarrow() -> Any:
     try:
         import pyarrow
         import pyarrow.parquet
+        import pyarrow.types
     except ImportError as error:
         raise InputError(
             'Parquet files need pyarrow, which is not installed: pip install "edgeguard[parquet]"'

@@ -125,10 +125,16 @@ def no_field(where: str, names: Names, there: Iterable[str]) -> InputError:
         option = "--messages-field"
     else:
         option = "--text-field" if name == names.text else "--response-field"
-    listed = ", ".join(fields[:20]) + (", …" if len(fields) > 20 else "")
+    # What is too long for a name is not shown: a file without a header starts with texts.
+    listed = ", ".join(field if _is_name(field) else "…" for field in fields[:20])
+    listed += ", …" if len(fields) > 20 else ""
     return InputError(
         f"{where} has no field {name!r}; it has: {listed}; name the right one with {option}"
     )
+
+
+def _is_name(field: str) -> bool:
+    return len(field) <= 30 and len(field.split()) <= 3 and field.isprintable()
 
 
 def key_of(messages: tuple[Message, ...]) -> bytes:

@@ -232,6 +232,7 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(
         (b"id,prompt\n1,a\n", "has no field 'text'; it has: id, prompt; .* --text-field"),
         ("id,text\n".encode("utf-16"), "is not UTF-8: byte 0 is 0xff"),
         (b"id,text,text\n", "two columns named 'text'"),
+        (b"\n\nid,prompt\n", "it has: id, prompt;"),
         (b"id,text,verdict\n", "'verdict' is there already; .* --verdict-field"),
         (b'id,"text\n1,a\n', "has no field 'text'"),
     ],
@@ -287,6 +288,24 @@ def test_parquet_keeps_columns_types_and_metadata(tmp_path: Path) -> None:
     assert written["verdict_error"].to_pylist()[6:9] == [None, "why", None]
 
 
+def test_a_parquet_text_that_is_not_utf_8_is_a_bad_row(tmp_path: Path) -> None:
+    path, partial = tmp_path / "in.parquet", tmp_path / "partial"
+    texts = pa.array([b"a", b"\xff", b"c"]).view(pa.string())
+    pq.write_table(pa.table({"text": texts}), path)
+    with open_input(str(path), "parquet", NAMES) as form:
+        rows = list(form.rows(START))
+        partial.write_bytes(b"".join(form.encode(row, None, "why") for row in rows))
+        result = pq.read_table(form.result(partial))
+    assert [row.problem for row in rows] == ["", "not UTF-8", ""]
+    assert result["text"].cast(pa.binary()).to_pylist() == [b"a", b"\xff", b"c"]
+
+
+def test_a_file_without_a_header_is_not_shown() -> None:
+    with pytest.raises(InputError) as caught:
+        rows_of(b'1,"Is this a private text, or what is it?"\n2,b\n', "csv")
+    assert "it has: 1, …; name" in str(caught.value)
+
+
 def test_the_parquet_struct_has_every_field_of_a_verdict() -> None:
     verdict = _added(pa, NAMES)[0].type
     assert [field.name for field in verdict] == [
@@ -301,6 +320,13 @@ def test_a_parquet_file_that_will_not_do(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said), open_input(str(path), "parquet", names):
             pass
     content = path.read_bytes()
+    pq.write_table(pa.table({"text": [1]}), path)
+    with pytest.raises(InputError, match="'text' is int64, not text"):
+        rows_of(path.read_bytes(), "parquet")
+    two = pa.table([["a"], ["b"]], names=["text", "text"])
+    pq.write_table(two, path)
+    with pytest.raises(InputError, match="two columns named 'text'"):
+        rows_of(path.read_bytes(), "parquet")
     for wrong in (b"", b"PAR1", content[:-10], content[:20] + b"\xff" * 8 + content[28:-200]):
         path.write_bytes(wrong)
         with (

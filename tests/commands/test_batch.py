@@ -172,7 +172,7 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left() -> None:
                 break
             shown += part
     os.close(ours)
-    assert re.search(rb"Judging +\d+% .*, \d+ rows, \d+ rows/s, \d\d:\d\d left", shown)
+    assert re.search(rb"Judging +\d+% .*, \d+ rows, [\d.]+ rows/s, \d\d:\d\d left", shown)
     assert b"\nedgeguard: line 41: not JSON" in shown or b"\redgeguard: line 41: not JSON" in shown
 
 
