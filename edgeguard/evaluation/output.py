@@ -6,7 +6,6 @@ This module does not know what it writes.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import click
@@ -42,14 +41,10 @@ def write(file: str, text: str) -> None:
         click.echo(text, nl=False)
         return
     path = Path(file).absolute()
-    temporary = None
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as opened:
-            opened.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
