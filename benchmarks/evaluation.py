@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+from PIL import Image  # noqa: E402 - matplotlib needs it
+
 from convert import machine  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "evaluation.md"
@@ -41,8 +43,9 @@ def picture(html: Path, out: Path, height: int) -> None:
         print(f"no Chromium: {out.name} is not drawn", file=sys.stderr)
         return
     argv = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    argv += [f"--window-size=1000,{height}", f"--screenshot={out}", html.resolve().as_uri()]
+    argv += [f"--window-size=1120,{height}", f"--screenshot={out}", html.resolve().as_uri()]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    Image.open(out).quantize(64).save(out, optimize=True)  # a page has few colours
     print(f"{out}: {out.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
 
 
@@ -60,7 +63,7 @@ def main() -> None:
         kept = ["--records", options.records] if options.records else []
         page = folder / "report.html"
         tables = edgeguard("eval", "--model", "nano", options.data, "--html", str(page), *kept)
-        picture(page, DOCS / "evaluation.png", 900)
+        picture(page, DOCS / "evaluation.png", 1390)
         parts = [("edgeguard eval --model nano ../shared/data/eval", tables)]
         if options.checkpoint:
             parts.append(_comparison(folder, options.checkpoint, options.data, options.limit))
@@ -79,7 +82,7 @@ def _comparison(folder: Path, checkpoint: str, data: str, limit: int) -> tuple[s
     page = folder / "comparison.html"
     argv = ["--compare", *map(str, files), data, "--limit", str(limit), "--html", str(page)]
     text = edgeguard("eval", *argv)
-    picture(page, DOCS / "comparison.png", 900)
+    picture(page, DOCS / "comparison.png", 1560)
     names = " ".join(file.name for file in files)
     return f"edgeguard eval --compare {names} ../shared/data/eval --limit {limit}", text
 

@@ -28,7 +28,7 @@ from edgeguard.evaluation.comparison_page import (
 from edgeguard.evaluation.extra import require_extra
 from edgeguard.evaluation.judging import Check, Failed, judge
 from edgeguard.evaluation.models import judge_with_all
-from edgeguard.evaluation.output import check_writable, write
+from edgeguard.evaluation.output import STDOUT, check_writable, write
 from edgeguard.evaluation.page import page
 from edgeguard.evaluation.records import header, recorded
 from edgeguard.evaluation.rows import Row, digest_of, is_data, read_rows, sample
@@ -91,7 +91,8 @@ def command(
         result = _several(rows, described, models, options)
     else:
         result = _one(rows, described, model, policy, options, records)
-    if json_file != "-":  # first, so that a disk that is full now costs no figure
+    # First, so that a disk that is full now costs no figure.
+    if STDOUT not in (json_file, html_file):
         click.echo(result.text)
     if json_file is not None:
         write(json_file, json.dumps(result.values, ensure_ascii=False) + "\n")

@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from edgeguard.errors import InputError, OutputError
-from edgeguard.files import replace_text
 
 STDOUT = "-"
 
@@ -42,8 +41,10 @@ def write(file: str, text: str) -> None:
         click.echo(text, nl=False)
         return
     path = Path(file).absolute()
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        replace_text(path, text)
-        path.chmod(0o644)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write {file}: {error.strerror or error}") from error

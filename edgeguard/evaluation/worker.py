@@ -156,7 +156,8 @@ def main(options: dict[str, Any]) -> None:
     """The child's side: answer until the input ends, which it does when the parent does."""
     # Ctrl-C reaches the whole group; the parent closes this process when it has heard it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.WARNING, format="edgeguard: %(message)s")
+    name = Path(options["model"]).name.replace("%", "%%")
+    logging.basicConfig(level=logging.WARNING, format=f"edgeguard: {name}: %(message)s")
     # What a library may print must not come between the answers.
     with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
         os.dup2(2, 1)

@@ -344,3 +344,9 @@ def test_a_narrow_terminal_gets_tables_that_fit_and_is_told(
     assert max(map(len, tables.splitlines())) <= 100
     assert "columns for them; --html has all." in narrow
     assert "Tables without" not in wide
+
+
+def test_a_page_on_standard_output_is_alone_there(edgeguard: CommandLine, data: Path) -> None:
+    out = evaluate(edgeguard, str(data), "--html", "-").out
+    assert out.startswith("<!doctype html>")
+    assert out.rstrip().endswith("</html>")
