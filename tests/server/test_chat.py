@@ -89,7 +89,8 @@ IGNORED = {
     "tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "logit_bias": {},
     "modalities": ["text"], "top_k": 20, "reasoning_effort": "high", "service_tier": "auto",
     "chat_template_kwargs": {"enable_thinking": False}, "logprobs": False, "stream": False,
-    "audio": None, "prediction": None, "max_tokens": 128, "max_completion_tokens": None, "parallel_tool_calls": True,
+    "audio": None, "prediction": None, "max_tokens": 128, "max_completion_tokens": None,
+    "parallel_tool_calls": True,
 }  # fmt: skip
 
 
