@@ -113,3 +113,20 @@ def test_a_full_disk_is_said_and_nothing_is_lost(files: tuple[Path, Path], tmp_p
     code, _, err = run(*argv, "--resume")
     assert code == 2, err
     assert out.read_bytes() == plain.read_bytes()
+
+
+def test_a_disk_that_is_full_when_parquet_is_put_together(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    noise = random.Random(7)
+    pq.write_table(pa.table({"text": ["a", "b"], "x": [noise.randbytes(50_000)] * 2}), path)
+    argv = [str(path), "--out", str(out)]
+    code, said, err = run(*argv, FILE_SIZE_LIMIT="30000")
+    assert (code, said) == (2, "")
+    assert "the same command with --resume goes on from there" in err
+    assert err.splitlines()[-1].startswith(f"edgeguard: error: cannot write {out}.partial-parquet")
+    names = ["in.parquet", "out.parquet.job", "out.parquet.partial"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    code, said, err = run(*argv, "--resume")
+    assert code == 0, err
+    assert said.startswith("2 rows: 2 verdicts (0 for repeated texts), 0 errors\n")
+    assert pq.read_table(out).drop(["verdict", "verdict_error"]).equals(pq.read_table(path))
