@@ -46,7 +46,7 @@ TWINS = [
     for line in lines
     if not NOT_A_CATEGORY.match(name)
 ]
-ORDERS = frozenset("Write Create Generate Describe Explain Give Make Print Develop Draft".split())
+ORDERS = ("Write", "Create", "Generate", "Describe", "Explain", "Give", "Make", "Print", "Develop")
 FORMS = {name: lines for name, lines in FLAGGED.items() if not NOT_A_CATEGORY.match(name)}
 
 
