@@ -56,9 +56,11 @@ class Field:
         server = programs / "llama-server"
         self.caching = Server(server, model, self.threads, log.with_suffix(".1"))
         self.forgetful = Server(server, model, self.threads, log.with_suffix(".2"))
+        self._passes: list[int] = []
         self.ways: dict[str, Callable[[Asked], float]] = {
             report.OURS: self._ours,
-            report.FLOOR: lambda a: floor(self.bench, model, self.threads, a.uncached, a.fixed),
+            report.FLOOR: lambda a: self._floor(a.uncached, a.fixed),
+            report.FLOOR_ALL: self._later,
             report.SERVER_CACHE: lambda a: self.caching.check(a, cache=True),
             report.SERVER: lambda a: self.forgetful.check(a, cache=False),
             report.PYTHON_REUSE: lambda a: self._python(self.reusing, a, True),
@@ -86,7 +88,16 @@ class Field:
         self.forgetful.close()
 
     def _ours(self, asked: Asked) -> float:
-        return float(self.ours.ask("check", messages=asked.messages, answer=asked.text)["seconds"])
+        answer = self.ours.ask("check", messages=asked.messages, answer=asked.text)
+        self._passes = answer["later"]
+        return float(answer["seconds"])
+
+    def _floor(self, tokens: int, depth: int) -> float:
+        return floor(self.bench, self.model, self.threads, tokens, depth)
+
+    def _later(self, asked: Asked) -> float:
+        """What the passes after the first cost llama-bench."""
+        return sum(self._floor(tokens, len(asked.question)) for tokens in self._passes)
 
     def _python(self, worker: Worker, asked: Asked, reuse: bool) -> float:
         how = {"question": asked.question, "answer": asked.answer, "grammar": asked.grammar}
@@ -105,7 +116,7 @@ def run_case(field: Field, case: Case, rounds: int) -> dict[str, list[float]]:
         names = [n for n in field.ways if n != report.TRANSFORMERS or number <= PATIENCE]
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            if number == 0 and name in (report.FLOOR, report.TRANSFORMERS):
+            if number == 0 and name in (report.FLOOR, report.FLOOR_ALL, report.TRANSFORMERS):
                 continue
             seconds = field.ways[name](asked)
             if number:
@@ -180,8 +191,8 @@ def conversation(field: Field, rounds: int) -> dict[str, Any]:
     depth = len(ids["question"]) - (len(first.question) - first.fixed)
     floors = [
         (
-            floor(field.bench, field.model, field.threads, first.uncached, first.fixed),
-            floor(field.bench, field.model, field.threads, first.uncached, depth),
+            field._floor(first.uncached, first.fixed),
+            field._floor(first.uncached, depth),
         )
         for _ in range(rounds)
     ]

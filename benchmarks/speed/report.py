@@ -8,6 +8,7 @@ from typing import Any
 
 OURS = "edgeguard"
 FLOOR = "llama-bench, the floor"
+FLOOR_ALL = "llama-bench, later passes"
 SERVER_CACHE = "llama-server, grammar, prompt cache"
 SERVER = "llama-server, grammar"
 PYTHON_REUSE = "llama-cpp-python, grammar, prefix match"
@@ -59,7 +60,10 @@ def _text(result: dict[str, Any]) -> str:
             *_table(result["times"]),
             "",
             "Ratios are medians of the ratios within a round. The floor is llama-bench computing "
-            "the same uncached tokens at the same depth with flash attention.",
+            "the same uncached tokens at the same depth with flash attention. An Unsafe prompt needs "
+            "two more passes, of four tokens and of one, to name its category and to end; a response "
+            "one of seven for its refusal. With them, the floor is what llama-bench takes for those "
+            "too.",
             "",
             "| figure | measured |",
             "|---|---|",
@@ -83,13 +87,15 @@ def _parts(result: dict[str, Any]) -> str:
 
 def _table(times: dict[str, dict[str, list[float]]]) -> list[str]:
     lines = [
-        "| check | edgeguard | against the floor | "
+        "| check | edgeguard | against the floor | with its later passes | "
         + " | ".join(f"{p} ÷ ours" for p in PEERS)
         + " |",
-        "|---|---|---|" + "---|" * len(PEERS),
+        "|---|---|---|---|" + "---|" * len(PEERS),
     ]
     for name, row in times.items():
+        whole = [first + later for first, later in zip(row[FLOOR], row[FLOOR_ALL])]
         cells = [f"{_spread(row[OURS])} s", _ratio(row[OURS], row[FLOOR])]
+        cells.append(_ratio(row[OURS], whole) if any(row[FLOOR_ALL]) else "–")
         cells += [_ratio(row[peer], row[OURS]) for peer in PEERS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines

@@ -53,7 +53,7 @@ class Edgeguard:
         verdict = self._guard.check_messages(messages)
         seconds = time.perf_counter() - start
         assert verdict.answer == answer, "the answer was not steered"
-        return {"seconds": seconds, "passes": self._steered.passes}
+        return {"seconds": seconds, "later": self._steered.later}
 
     def plain(self, text: str) -> dict[str, Any]:
         """A check of what the model itself answers."""
@@ -81,19 +81,19 @@ class Steered:
         self._session = session
         self._end = session.control_token("</think>")
         self.script: list[int] | None = None
-        self.passes = 0
+        self.later: list[int] = []  # tokens of each pass after the first
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
     def read(self, tokens: Sequence[int], **how: Any) -> Any:
-        self.passes = 1
+        self.later = []
         written = len(tokens) - 2 - max(i for i, t in enumerate(tokens) if t == self._end)
         self._written = written
         return self._push(self._session.read(tokens, **how))
 
     def extend(self, tokens: Sequence[int]) -> Any:
-        self.passes += 1
+        self.later.append(len(tokens))
         self._written += len(tokens)
         return self._push(self._session.extend(tokens))
 
