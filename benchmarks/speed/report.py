@@ -60,10 +60,10 @@ def _text(result: dict[str, Any]) -> str:
             *_table(result["times"]),
             "",
             "Ratios are medians of the ratios within a round. The floor is llama-bench computing "
-            "the same uncached tokens at the same depth with flash attention. An Unsafe prompt needs "
-            "two more passes, of four tokens and of one, to name its category and to end; a response "
-            "one of seven for its refusal. With them, the floor is what llama-bench takes for those "
-            "too.",
+            "the same uncached tokens at the same depth with flash attention. An Unsafe prompt "
+            "needs two more passes, of four tokens and of one, to name its category and to end; a "
+            "response one of seven for its refusal. With them, the floor is what llama-bench "
+            "takes for those too.",
             "",
             "| figure | measured |",
             "|---|---|",
