@@ -18,15 +18,18 @@ from edgeguard.errors import (
     ModelError,
     ModelNotFoundError,
     OutputError,
+    PolicyError,
+    ServerError,
     SessionError,
     StoreError,
 )
 from edgeguard.guard import Guard
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
     "ClosedError",
     "ConversionError",
     "DownloadError",
@@ -38,7 +41,9 @@ __all__ = [
     "ModelId",
     "ModelNotFoundError",
     "OutputError",
+    "PolicyError",
     "Probabilities",
+    "ServerError",
     "SessionError",
     "StoreError",
     "Verdict",

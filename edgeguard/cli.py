@@ -20,21 +20,25 @@ from edgeguard.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeguardError
 
 COMMANDS: dict[str, str] = {
     "batch": "Judge the rows of a file: JSONL, CSV or Parquet.",
+    "calibrate": "Find a threshold for a wanted rate of false alarms, or recall.",
     "check": "Judge a text, a response or a conversation.",
     "convert": "Convert a Hugging Face checkpoint to GGUF.",
     "doctor": "Say what is installed, what llama.cpp uses, and what is wrong.",
+    "eval": "Measure a model on labelled rows, or compare several.",
     "grammar": "Print the answer language as a GBNF grammar.",
     "list": "List the models on this machine.",
     "path": "Print where a model's file lies.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
+    "serve": "Serve verdicts over HTTP, and a page to try it on.",
     "show": "Show what is known of a model.",
+    "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
 }
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""
 
 ALIASES = {"ls": "list"}
-_MODULES = {"list": "list_"}  # a module named `list` would shadow the builtin
+_MODULES = {"eval": "eval_", "list": "list_"}  # modules of these names would shadow builtins
 
 
 class _LazyGroup(click.Group):

@@ -5,12 +5,14 @@
     │   └── InputTooLongError       2   a text that needs more windows than the caller allowed
     ├── ModelNotFoundError          2   no such model is installed, or none is chosen
     ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
+    ├── PolicyError                 2   a saved policy that is damaged, or is for another model file
     ├── SessionError                2   llama.cpp could not load or compute
     │   └── ClosedError             2   the guard was used after close()
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
-    ├── StoreError                  2   the models folder could not be read or written
-    └── OutputError                 2   a file of results could not be written or gone on with
+    ├── StoreError                  2   our own folder could not be read or written
+    ├── OutputError                 2   a file of results could not be written or gone on with
+    └── ServerError                 2   the server could not start
 
 Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
 exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
@@ -49,6 +51,10 @@ class ModelError(EdgeguardError):
     """A model file that is damaged, or is not a Qwen3Guard-Gen."""
 
 
+class PolicyError(EdgeguardError):
+    """A saved policy that is damaged, or was calibrated for another model file."""
+
+
 class SessionError(EdgeguardError):
     """llama.cpp could not load the model, or could not compute."""
 
@@ -66,8 +72,12 @@ class DownloadError(EdgeguardError):
 
 
 class StoreError(EdgeguardError):
-    """The models folder could not be read or written."""
+    """Our own folder could not be read or written."""
 
 
 class OutputError(EdgeguardError):
     """A file of results could not be written, or cannot be gone on with."""
+
+
+class ServerError(EdgeguardError):
+    """The server could not start."""

@@ -14,25 +14,25 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
-from edgeguard.errors import ClosedError, InputError
+from edgeguard.errors import ClosedError, InputError, StoreError
+from edgeguard.policy import Policy
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
 from edgeguard.session.claims import check_claims
+from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import Session
-from edgeguard.store import file_sha256, resolve
+from edgeguard.session.settings import Settings
+from edgeguard.store import file_sha256, find_policy, resolve
+from edgeguard.store.paths import starts_folder
 from edgeguard.tokens import QuestionTokenizer
-from edgeguard.verdict import (
-    ModelId,
-    Policy,
-    Probabilities,
-    Verdict,
-    is_flagged,
-    parse_policy,
-)
+from edgeguard.tuning.record import remembered
+from edgeguard.verdict import ModelId, Probabilities, Verdict
 from edgeguard.windows import Windows
 
 DEVICES = ("auto", "cpu")
@@ -69,23 +69,37 @@ class Guard:
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
-        policy: ``strict`` flags Controversial, ``loose`` does not.
-        threads: CPU threads; None takes the physical cores.
+        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
+        ``edgeguard calibrate`` saved for this model file.
+        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
 
-        Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range).
+        Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
+        PolicyError.
         """
-        self._policy = parse_policy(policy)
+        self._policy = find_policy(policy)
         _check_options(threads, n_ctx, device)
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
         # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
+        from edgeguard.session.library import library_identity
         from edgeguard.session.llama import LlamaSession
 
         sha256 = file.sha256 or file_sha256(file.path)
-        session = LlamaSession(file.path, threads=threads, n_ctx=n_ctx, device=device)
+        self._policy.check_model(sha256, str(file.path))
+        settings = remembered(sha256, library_identity()) or Settings(physical_cores())
+        if threads is not None:
+            settings = replace(settings, threads=threads)
+        session = LlamaSession(
+            file.path,
+            settings=settings,
+            n_ctx=n_ctx,
+            device=device,
+            starts=_starts_folder(),
+            sha256=sha256,
+        )
         try:
             check_claims(session, str(file.path))
             identity = ModelId(file.name, file.type or session.info.type, sha256)
@@ -98,7 +112,8 @@ class Guard:
     def with_session(cls, session: Session, *, policy: str = "strict") -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
-        guard._policy = parse_policy(policy)
+        guard._policy = find_policy(policy)
+        guard._policy.check_model("", session.info.name)
         check_claims(session, session.info.name)
         guard._set_up(session, ModelId(session.info.name, session.info.type, ""))
         return guard
@@ -128,24 +143,34 @@ class Guard:
         ]
         return self.check_messages(messages, policy=policy)
 
-    def check_messages(self, messages: CheckMessages, *, policy: str | None = None) -> Verdict:
+    def check_messages(
+        self, messages: CheckMessages, *, policy: str | None = None, fresh: bool = False
+    ) -> Verdict:
         """Judge the last message of a conversation, with the messages before it as context.
 
         messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
         last one's role decides whether a prompt or a response is judged.
-        Raises InputError, InputTooLongError, SessionError, ClosedError.
+        fresh: use nothing of the conversation that was judged just before, even where this one
+        goes on from it. It then takes longer, and gives the same bits in any order of calls.
+        Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
         """
-        chosen = self._policy if policy is None else parse_policy(policy)
+        chosen = self._policy if policy is None else self.find_policy(policy)
         parsed = parse_messages(messages)
         with self._lock:
             if self._session is None:
                 raise ClosedError("the guard is closed: make a new one")
             started = time.perf_counter()
             questions = self._windows.questions(parsed)
-            decoded = [self._decoder.decode(question) for question in questions]
+            decoded = [self._decoder.decode(question, fresh=fresh) for question in questions]
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
         return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
+
+    def find_policy(self, name: str) -> Policy:
+        """The policy of that name. Raises PolicyError if it is for another model, InputError."""
+        policy = find_policy(name)
+        policy.check_model(self._model.sha256, self._model.name)
+        return policy
 
     def check_many(
         self, rows: Iterable[CheckRow], *, policy: str | None = None
@@ -189,15 +214,24 @@ class Guard:
             probabilities=Probabilities(worst.probabilities),
             categories=categories,
             refusal=refusal,
-            policy=policy,
-            flagged=is_flagged(severity, policy),
+            policy=policy.name,
+            flagged=any(_flags(policy, window) for window in windows),
             answer=write(Answer(severity, categories, refusal)),
             model=self._model,
             device=self._device,
             tokens=tokens,
             windows=len(windows),
             seconds=round(seconds, 6),
+            choices=worst.choices if len(windows) == 1 else (),
         )
+
+    def tokenize(self, text: str) -> tuple[bytes, ...]:
+        """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
+        with self._lock:
+            if self._session is None:
+                raise ClosedError("the guard is closed: make a new one")
+            session = self._session
+            return tuple(session.token_bytes(token) for token in session.tokenize(text))
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
@@ -216,6 +250,17 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _starts_folder() -> Path | None:
+    try:
+        return starts_folder()
+    except StoreError:
+        return None  # a user without a home folder pays at each start, and nothing else
+
+
+def _flags(policy: Policy, window: Decoded) -> bool:
+    return policy.flags(window.answer.severity, Probabilities(window.probabilities))
 
 
 def _badness(window: Decoded) -> tuple[int, float]:

@@ -1,7 +1,7 @@
 """The verdict: what a check returns, immutable, with its published JSON form.
 
 `verdict.schema.json` beside this module is the schema of `to_json()`; a test holds the two
-together. This module judges nothing and knows no thresholds but the two official policies.
+together. This module judges nothing and knows no policy; edgeguard.policy does.
 """
 
 from __future__ import annotations
@@ -9,14 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
 
-from edgeguard.errors import InputError
-from edgeguard.protocol.names import SAFE, SEVERITIES, UNSAFE, Mode, Refusal, Severity
-
-Policy = Literal["strict", "loose"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
-"""strict flags Unsafe and Controversial, loose flags Unsafe only (report, section 3.3)."""
+from edgeguard.protocol.names import SEVERITIES, Mode, Refusal, Severity
 
 
 class Probabilities(Mapping[Severity, float]):
@@ -55,6 +49,19 @@ class Probabilities(Mapping[Severity, float]):
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A token of an answer at which there were several ways to go on.
+
+    ``place`` counts the answer's tokens from 0. ``tokens`` are those that the closed language
+    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``. A
+    verdict has them in order, and none if its answer was put together from several windows.
+    """
+
+    place: int
+    tokens: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True)
 class ModelId:
     """Which model answered: its name, quantization type, and the sha256 of its file."""
 
@@ -70,7 +77,9 @@ class Verdict:
     ``probabilities`` are the softmax over the three severities at the token that decides;
     ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
-    ``seconds`` is wall time.
+    ``seconds`` is wall time. ``policy`` is the name of the policy and ``flagged`` what it says:
+    strict and loose go by the severity, a saved policy by a threshold on the probabilities, so
+    that it may flag what is called Safe, and pass what is called Unsafe.
     """
 
     mode: Mode
@@ -78,7 +87,7 @@ class Verdict:
     probabilities: Probabilities
     categories: tuple[str, ...]
     refusal: Refusal | None
-    policy: Policy
+    policy: str
     flagged: bool
     answer: str
     model: ModelId
@@ -86,11 +95,13 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
+    choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values only, ready for any serialiser."""
+        """Plain values only, ready for any serialiser; without the choices."""
+        fields = (name for name in self.__dataclass_fields__ if name != "choices")
         return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in fields},
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),
@@ -99,15 +110,3 @@ class Verdict:
     def to_json(self) -> str:
         """One line of JSON, as verdict.schema.json describes it."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
-
-
-def parse_policy(policy: str) -> Policy:
-    """The policy of that name. Raises InputError with the names there are."""
-    if policy not in POLICIES:
-        raise InputError(f"unknown policy {policy!r}; there are: {', '.join(POLICIES)}")
-    return policy
-
-
-def is_flagged(severity: Severity, policy: Policy) -> bool:
-    """Whether a policy flags a severity. Whatever is not known to be harmless is flagged."""
-    return severity == UNSAFE if policy == "loose" else severity != SAFE

@@ -34,7 +34,18 @@ def test_every_error_is_public_and_stands_in_the_tree() -> None:
             assert value.exit_code == 2
 
 
-HEAVY = ("llama_cpp", "numpy", "gguf", "huggingface_hub", "httpx", "jinja2", "pyarrow", "tqdm")
+HEAVY = (
+    "llama_cpp",
+    "numpy",
+    "gguf",
+    "huggingface_hub",
+    "httpx",
+    "jinja2",
+    "sklearn",
+    "matplotlib",
+    "pyarrow",
+    "tqdm",
+)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from edgeguard.batch.recent import Recent
 from edgeguard.batch.rows import Names, conversation, key_of
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message, parse_messages
-from edgeguard.verdict import Verdict, parse_policy
+from edgeguard.verdict import Verdict
 
 if TYPE_CHECKING:
     from edgeguard.guard import CheckRow, Guard
@@ -25,7 +25,7 @@ def check_many(
 ) -> Iterator[Verdict | InputError]:
     """One verdict for each row, or the InputError that says why there is none; see the guard."""
     if policy is not None:
-        parse_policy(policy)  # now, not at the first row
+        guard.find_policy(policy)  # now, not at the first row
     return _judged(guard, rows, policy)
 
 
@@ -39,7 +39,7 @@ def _judged(
             key = key_of(messages)
             verdict = recent.get(key)
             if verdict is None:
-                verdict = guard.check_messages(messages, policy=policy)
+                verdict = guard.check_messages(messages, policy=policy, fresh=True)
                 recent.put(key, verdict)
         except InputError as error:
             yield error

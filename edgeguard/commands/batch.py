@@ -22,9 +22,9 @@ from edgeguard.batch.rows import TEXT, VERDICT, Names
 from edgeguard.batch.source import PIPE, is_plain_file, sha256_of_input
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.commands.options import guard_options
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
-from edgeguard.guard import DEVICES, N_CTX, Guard
-from edgeguard.verdict import POLICIES
+from edgeguard.guard import Guard
 
 
 @click.command("batch")
@@ -62,30 +62,7 @@ from edgeguard.verdict import POLICIES
     help="The field to write; the reason for a missing one goes to NAME_error.",
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was ended early.")
-@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
-@click.option(
-    "--policy",
-    envvar="EDGEGUARD_POLICY",
-    default=POLICIES[0],
-    show_default=True,
-    help="strict flags Controversial, loose does not.",
-)
-@click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
-@click.option(
-    "--n-ctx",
-    envvar="EDGEGUARD_N_CTX",
-    type=int,
-    default=N_CTX,
-    show_default=True,
-    help="Tokens of one window.",
-)
-@click.option(
-    "--device",
-    envvar="EDGEGUARD_DEVICE",
-    default=DEVICES[0],
-    show_default=True,
-    help="auto, or cpu to leave the GPU alone.",
-)
+@guard_options
 def command(
     input_: str,
     out: str,
@@ -146,7 +123,7 @@ def _to_stdout(form: Format, names: Names, load: Callable[[], Guard]) -> Tally:
     stop = Stop()
     with load() as guard, Report(form, kept=" on standard output") as report, stop.listening():
         tally = to_stream(Run(form, names, guard, report, stop), sys.stdout.buffer)
-    click.echo(report.summary(tally, guard.policy), err=True)
+    click.echo(report.summary(tally, guard.policy.name), err=True)
     return tally
 
 
@@ -170,12 +147,12 @@ def _to_file(
             identity = {
                 "the input": content,
                 "the model": guard.model.sha256,
-                "the policy": str(guard.policy),
+                "the policy": repr(guard.policy),
                 "the device": guard.device,
                 "edgeguard": __version__,
                 **options,
             }
             tally = to_file(Run(form, names, guard, report, stop), record, out, identity)
-    click.echo(report.summary(tally, guard.policy))
+    click.echo(report.summary(tally, guard.policy.name))
     click.echo(out)
     return tally

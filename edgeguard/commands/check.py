@@ -13,11 +13,12 @@ from pathlib import Path
 
 import click
 
+from edgeguard.commands.options import guard_options
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
-from edgeguard.guard import DEVICES, N_CTX, Guard
+from edgeguard.guard import Guard
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
-from edgeguard.verdict import POLICIES, Verdict
+from edgeguard.verdict import Verdict
 
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
@@ -31,31 +32,7 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
     type=click.Path(allow_dash=True),
     help="Judge the last message of a conversation: a JSON list of {role, content}.",
 )
-@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
-@click.option(
-    "--policy",
-    envvar="EDGEGUARD_POLICY",
-    type=click.Choice(POLICIES),
-    default=POLICIES[0],
-    show_default=True,
-    help="strict flags Controversial, loose does not.",
-)
-@click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads.")
-@click.option(
-    "--n-ctx",
-    envvar="EDGEGUARD_N_CTX",
-    type=int,
-    default=N_CTX,
-    show_default=True,
-    help="Tokens of one window.",
-)
-@click.option(
-    "--device",
-    envvar="EDGEGUARD_DEVICE",
-    default=DEVICES[0],
-    show_default=True,
-    help="auto, or cpu to leave the GPU alone.",
-)
+@guard_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
 def command(
     text: str | None,

@@ -1,10 +1,21 @@
 """The models on this machine: which there are, where they lie, how they get here and go.
 
-Reading order: paths, registry, checksum, manifest, store, model_file; then hub and pulling.
+Reading order: paths, registry, checksum, manifest, store, model_file, policies; then hub and
+pulling.
 """
 
 from edgeguard.store.checksum import file_sha256
 from edgeguard.store.model_file import ModelFile, resolve
+from edgeguard.store.policies import find_policy, save_policy, saved_policies
 from edgeguard.store.pulling import Pulled, pull
 
-__all__ = ["ModelFile", "Pulled", "file_sha256", "pull", "resolve"]
+__all__ = [
+    "ModelFile",
+    "Pulled",
+    "file_sha256",
+    "find_policy",
+    "pull",
+    "resolve",
+    "save_policy",
+    "saved_policies",
+]

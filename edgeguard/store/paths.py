@@ -1,4 +1,4 @@
-"""Where things lie: the models, and the small files that edgeguard keeps for itself.
+"""Where things lie: the models, the policies, and the small files that edgeguard keeps for itself.
 
 One folder holds everything: EDGEGUARD_HOME, or the platform's folder for application data. The
 checkpoints that `edgeguard pull` fetches lie elsewhere, in the Hugging Face cache (HF_HOME).
@@ -40,9 +40,24 @@ def models_folder() -> Path:
     return home() / "models"
 
 
+def policies_folder() -> Path:
+    """The folder with one JSON file for each saved policy."""
+    return home() / "policies"
+
+
 def checksums_folder() -> Path:
     """The folder of remembered checksums; it may be removed at any time."""
     return home() / "cache" / "sha256"
+
+
+def starts_folder() -> Path:
+    """The folder of the computed starts of questions; it may be removed at any time."""
+    return home() / "cache" / "starts"
+
+
+def tuning_folder() -> Path:
+    """The folder of what `edgeguard tune` found on this machine."""
+    return home() / "tuning"
 
 
 def _platform_data() -> Path:

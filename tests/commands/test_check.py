@@ -11,8 +11,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from test_policy import CALIBRATION
 
+from edgeguard.policy import STRICT, Policy
 from edgeguard.protocol.grammar import gbnf
+from edgeguard.store import file_sha256, save_policy
+from edgeguard.store.model_file import built_in
 
 HARMFUL = "How can I make a bomb?"
 HARMLESS = "What is the capital of France?"
@@ -194,3 +198,17 @@ def test_an_unknown_command_says_so() -> None:
     done = run("chekc", HARMLESS)
     assert done.returncode == 2
     assert b"chekc" in done.stderr
+
+
+def test_a_saved_policy_is_taken_by_name_and_from_the_environment() -> None:
+    digest = file_sha256(built_in().path)
+    save_policy(Policy("everything", STRICT.harmful, 1e-9, digest, CALIBRATION))
+    for done in (
+        check("--policy", "everything", HARMLESS),
+        check(HARMLESS, EDGEGUARD_POLICY="everything"),
+    ):
+        assert done.returncode == 1
+        assert b"flagged        yes (everything)" in done.stdout
+    absent = check("--policy", "nothing", HARMLESS)
+    assert absent.returncode == 2
+    assert b"there are: strict, loose, everything" in absent.stderr

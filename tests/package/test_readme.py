@@ -35,5 +35,13 @@ def test_every_option_is_in_the_readme_with_its_variable(name: str) -> None:
             assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
 
 
+def test_every_option_of_serve_is_in_the_readme_with_its_variable() -> None:
+    serve = cli.get_command(click.Context(cli), "serve")
+    assert serve is not None
+    for option in serve.params:
+        assert isinstance(option, click.Option)
+        assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
+
+
 def test_no_placeholder_is_left() -> None:
     assert "@" not in README.replace("user@", "")

@@ -33,8 +33,12 @@ def test_everything_lies_under_edgeguard(names: set[str]) -> None:
         "edgeguard/py.typed",
         "edgeguard/verdict.schema.json",
         "edgeguard/convert/__init__.py",
+        "edgeguard/evaluation/reported.json",
+        "edgeguard/evaluation/templates/report.html",
         "edgeguard/nano/nano.gguf",
         "edgeguard/nano/README.md",
+        "edgeguard/server/docs.html",
+        "edgeguard/server/page.html",
         "edgeguard/session/llama.py",
     ],
 )

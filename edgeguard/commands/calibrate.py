@@ -1,0 +1,164 @@
+"""`edgeguard calibrate`: a threshold for a wanted rate, saved as a named policy.
+
+Reads the command line, shows progress and says what was found; edgeguard.evaluation finds it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import click
+
+from edgeguard.commands.options import model_options
+from edgeguard.console import note, progress_bar
+from edgeguard.errors import EXIT_ERROR, EXIT_OK
+from edgeguard.evaluation.extra import require_extra
+from edgeguard.evaluation.intervals import rate
+from edgeguard.evaluation.judging import Judged, judge
+from edgeguard.evaluation.metrics import flags
+from edgeguard.evaluation.rows import digest_of, read_rows
+from edgeguard.evaluation.sections import described, failures
+from edgeguard.evaluation.threshold import (
+    FALSE_ALARMS,
+    RECALL,
+    Threshold,
+    check_counts,
+    find_threshold,
+)
+from edgeguard.evaluation.wording import columns, with_interval
+from edgeguard.guard import Guard
+from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
+from edgeguard.store.policies import check_new_policy, save_policy
+from edgeguard.store.versions import version_of
+from edgeguard.verdict import ModelId
+
+
+@click.command(name="calibrate")
+@click.argument("data", nargs=-1, required=True)
+@click.option(
+    "--false-alarms",
+    type=float,
+    metavar="RATE",
+    help="Flag at most this share of the harmless rows, as in 0.02.",
+)
+@click.option(
+    "--recall", type=float, metavar="RATE", help="Flag at least this share of the harmful rows."
+)
+@click.option("--save", "name", required=True, metavar="NAME", help="The policy's name.")
+@click.option(
+    "--base",
+    type=click.Choice(list(OFFICIAL)),
+    default=STRICT.name,
+    show_default=True,
+    help="Whose harmful class is meant: strict counts Controversial as harmful.",
+)
+@model_options
+def command(
+    data: tuple[str, ...],
+    false_alarms: float | None,
+    recall: float | None,
+    name: str,
+    base: str,
+    model: str | None,
+    threads: int | None,
+    n_ctx: int,
+    device: str,
+) -> int:
+    """Find a threshold on the labelled rows of DATA, and save it as the policy NAME.
+
+    check, batch, serve and eval take it with --policy NAME, on the model file it was found for.
+    """
+
+    target, wanted = _target(false_alarms, recall)
+    check_new_policy(name)
+    require_extra()
+    rows = read_rows(data)
+    known = [row.label in OFFICIAL[base].harmful for row in rows if row.label is not None]
+    check_counts(sum(known), len(known) - sum(known), target, wanted)
+    with (
+        Guard(model, threads=threads, n_ctx=n_ctx, device=device) as guard,
+        progress_bar("judging") as progress,
+    ):
+        outcome = judge(rows, lambda row: guard.check_messages(row.messages, fresh=True), progress)
+    if outcome.failed:
+        note(f"error: {failures(outcome.failed)}")
+        note("no policy is saved: a threshold that never saw those rows would not hold for them")
+        return EXIT_ERROR
+    found = find_threshold(outcome.judged, OFFICIAL[base], target, wanted)
+    policy = _policy(name, base, found, target, wanted, digest_of(rows), guard.model)
+    path = save_policy(policy)
+    click.echo(_readable(policy, found, outcome.judged))
+    click.echo(f"saved as {path}; use it with --policy {name}")
+    return EXIT_OK
+
+
+def _target(false_alarms: float | None, recall: float | None) -> tuple[str, float]:
+
+    if false_alarms is not None and recall is None:
+        return FALSE_ALARMS, false_alarms
+    if recall is not None and false_alarms is None:
+        return RECALL, recall
+    raise click.UsageError("give one of --false-alarms and --recall, as in --false-alarms 0.02")
+
+
+def _policy(
+    name: str,
+    base: str,
+    found: Threshold,
+    target: str,
+    wanted: float,
+    data_sha256: str,
+    model: ModelId,
+) -> Policy:
+    calibration = Calibration(
+        target=target,
+        wanted=wanted,
+        harmless=found.harmless,
+        harmful=found.harmful,
+        false_alarms=found.false_alarms,
+        hits=found.hits,
+        data_sha256=data_sha256,
+        model=f"{model.name} {model.type}",
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        edgeguard=version_of("edgeguard"),
+    )
+    return Policy(name, OFFICIAL[base].harmful, found.value, model.sha256, calibration)
+
+
+def _readable(policy: Policy, found: Threshold, judged: tuple[Judged, ...]) -> str:
+
+    single = [one for one in judged if one.verdict.windows == 1]
+    base = next(one for one in OFFICIAL.values() if one.harmful == policy.harmful)
+    plain = flags(single, base)
+    alarms, hits = rate(found.false_alarms, found.harmless), rate(found.hits, found.harmful)
+    table = columns(
+        [
+            ("in percent, with intervals of 95 %", policy.name, base.name, "rows"),
+            (
+                "false alarms",
+                with_interval(alarms),
+                with_interval(plain.false_alarm_rate),
+                f"{found.harmless:,}",
+            ),
+            ("recall", with_interval(hits), with_interval(plain.recall), f"{found.harmful:,}"),
+        ]
+    )
+    known = found.harmful + found.harmless
+    left_out = len(judged) - known
+    promise = (
+        f"at most {100 * found.bound:.1f} % of harmless texts"
+        if policy.calibration is not None and policy.calibration.target == FALSE_ALARMS
+        else f"at least {100 * found.bound:.1f} % of harmful texts"
+    )
+    return "\n".join(
+        [
+            described(policy),
+            table,
+            f"With 95 % confidence, {promise} like these {known:,} are flagged.",
+            *(
+                [f"{left_out:,} rows are left out: no known label, or longer than one window."]
+                if left_out
+                else []
+            ),
+        ]
+    )

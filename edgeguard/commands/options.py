@@ -1,0 +1,58 @@
+"""The options that commands with a guard share, each with its variable.
+
+This module makes no guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, TypeVar
+
+import click
+
+from edgeguard.guard import DEVICES, N_CTX
+from edgeguard.policy import STRICT
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
+_POLICY = click.option(
+    "--policy",
+    envvar="EDGEGUARD_POLICY",
+    default=STRICT.name,
+    show_default=True,
+    help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate.",
+)
+_RUNNING = (
+    click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads."),
+    click.option(
+        "--n-ctx",
+        envvar="EDGEGUARD_N_CTX",
+        type=int,
+        default=N_CTX,
+        show_default=True,
+        help="Tokens of one window.",
+    ),
+    click.option(
+        "--device",
+        envvar="EDGEGUARD_DEVICE",
+        default=DEVICES[0],
+        show_default=True,
+        help="auto, or cpu to leave the GPU alone.",
+    ),
+)
+
+
+def guard_options(command: _F) -> _F:
+    """--model, --policy, --threads, --n-ctx and --device: what a Guard takes."""
+    return _all(command, _MODEL, _POLICY, *_RUNNING)
+
+
+def model_options(command: _F) -> _F:
+    """The same without --policy."""
+    return _all(command, _MODEL, *_RUNNING)
+
+
+def _all(command: _F, *options: Callable[[_F], _F]) -> _F:
+    return reduce(lambda inner, option: option(inner), reversed(options), command)

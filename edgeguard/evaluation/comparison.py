@@ -1,0 +1,255 @@
+"""Several model files on the same rows: what changes against the first, and which one to ship.
+
+Rows that any model could not judge count nowhere. This module loads no model and draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeguard.evaluation.intervals import (
+    METHOD,
+    METHOD_OF_DIFFERENCES,
+    Estimate,
+    f1_difference,
+    rate,
+)
+from edgeguard.evaluation.judging import Failed, Judged, labelled
+from edgeguard.evaluation.metrics import (
+    Latency,
+    Scores,
+    is_flagged,
+    is_harmful,
+    latency,
+    scores,
+)
+from edgeguard.evaluation.summary import Data, Group, group_of
+from edgeguard.policy import OFFICIAL, STRICT, Policy
+from edgeguard.protocol.names import SEVERITIES, Severity
+from edgeguard.verdict import ModelId
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MARGIN = 0.01
+"""F1 may be so much worse than the first file's, not more: one point."""
+
+SAME = 0.97
+"""At least this share of the texts must keep the severity that the first file gives them."""
+
+RULE = (
+    f"Ship the smallest file that with 95 % confidence loses less than {100 * MARGIN:g} point of "
+    f"F1 against the first, under {' and under '.join(OFFICIAL)}, and gives at least "
+    f"{100 * SAME:g} % of the texts the first one's severity; else the first."
+)
+_QUANTILES = 201
+_SMALLEST = 1e-12
+"""A probability of zero would make the divergence infinite."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one model did: its verdicts in the order of the rows, its file and its memory."""
+
+    label: str
+    model: ModelId
+    size: int
+    peak_memory: int | None
+    judged: tuple[Judged, ...]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A row whose severity is another than the first file's, by its set and id."""
+
+    set: str
+    id: str
+    label: Severity | None
+    first: Severity
+    other: Severity
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file against the first, on the same rows.
+
+    ``matrix`` counts texts by the first's severity (rows) and this one's (columns), in the order
+    of SEVERITIES. A change of probabilities is the total variation distance, from 0 to 1, with its
+    quantiles from the least to the worst; ``kl_mean`` and ``kl_worst`` are the Kullback-Leibler
+    divergence of this one's probabilities from the first's, in nats. ``f1`` is the difference by
+    policy; ``mcnemar`` the exact test's p-value for the flags that are right in one of the two.
+    """
+
+    same_severity: Estimate
+    same_answer: Estimate
+    matrix: tuple[tuple[int, ...], ...]
+    change_mean: float
+    change_worst: float
+    kl_mean: float
+    kl_worst: float
+    change_quantiles: tuple[float, ...]
+    f1: dict[str, Estimate | None]
+    mcnemar: dict[str, float]
+    flips: tuple[Flip, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One file with its figures; ``change`` is None for the first, ``reasons`` speak against it."""
+
+    label: str
+    model: ModelId
+    size: int
+    peak_memory: int | None
+    latency: Latency
+    groups: tuple[Group, ...]
+    scores: Scores | None
+    change: Change | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several files on the same rows; ``ship`` is the label of the one that the rule chooses."""
+
+    data: Data
+    rows: int
+    device: str
+    models: tuple[Compared, ...]
+    failed: tuple[Failed, ...]
+    rule: str
+    ship: str
+    intervals: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, ready for any serialiser."""
+        return {**asdict(self), "severities": list(SEVERITIES)}
+
+
+def compare(runs: Sequence[Run], data: Data, failed: Sequence[Failed]) -> Comparison:
+    """All figures; every run has the same rows in the same order, at least one."""
+    models = tuple(_compared(run, runs[0]) for run in runs)
+    fit = [one for one in models if not one.reasons]
+    return Comparison(
+        data=data,
+        rows=len(runs[0].judged),
+        device=runs[0].judged[0].verdict.device,
+        models=models,
+        failed=tuple(failed),
+        rule=RULE,
+        ship=min(fit, key=lambda one: one.size).label,
+        intervals=f"{METHOD} {METHOD_OF_DIFFERENCES}",
+    )
+
+
+def _compared(run: Run, first: Run) -> Compared:
+    change = None if run is first else _change(first.judged, run.judged)
+    times = latency(run.judged)
+    assert times is not None
+    return Compared(
+        label=run.label,
+        model=run.model,
+        size=run.size,
+        peak_memory=run.peak_memory,
+        latency=times,
+        groups=tuple(_groups(run.judged)),
+        scores=scores(run.judged, STRICT),
+        change=change,
+        reasons=() if change is None else tuple(_reasons(change)),
+    )
+
+
+def _groups(judged: Sequence[Judged]) -> list[Group]:
+    names = sorted({one.row.set for one in judged})
+    policies = OFFICIAL.values()
+    sets = [group_of(n, [one for one in judged if one.row.set == n], policies) for n in names]
+    return [*sets, group_of("all", judged, policies)]
+
+
+def _change(first: Sequence[Judged], other: Sequence[Judged]) -> Change:
+    import numpy as np
+
+    pairs = list(zip(first, other))
+    counts = Counter((a.verdict.severity, b.verdict.severity) for a, b in pairs)
+    same = sum(counts[severity, severity] for severity in SEVERITIES)
+    answers = sum(a.verdict.answer == b.verdict.answer for a, b in pairs)
+    p, q = _probabilities(first), _probabilities(other)
+    distance = np.abs(p - q).sum(axis=1) / 2
+    divergence = (p * np.log(p / q)).sum(axis=1)
+    return Change(
+        same_severity=_certain(same, len(pairs)),
+        same_answer=_certain(answers, len(pairs)),
+        matrix=tuple(tuple(counts[a, b] for b in SEVERITIES) for a in SEVERITIES),
+        change_mean=float(distance.mean()),
+        change_worst=float(distance.max()),
+        kl_mean=float(divergence.mean()),
+        kl_worst=float(divergence.max()),
+        change_quantiles=tuple(
+            float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
+        ),
+        f1={policy.name: _f1(first, other, policy) for policy in OFFICIAL.values()},
+        mcnemar={policy.name: _mcnemar(first, other, policy) for policy in OFFICIAL.values()},
+        flips=tuple(
+            Flip(a.row.set, a.row.id, a.row.label, a.verdict.severity, b.verdict.severity)
+            for a, b in pairs
+            if a.verdict.severity != b.verdict.severity
+        ),
+    )
+
+
+def _probabilities(judged: Sequence[Judged]) -> NDArray[np.float64]:
+    """(rows, 3), each row summing to 1, none zero."""
+    import numpy as np
+
+    raw = [[one.verdict.probabilities[s] for s in SEVERITIES] for one in judged]
+    shares = np.maximum(np.array(raw, dtype=np.float64), _SMALLEST)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _flags(judged: Sequence[Judged], policy: Policy) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Truth and flag of the rows whose label is known."""
+    import numpy as np
+
+    known = labelled(judged)
+    truth = np.array([is_harmful(one, policy) for one in known], dtype=np.bool_)
+    return truth, np.array([is_flagged(one, policy) for one in known], dtype=np.bool_)
+
+
+def _f1(first: Sequence[Judged], other: Sequence[Judged], policy: Policy) -> Estimate | None:
+    truth, before = _flags(first, policy)
+    return f1_difference(truth, before, _flags(other, policy)[1])
+
+
+def _mcnemar(first: Sequence[Judged], other: Sequence[Judged], policy: Policy) -> float:
+    from scipy.stats import binomtest
+
+    truth, before = _flags(first, policy)
+    after = _flags(other, policy)[1]
+    lost = int(((before == truth) & (after != truth)).sum())
+    won = int(((before != truth) & (after == truth)).sum())
+    return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
+
+
+def _certain(part: int, whole: int) -> Estimate:
+    estimate = rate(part, whole)
+    assert estimate is not None
+    return estimate
+
+
+def _reasons(change: Change) -> list[str]:
+    """What keeps a file from being shipped under the rule."""
+    found = []
+    for name, f1 in change.f1.items():
+        if f1 is None:
+            found.append(f"no row is harmful under {name}, so F1 is unknown")
+        elif f1.low <= -MARGIN:
+            found.append(f"{name} F1 may be {-100 * f1.low:.1f} points worse")
+    if change.same_severity.low < SAME:
+        low = 100 * change.same_severity.low
+        found.append(f"only {low:.1f} % of severities are sure to stay")
+    return found

@@ -1,0 +1,62 @@
+"""Judge labelled rows with a guard: each row ends as judged or as failed, none is lost.
+
+This module measures nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from edgeguard.console import Progress
+from edgeguard.errors import ClosedError, EdgeguardError, OutputError
+from edgeguard.evaluation.rows import Row
+from edgeguard.verdict import Verdict
+
+Check = Callable[[Row], Verdict]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row with its verdict."""
+
+    row: Row
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row that could not be judged, by its set and id, and why."""
+
+    set: str
+    id: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every row of the data, judged or failed."""
+
+    judged: tuple[Judged, ...]
+    failed: tuple[Failed, ...]
+
+
+def judge(rows: Sequence[Row], check: Check, progress: Progress | None = None) -> Outcome:
+    """Judge the rows in their order. An error that concerns one row does not stop the rest."""
+    judged: list[Judged] = []
+    failed: list[Failed] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            judged.append(Judged(row, check(row)))
+        except (ClosedError, OutputError):
+            raise  # they concern the run, not this row
+        except EdgeguardError as error:
+            failed.append(Failed(row.set, row.id, str(error)))
+        if progress is not None:
+            progress(number, len(rows))
+    return Outcome(tuple(judged), tuple(failed))
+
+
+def labelled(judged: Iterable[Judged]) -> list[Judged]:
+    """Those whose severity is known."""
+    return [one for one in judged if one.row.label is not None]

@@ -1,0 +1,281 @@
+"""The figures of a group of judged rows, as the Qwen3Guard report defines them.
+
+The harmful class is Unsafe and Controversial under strict, Unsafe alone under loose; the same for
+the truth and for the verdict. F1 of a set that is harmful throughout counts a precision of 1, as
+in the report's tables. Figures that a group cannot give are None: there is no recall without a
+harmful row, no false alarm without a harmless one.
+
+This module reads no file and draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeguard.evaluation.intervals import Estimate, f1_estimate, rate
+from edgeguard.evaluation.judging import Judged, labelled
+from edgeguard.policy import Policy
+from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BINS = 10
+"""Equally wide bins of the stated probability, for the calibration error and the diagram."""
+
+_CURVE_POINTS = 200
+_YES = REFUSALS[0]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """How well a policy's flag finds the harmful rows.
+
+    ``harmful`` and ``harmless`` count rows by their label, ``hits`` and ``false_alarms`` those of
+    them that are flagged.
+    """
+
+    harmful: int
+    harmless: int
+    hits: int
+    false_alarms: int
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+    false_alarm_rate: Estimate | None
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """How well refusals are found, over the responses of which it is known."""
+
+    rows: int
+    refusals: int
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows whose stated probability of harm lies in one bin: its mean, and the harmful share."""
+
+    rows: int
+    stated: float
+    observed: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a threshold on the score gives; figures from 0 to 1."""
+
+    threshold: float
+    precision: float
+    recall: float
+    false_alarm_rate: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How far the stated probability of harm can be believed, and what a threshold on it gives.
+
+    ``brier`` is the mean squared error, ``ece`` the expected calibration error over BINS bins;
+    ``average_precision``, ``roc_auc`` and ``curve`` need both classes.
+    """
+
+    rows: int
+    brier: float
+    ece: float
+    average_precision: float | None
+    roc_auc: float | None
+    bins: tuple[Bin, ...]
+    curve: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds a check: quantiles over the rows, and how they are spread in bins."""
+
+    rows: int
+    median: float
+    p95: float
+    p99: float
+    worst: float
+    mean_tokens: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+def is_harmful(judged: Judged, policy: Policy) -> bool:
+    """The truth, as the policy's harmful class has it."""
+    return judged.row.label in policy.harmful
+
+
+def is_flagged(judged: Judged, policy: Policy) -> bool:
+    """What the policy says of the verdict.
+
+    A saved policy's flag is the verdict's own, which has seen every window.
+    """
+    verdict = judged.verdict
+    if policy.threshold is not None and verdict.policy == policy.name:
+        return verdict.flagged
+    return policy.flags(verdict.severity, verdict.probabilities)
+
+
+def flags(judged: Sequence[Judged], policy: Policy) -> Flags:
+    """The figures of one policy over the rows whose label is known."""
+    known = labelled(judged)
+    tn, fp, fn, tp = _cells(
+        [is_harmful(one, policy) for one in known], [is_flagged(one, policy) for one in known]
+    )
+    return Flags(
+        harmful=tp + fn,
+        harmless=tn + fp,
+        hits=tp,
+        false_alarms=fp,
+        precision=rate(tp, tp + fp) if tp + fn and tn + fp else None,
+        recall=rate(tp, tp + fn),
+        f1=f1_estimate(tp, fp, fn),
+        false_alarm_rate=rate(fp, tn + fp),
+    )
+
+
+def refusals(judged: Sequence[Judged]) -> Refusals | None:
+    """The figures of the refusal; None where no row says what is true."""
+    asked = [one for one in judged if one.row.refusal is not None]
+    if not asked:
+        return None
+    _tn, fp, fn, tp = _cells(
+        [one.row.refusal == _YES for one in asked], [one.verdict.refusal == _YES for one in asked]
+    )
+    return Refusals(
+        rows=len(asked),
+        refusals=tp + fn,
+        precision=rate(tp, tp + fp),
+        recall=rate(tp, tp + fn),
+        f1=f1_estimate(tp, fp, fn),
+    )
+
+
+def category_agreement(judged: Sequence[Judged]) -> Estimate | None:
+    """Of the harmful rows with a known category that are not called Safe, how many are named right.
+
+    Right is any of the acceptable categories.
+    """
+    asked = [
+        one
+        for one in labelled(judged)
+        if one.row.label != SAFE and one.row.categories and one.verdict.severity != SAFE
+    ]
+    right = sum(bool({*one.row.categories} & {*one.verdict.categories}) for one in asked)
+    return rate(right, len(asked))
+
+
+def confusion(judged: Sequence[Judged]) -> tuple[tuple[int, ...], ...]:
+    """Counts by label (rows) and severity (columns), in the order of SEVERITIES."""
+    from sklearn.metrics import confusion_matrix
+
+    known = labelled(judged)
+    if not known:
+        return tuple((0,) * len(SEVERITIES) for _ in SEVERITIES)
+    matrix = confusion_matrix(
+        [one.row.label for one in known],
+        [one.verdict.severity for one in known],
+        labels=list(SEVERITIES),
+    )
+    return tuple(tuple(int(count) for count in line) for line in matrix)
+
+
+def scores(judged: Sequence[Judged], policy: Policy) -> Scores | None:
+    """The figures of the score, which needs no threshold; None where no label is known."""
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+    truth, score = truth_and_score(judged, policy)
+    if not len(truth):
+        return None
+    both = bool(truth.any()) and not bool(truth.all())
+    bins = _bins(truth, score)
+    gaps = sum(one.rows * abs(one.stated - one.observed) for one in bins)
+    return Scores(
+        rows=len(truth),
+        brier=float(brier_score_loss(truth, score, pos_label=True)),
+        ece=float(gaps / len(truth)),
+        average_precision=float(average_precision_score(truth, score)) if both else None,
+        roc_auc=float(roc_auc_score(truth, score)) if both else None,
+        bins=bins,
+        curve=_curve(truth, score) if both else (),
+    )
+
+
+def truth_and_score(
+    judged: Sequence[Judged], policy: Policy
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Of the rows whose label is known: whether harmful, and the score clipped to 0..1; (rows,)."""
+    import numpy as np
+
+    known = labelled(judged)
+    truth = np.array([is_harmful(one, policy) for one in known], dtype=np.bool_)
+    raw = [policy.score(one.verdict.probabilities) for one in known]
+    # Sums of rounded shares may pass 1 by the last bit.
+    return truth, np.clip(np.array(raw, dtype=np.float64), 0, 1)
+
+
+def latency(judged: Sequence[Judged]) -> Latency | None:
+    """How long the checks took, in bins of equal ratio; None of nothing."""
+    import numpy as np
+
+    if not judged:
+        return None
+    seconds = np.array([one.verdict.seconds for one in judged])
+    median, p95, p99 = (float(q) for q in np.quantile(seconds, [0.5, 0.95, 0.99]))
+    low, high = max(float(seconds.min()), 1e-6), max(float(seconds.max()), 2e-6)
+    counts, edges = np.histogram(np.clip(seconds, low, high), np.geomspace(low, high * 1.001, 31))
+    return Latency(
+        rows=len(judged),
+        median=median,
+        p95=p95,
+        p99=p99,
+        worst=high,
+        mean_tokens=float(np.mean([one.verdict.tokens for one in judged])),
+        edges=tuple(float(edge) for edge in edges),
+        counts=tuple(int(count) for count in counts),
+    )
+
+
+def _cells(truth: list[bool], said: list[bool]) -> tuple[int, int, int, int]:
+    """True negatives, false positives, false negatives, true positives."""
+    from sklearn.metrics import confusion_matrix
+
+    if not truth:
+        return 0, 0, 0, 0
+    tn, fp, fn, tp = confusion_matrix(truth, said, labels=[False, True]).ravel()
+    return int(tn), int(fp), int(fn), int(tp)
+
+
+def _bins(truth: Any, score: Any) -> tuple[Bin, ...]:
+    import numpy as np
+
+    where = np.minimum((score * BINS).astype(int), BINS - 1)
+    found = []
+    for number in range(BINS):
+        inside = where == number
+        if inside.any():
+            stated, observed = float(score[inside].mean()), float(truth[inside].mean())
+            found.append(Bin(int(inside.sum()), stated, observed))
+    return tuple(found)
+
+
+def _curve(truth: Any, score: Any) -> tuple[Point, ...]:
+    """Points of the curve, thinned: at each threshold what is not below it is flagged."""
+    import numpy as np
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(truth, score)
+    harmless = np.sort(score[~truth])
+    every = np.unique(np.linspace(0, len(thresholds) - 1, _CURVE_POINTS).astype(int))
+    alarms = 1 - np.searchsorted(harmless, thresholds, side="left") / len(harmless)
+    columns = (thresholds, precision[:-1], recall[:-1], alarms)
+    return tuple(Point(*(float(column[index]) for column in columns)) for index in every)

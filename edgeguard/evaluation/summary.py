@@ -1,0 +1,172 @@
+"""All figures of one run: what was judged by which model, and the figures of every group of rows.
+
+A group is a set, a language, a category, or all prompts or all responses. `to_dict` is what
+`edgeguard eval --json` prints. This module computes no figure itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from statistics import fmean
+from typing import Any
+
+from edgeguard.evaluation import metrics
+from edgeguard.evaluation.intervals import METHOD, Estimate
+from edgeguard.evaluation.judging import Failed, Judged, Outcome
+from edgeguard.evaluation.reported import Reported, reported
+from edgeguard.policy import OFFICIAL, STRICT, Policy
+from edgeguard.protocol.names import CATEGORIES, MODES, SAFE, SEVERITIES, Mode
+from edgeguard.store.versions import version_of
+from edgeguard.verdict import ModelId
+
+
+@dataclass(frozen=True)
+class Data:
+    """What was judged: file names without folders, the digest of the rows, and how they were drawn.
+
+    ``limit`` is the most rows of a set, None where all were taken; ``available`` counts the rows
+    before that.
+    """
+
+    files: tuple[str, ...]
+    sha256: str
+    rows: int
+    available: int
+    limit: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The figures of some rows; ``policies`` by name, ``reported`` as the model's report has it."""
+
+    name: str
+    rows: int
+    unknown: int
+    policies: dict[str, metrics.Flags]
+    refusal: metrics.Refusals | None
+    category: Estimate | None
+    reported: Reported | None = None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The plain mean of F1 over the sets of a mode that hold harmful rows, as in the report."""
+
+    mode: Mode
+    policy: str
+    sets: int
+    f1: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All figures of one run of one model; see `edgeguard.evaluation.metrics` for each."""
+
+    edgeguard: str
+    date: str
+    model: ModelId
+    device: str
+    data: Data
+    policies: tuple[Policy, ...]
+    intervals: str
+    failed: tuple[Failed, ...]
+    groups: tuple[Group, ...]
+    sets: tuple[Group, ...]
+    means: tuple[Mean, ...]
+    languages: tuple[Group, ...]
+    categories: tuple[Group, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    scores: dict[str, metrics.Scores | None]
+    latency: metrics.Latency | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, ready for any serialiser."""
+        return {**asdict(self), "severities": list(SEVERITIES)}
+
+
+def summarise(outcome: Outcome, data: Data, model: ModelId, policy: Policy = STRICT) -> Summary:
+    """Every figure of a run under strict, loose, and the guard's own policy where it is another."""
+    judged = outcome.judged
+    policies = tuple({**OFFICIAL, policy.name: policy}.values())
+    sets = _grouped(judged, policies, lambda one: [one.row.set])
+    return Summary(
+        edgeguard=version_of("edgeguard"),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        model=model,
+        device=judged[0].verdict.device if judged else "",
+        data=data,
+        policies=policies,
+        intervals=METHOD,
+        failed=outcome.failed,
+        groups=tuple(_modes(judged, policies)),
+        sets=tuple(_with_reported(group, judged) for group in sets),
+        means=tuple(_means(sets, judged, policies)),
+        languages=tuple(_grouped(judged, policies, lambda one: [one.row.lang])),
+        categories=tuple(_categories(judged, policies)),
+        confusion=metrics.confusion(judged),
+        scores={one.name: metrics.scores(judged, one) for one in policies},
+        latency=metrics.latency(judged),
+    )
+
+
+def group_of(name: str, judged: Sequence[Judged], policies: Iterable[Policy]) -> Group:
+    """The figures of some rows."""
+    return Group(
+        name=name,
+        rows=len(judged),
+        unknown=sum(one.row.label is None for one in judged),
+        policies={policy.name: metrics.flags(judged, policy) for policy in policies},
+        refusal=metrics.refusals(judged),
+        category=metrics.category_agreement(judged),
+    )
+
+
+def _grouped(
+    judged: Sequence[Judged],
+    policies: Iterable[Policy],
+    keys: Callable[[Judged], Iterable[str]],
+) -> list[Group]:
+    members: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        for key in keys(one):
+            members[key].append(one)
+    return [group_of(name, members[name], policies) for name in sorted(members)]
+
+
+def _modes(judged: Sequence[Judged], policies: Iterable[Policy]) -> Iterable[Group]:
+    found = {mode: [one for one in judged if one.row.mode == mode] for mode in MODES}
+    if all(found.values()):
+        for mode, members in found.items():
+            yield group_of(f"all {mode}s", members, policies)
+    yield group_of("all", judged, policies)
+
+
+def _categories(judged: Sequence[Judged], policies: Iterable[Policy]) -> Iterable[Group]:
+    """Harmful rows by the categories that are acceptable for them, in the protocol's order."""
+    harmful = [one for one in judged if one.row.label not in (None, SAFE)]
+    groups = {
+        group.name: group for group in _grouped(harmful, policies, lambda one: one.row.categories)
+    }
+    return (groups[name] for name in CATEGORIES if name in groups)
+
+
+def _with_reported(group: Group, judged: Sequence[Judged]) -> Group:
+    members = [one.row for one in judged if one.row.set == group.name]
+    found = reported(group.name, {row.mode for row in members}, {row.lang for row in members})
+    return Group(**{**vars(group), "reported": found})
+
+
+def _means(
+    sets: Sequence[Group], judged: Sequence[Judged], policies: Iterable[Policy]
+) -> Iterable[Mean]:
+    for mode in MODES:
+        names = {one.row.set for one in judged if one.row.mode == mode}
+        for policy in policies:
+            found = [group.policies[policy.name].f1 for group in sets if group.name in names]
+            values = [f1.value for f1 in found if f1 is not None]
+            if len(values) > 1:
+                yield Mean(mode, policy.name, len(values), fmean(values))

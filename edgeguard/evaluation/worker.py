@@ -1,0 +1,164 @@
+"""One model in a process of its own: its memory is its own, and a crash is not ours.
+
+The child reads conversations from standard input and writes verdicts to standard output, a line of
+JSON each; it ends when its input does. `Worker` is the parent's side. Texts pass through the pipe
+and nowhere else.
+
+This module decides nothing about rows or figures.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionError
+from edgeguard.evaluation.records import verdict_from
+from edgeguard.evaluation.rows import Row
+from edgeguard.guard import Guard
+from edgeguard.verdict import ModelId, Verdict
+
+_BOOT = (
+    # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
+    "import json, sys; sys.path = json.loads(sys.argv[1]); "
+    "from edgeguard.evaluation.worker import main; main(json.loads(sys.argv[2]))"
+)
+
+
+class Worker:
+    """A model loaded in a child process; use it as a context manager.
+
+    ``model`` and ``device`` say what answers. Raises ModelError when the model cannot be loaded.
+    """
+
+    def __init__(self, model: str, options: dict[str, Any]) -> None:
+        """``options`` are Guard's threads, n_ctx and device."""
+        self.name = model
+        path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
+        request = json.dumps({"model": model, **options})
+        argv = [sys.executable, "-c", _BOOT, path, request]
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="ascii"
+        )
+        try:
+            ready = self._read()
+        except BaseException:
+            self.close()
+            raise
+        if "error" in ready:
+            self.close()
+            raise ModelError(f"{model}: {ready['error']}")
+        self.model = ModelId(**ready["model"])
+
+    def check(self, row: Row) -> Verdict:
+        """Judge a row. Raises InputError for what the guard refuses, SessionError for a crash."""
+        self._write([asdict(message) for message in row.messages])
+        answer = self._read()
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return verdict_from(answer["verdict"])
+
+    def peak_memory(self) -> int | None:
+        """The most bytes that the process has held; None where the system does not say."""
+        self._write(None)
+        peak: int | None = self._read()["peak"]
+        return peak
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self, message: object) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise self._dead() from error
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise self._dead()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _dead(self) -> SessionError:
+        code = self._process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return SessionError(
+            f"the process that ran {self.name} ended with {how}; is there memory for every model?"
+        )
+
+
+def peak_memory() -> int | None:
+    """The most bytes that this process has held, by Linux' or macOS' own account."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: it starts at what the parent had when it made this process.
+        lines = status.read_text(encoding="ascii").splitlines()
+        peak = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
+        return None if peak is None else int(peak) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _serve(options: dict[str, Any], answers: TextIO) -> None:
+    def answer(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=answers, flush=True)
+
+    try:
+        guard = Guard(**options)
+    except EdgeguardError as error:
+        answer({"error": str(error)})
+        return
+    with guard:
+        answer({"model": asdict(guard.model)})
+        for line in sys.stdin:
+            messages = json.loads(line)
+            if messages is None:
+                answer({"peak": peak_memory()})
+                continue
+            try:
+                answer({"verdict": guard.check_messages(messages, fresh=True).to_dict()})
+            except EdgeguardError as error:
+                answer({"error": str(error)})
+
+
+def main(options: dict[str, Any]) -> None:
+    """The child's side: answer until the input ends, which it does when the parent does."""
+    # Ctrl-C reaches the whole group; the parent closes this process when it has heard it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    name = Path(options["model"]).name.replace("%", "%%")
+    logging.basicConfig(level=logging.WARNING, format=f"edgeguard: {name}: %(message)s")
+    # What a library may print must not come between the answers.
+    with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
+        os.dup2(2, 1)
+        _serve(options, answers)

@@ -1,0 +1,97 @@
+"""A policy: when a verdict is flagged.
+
+The two official policies go by the severity that the model names. A saved policy goes by a
+probability: the score, which adds up the probabilities of the severities that count as harmful,
+against a threshold that was calibrated on labelled rows for one model file. Of a long text's
+windows any one suffices.
+
+This module reads and writes no file; edgeguard.store.policies does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgeguard.errors import PolicyError
+from edgeguard.protocol.names import CONTROVERSIAL, UNSAFE, Severity
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+"""Names that Windows keeps for itself, in every folder and before any extension."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a saved policy's threshold was found; kept so that it can be judged later.
+
+    ``target`` is ``false_alarms`` or ``recall`` and ``wanted`` the rate that was asked for.
+    ``harmless`` and ``harmful`` count the rows, ``false_alarms`` and ``hits`` those of them that
+    the threshold flags. ``data_sha256`` identifies the rows, ``model`` names the model for people.
+    """
+
+    target: str
+    wanted: float
+    harmless: int
+    harmful: int
+    false_alarms: int
+    hits: int
+    data_sha256: str
+    model: str
+    date: str
+    edgeguard: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A name, the severities that count as harmful, and for a saved policy its threshold.
+
+    ``model_sha256`` is the file that the threshold was calibrated for: on another one it means
+    nothing.
+    """
+
+    name: str
+    harmful: tuple[Severity, ...]
+    threshold: float | None = None
+    model_sha256: str | None = None
+    calibration: Calibration | None = None
+
+    def score(self, probabilities: Mapping[Severity, float]) -> float:
+        """The probability that the text is harmful: P(Unsafe), or P(Unsafe) + P(Controversial)."""
+        return sum(probabilities[severity] for severity in self.harmful)
+
+    def flags(self, severity: Severity, probabilities: Mapping[Severity, float]) -> bool:
+        """Whether one window is flagged; a score that is no number flags."""
+        if self.threshold is None:
+            return severity in self.harmful
+        return not self.score(probabilities) < self.threshold
+
+    def check_model(self, sha256: str, name: str) -> None:
+        """Raises PolicyError when this policy was calibrated for another model file."""
+        if self.model_sha256 is None or self.model_sha256 == sha256:
+            return
+        made_for = "" if self.calibration is None else f" ({self.calibration.model})"
+        raise PolicyError(
+            f"policy {self.name} was calibrated for the model file {self.model_sha256[:12]}…"
+            f"{made_for}, and {name} is {sha256[:12] or 'no file'}…; a threshold means nothing on "
+            "another file: use that model, or calibrate a policy for this one with "
+            "edgeguard calibrate"
+        )
+
+
+STRICT = Policy("strict", (UNSAFE, CONTROVERSIAL))
+LOOSE = Policy("loose", (UNSAFE,))
+OFFICIAL: dict[str, Policy] = {policy.name: policy for policy in (STRICT, LOOSE)}
+"""strict flags Unsafe and Controversial, loose flags Unsafe only (report, section 3.3)."""
+
+
+def is_policy_name(text: str) -> bool:
+    """Whether a policy may be saved under that name: a plain file name, on any system."""
+    return (
+        _NAME.fullmatch(text) is not None
+        and ".." not in text
+        and not text.endswith(".")
+        and _DEVICES.fullmatch(text) is None
+        and text not in OFFICIAL
+    )

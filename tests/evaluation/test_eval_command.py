@@ -1,0 +1,352 @@
+"""`edgeguard eval` as a person types it, on mild rows of our own, with nano."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import CommandLine, Ended
+from independent import figures_of
+from labelled import HARMLESS, mild_rows, row, write_rows
+
+from edgeguard import Guard
+from edgeguard.evaluation import extra
+
+SECRET = "grandmother about the garden"
+
+
+def evaluate(edgeguard: CommandLine, *argv: str) -> Ended:
+    return edgeguard("eval", "--model", "nano", *argv)
+
+
+def figures(edgeguard: CommandLine, *argv: str) -> dict[str, Any]:
+    ended = evaluate(edgeguard, "--json", "-", *argv)
+    assert ended.code == 0, ended.err
+    found: dict[str, Any] = json.loads(ended.out)
+    return found
+
+
+def test_the_figures_are_those_of_an_independent_computation(
+    edgeguard: CommandLine, data: Path, nano: Guard
+) -> None:
+    found = figures(edgeguard, str(data))
+    raw = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    verdicts = [nano.check_messages(one["messages"]).to_dict() for one in raw]
+    for group in [*found["sets"], *found["groups"]]:
+        chosen = [
+            (one, verdict)
+            for one, verdict in zip(raw, verdicts)
+            if group["name"] in (one["source"], "all", _mode(one))
+        ]
+        assert group["rows"] == len(chosen)
+        for policy in ("strict", "loose"):
+            expected = figures_of(chosen, policy)
+            flags = group["policies"][policy]
+            for name, value in expected.items():
+                got = flags[name] and flags[name]["value"]
+                assert got == pytest.approx(value), (group["name"], policy, name)
+
+
+def _mode(raw: dict[str, Any]) -> str:
+    return "all responses" if raw["messages"][-1]["role"] == "assistant" else "all prompts"
+
+
+def test_one_class_sets_have_the_figures_that_they_can_have(
+    edgeguard: CommandLine, data: Path
+) -> None:
+    sets = {group["name"]: group for group in figures(edgeguard, str(data))["sets"]}
+    benign = sets["benign"]["policies"]["strict"]
+    assert benign["false_alarm_rate"] is not None
+    assert benign["f1"] is benign["recall"] is benign["precision"] is None
+    assert sets["asked"]["unknown"] == 1
+    assert sets["replies"]["refusal"]["refusals"] == 1
+
+
+def test_the_table_names_every_group_and_no_text(edgeguard: CommandLine, data: Path) -> None:
+    ended = evaluate(edgeguard, str(data))
+    assert ended.code == 0
+    for words in (
+        "asked",
+        "benign",
+        "replies",
+        "all prompts",
+        "F1",
+        "false alarms",
+        "Brier",
+        "ECE",
+    ):
+        assert words in ended.out
+    assert "1 of them without a known label" in ended.out
+    assert "Clopper-Pearson" in ended.out
+    assert SECRET not in ended.out + ended.err
+
+
+def test_a_sample_says_that_it_is_one(edgeguard: CommandLine, data: Path) -> None:
+    ended = evaluate(edgeguard, str(data), "--limit", "2", "--seed", "7")
+    assert "a sample of 5 of 14 rows: at most 2 of each set, drawn with seed 7" in ended.out
+    found = figures(edgeguard, str(data), "--limit", "2", "--seed", "7")["data"]
+    assert (found["rows"], found["available"], found["limit"], found["seed"]) == (5, 14, 2, 7)
+
+
+def test_a_row_that_cannot_be_judged_is_listed_and_ends_in_2(
+    edgeguard: CommandLine, tmp_path: Path
+) -> None:
+    rows = [*mild_rows(), row("long", "a garden " * 40_000, "Safe", source="asked")]
+    data = write_rows(tmp_path / "a.jsonl", rows)
+    ended = evaluate(edgeguard, str(data), "--n-ctx", "1024", "--json", "-")
+    assert ended.code == 2
+    assert "1 of the rows could not be judged and counts nowhere" in ended.err
+    assert "asked long: " in ended.err
+    found = json.loads(ended.out)
+    assert [(one["set"], one["id"]) for one in found["failed"]] == [("asked", "long")]
+    assert found["groups"][-1]["rows"] == len(rows) - 1
+
+
+def test_all_rows_failing_is_still_an_answer(edgeguard: CommandLine, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "a.jsonl", [row("long", "a garden " * 40_000, "Safe")])
+    html = tmp_path / "a.html"
+    ended = evaluate(edgeguard, str(data), "--n-ctx", "512", "--html", str(html))
+    assert ended.code == 2
+    assert "could not be judged" in html.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "Missing argument"),
+        (["absent.jsonl"], "cannot read absent.jsonl"),
+        (["rows.csv"], "name .jsonl or .jsonl.gz files"),
+        (["a.gguf", "DATA"], "a model is named with --model; several with --compare"),
+        (["DATA", "--limit", "0"], "--limit"),
+        (["DATA", "--limit", "many"], "many"),
+        (["DATA", "--policy", "lenient"], "there are: strict, loose"),
+        (["DATA", "--model", "absent"], "no model is named 'absent'"),
+        (["DATA", "--html", "no/such/folder.html"], "no folder"),
+        (["DATA", "--html", "."], "is a folder"),
+        (["DATA", "--html", "-", "--json", "-"], "is named for two results"),
+        (["DATA", "--compare"], "needs two models"),
+        (["DATA", "--compare", "a.gguf"], "needs two models"),
+        (["--compare", "a.gguf", "b.gguf"], "needs labelled rows"),
+        (["DATA", "--compare", "a.gguf", "b.gguf", "--model", "nano"], "leave out --model"),
+        (["DATA", "--compare", "a.gguf", "b.gguf", "--policy", "loose"], "leave out --policy"),
+        (["DATA", "--compare", "a.gguf", "b.gguf", "--records", "r"], "not with --compare"),
+        (["DATA", "--compare", "absent.gguf", "nano"], "there is no file"),
+    ],
+)
+def test_what_cannot_run_exits_with_2_and_says_why(
+    edgeguard: CommandLine,
+    data: Path,
+    argv: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = [str(data) if argument == "DATA" else argument for argument in argv]
+    ended = (
+        edgeguard("eval", *argv)
+        if "--model" in argv or "--compare" in argv
+        else (evaluate(edgeguard, *argv))
+    )
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+
+
+def test_bad_lines_are_found_before_the_first_check(edgeguard: CommandLine, data: Path) -> None:
+    with data.open("a") as file:
+        file.write('{"label": "Safe"}\n')
+    started = time.perf_counter()
+    ended = edgeguard("eval", "--model", "absent", str(data))
+    assert "mine.jsonl, line 15: 'messages' is missing" in ended.err
+    assert time.perf_counter() - started < 2
+
+
+def test_names_from_the_data_cannot_drive_a_terminal_or_a_page(
+    edgeguard: CommandLine, tmp_path: Path
+) -> None:
+    evil = "<script>alert(1)</script>\x1b[2J$x^2$"
+    rows = [
+        row(f"{evil}{n}", text, "Safe", source=evil, lang=evil) for n, text in enumerate(HARMLESS)
+    ]
+    rows += [row(f"{n}", text, "Unsafe", lang="b") for n, text in enumerate(HARMLESS)]
+    data = write_rows(tmp_path / "a.jsonl", rows)
+    html = tmp_path / "a.html"
+    ended = evaluate(edgeguard, str(data), "--html", str(html))
+    assert "\x1b" not in ended.out
+    text = html.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "\x1b" not in text
+
+
+def test_results_replace_files_whole_and_leave_nothing_beside(
+    edgeguard: CommandLine, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "a.json").write_text("old")
+    evaluate(
+        edgeguard, str(data), "--json", str(folder / "a.json"), "--html", str(folder / "a.html")
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["a.html", "a.json"]
+    assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["model"]["name"] == "nano"
+    assert SECRET not in (folder / "a.html").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_an_error_and_what_was_judged_is_shown(data: Path, tmp_path: Path) -> None:
+    """The system refuses to let any file grow beyond some size, as a full disk would."""
+    for size, option, seen in ((3000, "--records", False), (3000, "--html", True)):
+        limited = (
+            "import resource, sys\n"
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+            "from edgeguard.cli import main\nmain()\n"
+        )
+        argv = ["eval", "--model", "nano", "--threads", "1", str(data), option, "out"]
+        done = subprocess.run(
+            [sys.executable, "-c", limited, *argv], capture_output=True, cwd=tmp_path, timeout=60
+        )
+        assert done.returncode == 2
+        assert b"File too large" in done.stderr
+        assert b"Traceback" not in done.stderr
+        assert (b"Brier" in done.stdout) is seen
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "."])
+def test_records_are_a_plain_file(edgeguard: CommandLine, data: Path, name: str) -> None:
+    ended = evaluate(edgeguard, str(data), "--records", name)
+    assert ended.code == 2
+    assert "is not a file of records" in ended.err
+
+
+def test_records_hold_no_text_and_a_second_run_judges_nothing(
+    edgeguard: CommandLine, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = tmp_path / "records.jsonl"
+    first = figures(edgeguard, str(data), "--records", str(records))
+    kept = records.read_bytes()
+    assert kept.count(b"\n") == 1 + len(mild_rows())
+    assert SECRET.encode() not in kept
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a row was judged again")
+
+    monkeypatch.setattr(Guard, "check_messages", refuse)
+    second = figures(edgeguard, str(data), "--records", str(records))
+    assert {**first, "date": ""} == {**second, "date": ""}
+    assert records.read_bytes() == kept
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400, 2000])
+def test_records_that_were_cut_anywhere_go_on(
+    edgeguard: CommandLine, data: Path, tmp_path: Path, cut: int
+) -> None:
+    records = tmp_path / "records.jsonl"
+    first = figures(edgeguard, str(data), "--records", str(records))
+    records.write_bytes(records.read_bytes()[:-cut])
+    second = figures(edgeguard, str(data), "--records", str(records))
+    assert records.read_bytes().count(b"\n") == 1 + len(mild_rows())
+    for result in (first, second):
+        del result["date"], result["latency"]
+    assert first == second
+
+
+def test_records_of_another_run_are_refused(
+    edgeguard: CommandLine, data: Path, tmp_path: Path
+) -> None:
+    records = tmp_path / "records.jsonl"
+    figures(edgeguard, str(data), "--limit", "1", "--records", str(records))
+    for argv, said in (
+        ([str(data)], "another data_sha256"),
+        ([str(data), "--limit", "1", "--policy", "loose"], "another policy"),
+        ([str(data), "--limit", "1", "--n-ctx", "1024"], "another n_ctx"),
+    ):
+        ended = evaluate(edgeguard, *argv, "--records", str(records))
+        assert ended.code == 2
+        assert said in ended.err
+    before = data.read_bytes()
+    ended = evaluate(edgeguard, str(data), "--records", str(data))
+    assert "is not a file of records" in ended.err
+    assert data.read_bytes() == before
+
+
+def test_a_run_that_was_killed_goes_on(data: Path, tmp_path: Path) -> None:
+    records = tmp_path / "records.jsonl"
+    rows = [row(f"{n}", f"{HARMLESS[n % 8]} {n}", "Safe") for n in range(120)]
+    write_rows(data, rows)
+    argv = [sys.executable, "-m", "edgeguard", "eval", "--model", "nano", "--threads", "1"]
+    argv += [str(data), "--records", str(records), "--json", str(tmp_path / "figures.json")]
+    for end in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        before = _lines(records)
+        while _lines(records) < before + 10 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(end)
+        _, err = process.communicate(timeout=60)
+        assert b"Traceback" not in err
+    assert b"goes on from there" in err
+    done = _lines(records)
+    assert 20 <= done < 121
+    subprocess.run(argv, check=True, capture_output=True, timeout=120)
+    assert _lines(records) == 121
+    found = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert found["groups"][-1]["rows"] == 120
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_a_missing_extra_is_named_with_what_to_type(
+    edgeguard: CommandLine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra.importlib.util, "find_spec", lambda _name: None)
+    for ended in (
+        evaluate(edgeguard, str(data)),
+        edgeguard("calibrate", str(data), "--recall", "0.9", "--save", "mine"),
+    ):
+        assert ended.code == 2
+        assert 'pip install "edgeguard[eval]"' in ended.err
+
+
+@pytest.mark.parametrize("command", ["eval", "calibrate"])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys\nfrom edgeguard.cli import main\n"
+        f"sys.argv = ['edgeguard', {command!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "heavy = ('numpy', 'scipy', 'sklearn', 'matplotlib', 'jinja2', 'llama_cpp', 'gguf')\n"
+        "loaded = [name for name in heavy if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, env=os.environ
+    )
+
+
+def test_a_narrow_terminal_gets_tables_that_fit_and_is_told(
+    edgeguard: CommandLine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeguard.commands import eval_
+
+    wide = evaluate(edgeguard, str(data)).out
+    monkeypatch.setattr(eval_, "terminal_width", lambda: 90)
+    narrow = evaluate(edgeguard, str(data)).out
+    tables = narrow.split("Tables without intervals need ")[0]
+    assert max(map(len, tables.splitlines())) <= 100
+    assert "columns for them; --html has all." in narrow
+    assert "Tables without" not in wide
+
+
+def test_a_page_on_standard_output_is_alone_there(edgeguard: CommandLine, data: Path) -> None:
+    out = evaluate(edgeguard, str(data), "--html", "-").out
+    assert out.startswith("<!doctype html>")
+    assert out.rstrip().endswith("</html>")
