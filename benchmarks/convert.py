@@ -10,8 +10,6 @@ table and writes it to benchmarks/results/convert.md. Runs alternate, and median
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -19,12 +17,12 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
+import machine  # noqa: E402
 import reference  # noqa: E402
 import stand_in  # noqa: E402
 
@@ -82,20 +80,6 @@ def _memory(pid: int) -> tuple[float, float]:
     if "VmRSS" not in sizes:
         return 0.0, 0.0
     return int(sizes["VmRSS"].split()[0]) / 1e3, int(sizes["RssAnon"].split()[0]) / 1e3
-
-
-def machine() -> str:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, "
-        f"Python {platform.python_version()}, llama-cpp-python {version('llama-cpp-python')}, "
-        f"load {os.getloadavg()[0]:.1f} at the start"
-    )
 
 
 def compare(checkpoint: Path, folder: Path, repeat: int) -> str:
@@ -161,7 +145,7 @@ def main() -> None:
         folder = Path(name)
         tokenizer = stand_in.TOKENIZER if stand_in.TOKENIZER.is_dir() else None
         checkpoint = options.checkpoint or stand_in.write(folder / "checkpoint", tokenizer)
-        where = machine()
+        where = machine.describe()
         table = compare(checkpoint, folder, options.repeat)
     text = (
         "# Conversion of a checkpoint of full size\n\n"

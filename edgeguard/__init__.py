@@ -17,16 +17,19 @@ from edgeguard.errors import (
     InputTooLongError,
     ModelError,
     ModelNotFoundError,
+    OutputError,
     PolicyError,
+    ServerError,
     SessionError,
     StoreError,
 )
 from edgeguard.guard import Guard
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
     "ClosedError",
     "ConversionError",
     "DownloadError",
@@ -37,8 +40,10 @@ __all__ = [
     "ModelError",
     "ModelId",
     "ModelNotFoundError",
+    "OutputError",
     "PolicyError",
     "Probabilities",
+    "ServerError",
     "SessionError",
     "StoreError",
     "Verdict",

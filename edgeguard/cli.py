@@ -19,6 +19,7 @@ from edgeguard.console import note, use_utf8
 from edgeguard.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeguardError
 
 COMMANDS: dict[str, str] = {
+    "batch": "Judge the rows of a file: JSONL, CSV or Parquet.",
     "calibrate": "Find a threshold for a wanted rate of false alarms, or recall.",
     "check": "Judge a text, a response or a conversation.",
     "convert": "Convert a Hugging Face checkpoint to GGUF.",
@@ -29,7 +30,9 @@ COMMANDS: dict[str, str] = {
     "path": "Print where a model's file lies.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
+    "serve": "Serve verdicts over HTTP, and a page to try it on.",
     "show": "Show what is known of a model.",
+    "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
 }
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""

@@ -12,7 +12,7 @@ This module does not touch llama.cpp and does not know what a window or a policy
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeguard.errors import ModelError, SessionError
@@ -20,6 +20,7 @@ from edgeguard.protocol.answer import END, START, Answer, Option, State, answer_
 from edgeguard.protocol.names import MODES, SEVERITIES, Mode
 from edgeguard.session.interface import Session
 from edgeguard.tokens import Question
+from edgeguard.verdict import Choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +34,11 @@ _LOW_MASS = 0.1
 
 @dataclass(frozen=True)
 class Decoded:
-    """An answer, and the softmax over the three severities in the order of SEVERITIES."""
+    """An answer, the softmax over the three severities in the order of SEVERITIES, the choices."""
 
     answer: Answer
     probabilities: tuple[float, ...]
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,13 @@ class Decoder:
         for mode in MODES:
             self._check_severities(mode)
 
-    def decode(self, question: Question) -> Decoded:
-        """The model's answer. Raises SessionError if the model computes no usable number."""
+    def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
+        """The model's answer; ``fresh``: whatever was asked before.
+
+        Raises SessionError if the model computes no usable number.
+        """
+        if fresh:
+            question = replace(question, grows=False)
         writer = _Writer(self._session, question, self.room)
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
         while state != END:
@@ -70,7 +77,7 @@ class Decoder:
             option = _choose(writer, ways)
             path.append((state, option))
             state = option.after
-        return Decoded(answer_of(tuple(path)), probabilities)
+        return Decoded(answer_of(tuple(path)), probabilities, tuple(writer.choices))
 
     def _ways(self, mode: Mode, state: State) -> list[_Way]:
         ways = []
@@ -96,8 +103,7 @@ class Decoder:
         top = finite.max()
         weights = np.exp(chosen - top)
         self._warn_of_other_words(float(weights.sum() / np.exp(finite - top).sum()))
-        shares = np.exp(chosen - chosen.max())
-        return tuple(float(share) for share in shares / shares.sum())
+        return _softmax(chosen)
 
     def _warn_of_other_words(self, mass: float) -> None:
         if mass < _LOW_MASS and self._warn:
@@ -109,9 +115,13 @@ class Decoder:
             )
 
     def _longest(self, mode: Mode) -> int:
-        """An upper bound of an answer's tokens: every option of every stage, once."""
-        stages = [START, State("category"), State("more"), State("refusal")]
-        return sum(len(way.tokens) for stage in stages for way in self._ways(mode, stage))
+        """An upper bound of an answer's tokens: whatever it can decide, decided once."""
+        longest: dict[str, int] = {}
+        for stage in (START, State("category"), State("more"), State("refusal")):
+            for way in self._ways(mode, stage):
+                value = way.option.value
+                longest[value] = max(longest.get(value, 0), len(way.tokens))
+        return sum(longest.values())
 
     def _check_severities(self, mode: Mode) -> None:
         """One pass must decide the severity: the three words must part at one token."""
@@ -129,6 +139,8 @@ class _Writer:
         self._question = question
         self._room = room
         self._waiting: list[int] = []
+        self._written = 0
+        self.choices: list[Choice] = []
         self._logits: NDArray[np.float32] | None = None
 
     def write_shared(self, ways: list[_Way]) -> list[_Way]:
@@ -139,26 +151,46 @@ class _Writer:
         ):
             shared += 1
         self._waiting.extend(ways[0].tokens[:shared])
+        self._written += shared
         return [_Way(way.tokens[shared:], way.option) for way in ways]
+
+    def choose(self, tokens: list[int]) -> int:
+        """The likeliest of the tokens that may come next."""
+        logits = self.logits()[tokens]
+        shares = _softmax(logits.astype("float64"))
+        named = zip((self._session.token_bytes(token) for token in tokens), shares)
+        self.choices.append(Choice(self._written, tuple(named)))
+        # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
+        return tokens[int(logits.argmax())]
 
     def logits(self) -> NDArray[np.float32]:
         """The logits after everything written so far; what waited is computed in one pass."""
         if self._logits is None:
-            tokens = [*self._question.tokens, *self._waiting]
-            fixed = self._question.fixed
-            self._logits = self._session.read(tokens, fixed=fixed, room=self._room)
+            asked = self._question
+            self._logits = self._session.read(
+                [*asked.tokens, *self._waiting],
+                room=self._room,
+                fixed=asked.fixed,
+                conversation=asked.conversation,
+                grows=asked.grows,
+            )
         elif self._waiting:
             self._logits = self._session.extend(self._waiting)
         self._waiting = []
         return self._logits
 
 
+def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
+    import numpy as np
+
+    shares = np.exp(logits - logits.max())
+    return tuple(float(share) for share in shares / shares.sum())
+
+
 def _choose(writer: _Writer, ways: list[_Way]) -> Option:
     """Walk down the ways until one option is left, asking the model only where they part."""
     while any(way.option != ways[0].option for way in ways):
-        tokens = sorted({way.tokens[0] for way in ways})
-        # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
-        best = tokens[int(writer.logits()[tokens].argmax())]
+        best = writer.choose(sorted({way.tokens[0] for way in ways}))
         ways = writer.write_shared([way for way in ways if way.tokens[0] == best])
     writer.write_shared(ways[:1])
     return ways[0].option

@@ -10,7 +10,9 @@
     │   └── ClosedError             2   the guard was used after close()
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
-    └── StoreError                  2   our folder or a file of results failed to be read or written
+    ├── StoreError                  2   our own folder could not be read or written
+    ├── OutputError                 2   a file of results could not be written or gone on with
+    └── ServerError                 2   the server could not start
 
 Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
 exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
@@ -70,4 +72,12 @@ class DownloadError(EdgeguardError):
 
 
 class StoreError(EdgeguardError):
-    """Our own folder, or a file of results, could not be read or written."""
+    """Our own folder could not be read or written."""
+
+
+class OutputError(EdgeguardError):
+    """A file of results could not be written, or cannot be gone on with."""
+
+
+class ServerError(EdgeguardError):
+    """The server could not start."""

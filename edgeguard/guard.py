@@ -13,19 +13,25 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from edgeguard.decoder import Decoded, Decoder
-from edgeguard.errors import ClosedError, InputError
+from edgeguard.errors import ClosedError, InputError, StoreError
 from edgeguard.policy import Policy
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
 from edgeguard.session.claims import check_claims
+from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import Session
+from edgeguard.session.settings import Settings
 from edgeguard.store import file_sha256, find_policy, resolve
+from edgeguard.store.paths import starts_folder
 from edgeguard.tokens import QuestionTokenizer
+from edgeguard.tuning.record import remembered
 from edgeguard.verdict import ModelId, Probabilities, Verdict
 from edgeguard.windows import Windows
 
@@ -41,6 +47,7 @@ _NANO_NOTE = (
 _logger = logging.getLogger(__name__)
 
 CheckMessages = Iterable[Message | Mapping[str, object]]
+CheckRow = str | Mapping[str, object] | CheckMessages
 
 
 class Guard:
@@ -64,7 +71,7 @@ class Guard:
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
         policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
         ``edgeguard calibrate`` saved for this model file.
-        threads: CPU threads; None takes the physical cores.
+        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
 
@@ -77,11 +84,22 @@ class Guard:
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
         # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
+        from edgeguard.session.library import library_identity
         from edgeguard.session.llama import LlamaSession
 
         sha256 = file.sha256 or file_sha256(file.path)
         self._policy.check_model(sha256, str(file.path))
-        session = LlamaSession(file.path, threads=threads, n_ctx=n_ctx, device=device)
+        settings = remembered(sha256, library_identity()) or Settings(physical_cores())
+        if threads is not None:
+            settings = replace(settings, threads=threads)
+        session = LlamaSession(
+            file.path,
+            settings=settings,
+            n_ctx=n_ctx,
+            device=device,
+            starts=_starts_folder(),
+            sha256=sha256,
+        )
         try:
             check_claims(session, str(file.path))
             identity = ModelId(file.name, file.type or session.info.type, sha256)
@@ -125,29 +143,59 @@ class Guard:
         ]
         return self.check_messages(messages, policy=policy)
 
-    def check_messages(self, messages: CheckMessages, *, policy: str | None = None) -> Verdict:
+    def check_messages(
+        self, messages: CheckMessages, *, policy: str | None = None, fresh: bool = False
+    ) -> Verdict:
         """Judge the last message of a conversation, with the messages before it as context.
 
         messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
         last one's role decides whether a prompt or a response is judged.
+        fresh: use nothing of the conversation that was judged just before, even where this one
+        goes on from it. It then takes longer, and gives the same bits in any order of calls.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
         """
-        chosen = self._policy if policy is None else self._find_policy(policy)
+        chosen = self._policy if policy is None else self.find_policy(policy)
         parsed = parse_messages(messages)
         with self._lock:
             if self._session is None:
                 raise ClosedError("the guard is closed: make a new one")
             started = time.perf_counter()
             questions = self._windows.questions(parsed)
-            decoded = [self._decoder.decode(question) for question in questions]
+            decoded = [self._decoder.decode(question, fresh=fresh) for question in questions]
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
         return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
 
-    def _find_policy(self, name: str) -> Policy:
+    def find_policy(self, name: str) -> Policy:
+        """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         policy = find_policy(name)
         policy.check_model(self._model.sha256, self._model.name)
         return policy
+
+    def check_many(
+        self, rows: Iterable[CheckRow], *, policy: str | None = None
+    ) -> Iterator[Verdict | InputError]:
+        """Judge any number of texts, lazily and in order: one verdict for each, or its error.
+
+        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
+        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
+        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
+        the last 10,000 different ones reach.
+        Raises SessionError, ClosedError; InputError at once if there is no such policy.
+        """
+        from edgeguard.batch.many import check_many
+
+        return check_many(self, rows, policy=policy)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of calls that name none."""
+        return self._policy
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: ``cpu``, or the accelerator's name."""
+        return self._device
 
     def _verdict(
         self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float
@@ -174,7 +222,16 @@ class Guard:
             tokens=tokens,
             windows=len(windows),
             seconds=round(seconds, 6),
+            choices=worst.choices if len(windows) == 1 else (),
         )
+
+    def tokenize(self, text: str) -> tuple[bytes, ...]:
+        """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
+        with self._lock:
+            if self._session is None:
+                raise ClosedError("the guard is closed: make a new one")
+            session = self._session
+            return tuple(session.token_bytes(token) for token in session.tokenize(text))
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
@@ -193,6 +250,13 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _starts_folder() -> Path | None:
+    try:
+        return starts_folder()
+    except StoreError:
+        return None  # a user without a home folder pays at each start, and nothing else
 
 
 def _flags(policy: Policy, window: Decoded) -> bool:

@@ -21,11 +21,17 @@ from edgeguard.session.interface import Session
 
 @dataclass(frozen=True)
 class Question:
-    """The token ids of a question; the first ``fixed`` are the same for every one of its mode."""
+    """The token ids of a question.
+
+    The first ``fixed`` are the same for every one of its mode; the first ``conversation`` are the
+    same when messages are added. ``grows``: it has several messages, and may go on from another.
+    """
 
     mode: Mode
     tokens: tuple[int, ...]
     fixed: int
+    conversation: int
+    grows: bool
 
 
 class QuestionTokenizer:
@@ -33,13 +39,16 @@ class QuestionTokenizer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._fixed = {mode: self._shared_start(mode) for mode in MODES}
+        self._fixed = {mode: self._shared(mode) for mode in MODES}
 
     def question(self, messages: tuple[Message, ...]) -> Question:
         """The question for a conversation of any length."""
         mode, tokens = mode_of(messages), self._tokens(messages)
-        start = self._fixed[mode]
-        return Question(mode, tokens, len(start) if tokens[: len(start)] == start else 0)
+        start, tail = self._fixed[mode]
+        fixed = len(start) if tokens[: len(start)] == start else 0
+        end = len(tokens) - len(tail)
+        conversation = end if fixed < end and tokens[end:] == tail else fixed
+        return Question(mode, tokens, fixed, conversation, grows=len(messages) > 1)
 
     def _tokens(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         return tuple(token for piece in question(messages) for token in self._piece(piece))
@@ -52,13 +61,17 @@ class QuestionTokenizer:
             return [token]
         return self._session.tokenize(unicodedata.normalize("NFC", piece))
 
-    def _shared_start(self, mode: Mode) -> tuple[int, ...]:
-        """The ids that two conversations with nothing in common begin with."""
-        first, second = (self._tokens(_probe(mode, text)) for text in ("a", "\n1"))
-        same = 0
-        while first[same] == second[same]:
-            same += 1
-        return first[:same]
+    def _shared(self, mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids that conversations with nothing in common begin and end with."""
+        # The tokenizer joins a mark at a text's end with the blank line after it, so the second
+        # probe ends with one: what is left as shared begins after that line.
+        first, second = (self._tokens(_probe(mode, text)) for text in ("a", "\n1?"))
+        start, end = 0, 1
+        while first[start] == second[start]:
+            start += 1
+        while first[-end] == second[-end]:
+            end += 1
+        return first[:start], first[len(first) - end + 1 :]
 
 
 def _probe(mode: Mode, text: str) -> tuple[Message, ...]:

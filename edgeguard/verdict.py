@@ -49,6 +49,19 @@ class Probabilities(Mapping[Severity, float]):
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A token of an answer at which there were several ways to go on.
+
+    ``place`` counts the answer's tokens from 0. ``tokens`` are those that the closed language
+    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``. A
+    verdict has them in order, and none if its answer was put together from several windows.
+    """
+
+    place: int
+    tokens: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True)
 class ModelId:
     """Which model answered: its name, quantization type, and the sha256 of its file."""
 
@@ -82,11 +95,13 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
+    choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain values only, ready for any serialiser."""
+        """Plain values only, ready for any serialiser; without the choices."""
+        fields = (name for name in self.__dataclass_fields__ if name != "choices")
         return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in fields},
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),

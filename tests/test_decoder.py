@@ -83,3 +83,31 @@ class _Blind(FakeSession):
 def test_a_tokenizer_that_cannot_tell_the_severities_apart_is_refused() -> None:
     with pytest.raises(ModelError):
         Guard.with_session(_Blind(lambda _: ""))
+
+
+def test_a_choice_is_the_softmax_over_what_may_come_next() -> None:
+    answer = "Safety: Unsafe\nCategories: Violent, PII\nRefusal: No"
+    guard = Guard.with_session(FakeSession(lambda _: answer, confidence=3.0))
+    verdict = guard.check_response("a", "b")
+    assert [choice.place for choice in verdict.choices] == sorted(
+        {choice.place for choice in verdict.choices}
+    )
+    for choice in verdict.choices:
+        tokens = dict(choice.tokens)
+        chosen = answer.encode()[choice.place : choice.place + 1]
+        assert len(tokens) > 1
+        assert tokens[chosen] == pytest.approx(np.e**3 / (np.e**3 + len(tokens) - 1))
+        assert sum(tokens.values()) == pytest.approx(1)
+    severity, *_, refusal = verdict.choices
+    assert tuple(dict(severity.tokens).values()) == pytest.approx(
+        [verdict.probabilities[name] for name in ("Controversial", "Safe", "Unsafe")]
+    )
+    assert dict(refusal.tokens).keys() == {b"Y", b"N"}
+
+
+def test_several_windows_have_no_choices(nano: Guard) -> None:
+    session = FakeSession(lambda _: "Safety: Safe\nCategories: None", n_ctx=4096)
+    verdict = Guard.with_session(session).check("word " * 1000)
+    assert verdict.windows > 1
+    assert verdict.choices == ()
+    assert nano.check("a").choices

@@ -43,10 +43,14 @@ HEAVY = (
     "jinja2",
     "sklearn",
     "matplotlib",
+    "pyarrow",
+    "tqdm",
 )
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["check", "--help"], ["grammar"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["--version"], ["check", "--help"], ["batch", "--help"], ["grammar"]]
+)
 def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     code = (
         "import sys\nfrom edgeguard.cli import main\n"

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.question import render
 from edgeguard.session.llama import LlamaSession
+from edgeguard.session.settings import Settings
 from edgeguard.tokens import QuestionTokenizer
 
 # llama.cpp sorts characters by Unicode 15.1 and the reference by a later version: the characters
@@ -31,7 +32,7 @@ def _load(path: Path, spec: dict[str, Any]) -> Vocabulary:
     """The session, the reference as published, and the reference without any added token."""
     plain = {**spec, "added_tokens": []}
     return (
-        LlamaSession(path, threads=1),
+        LlamaSession(path, settings=Settings(threads=1)),
         Tokenizer.from_str(json.dumps(spec)),
         Tokenizer.from_str(json.dumps(plain)),
     )

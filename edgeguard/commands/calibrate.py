@@ -79,7 +79,7 @@ def command(
         Guard(model, threads=threads, n_ctx=n_ctx, device=device) as guard,
         progress_bar("judging") as progress,
     ):
-        outcome = judge(rows, lambda row: guard.check_messages(row.messages), progress)
+        outcome = judge(rows, lambda row: guard.check_messages(row.messages, fresh=True), progress)
     if outcome.failed:
         note(f"error: {failures(outcome.failed)}")
         note("no policy is saved: a threshold that never saw those rows would not hold for them")

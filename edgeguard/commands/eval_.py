@@ -151,7 +151,7 @@ def _one(
     with ExitStack() as stack:
         guard = stack.enter_context(Guard(model, policy=policy, **options))
 
-        check: Check = lambda row: guard.check_messages(row.messages)  # noqa: E731
+        check: Check = lambda row: guard.check_messages(row.messages, fresh=True)  # noqa: E731
         if records is not None:
             belongs_to = header(guard.model, policy, options["n_ctx"], data.sha256)
             check = stack.enter_context(recorded(records, belongs_to, check))

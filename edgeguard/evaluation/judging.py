@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeguard.console import Progress
-from edgeguard.errors import ClosedError, EdgeguardError, StoreError
+from edgeguard.errors import ClosedError, EdgeguardError, OutputError
 from edgeguard.evaluation.rows import Row
 from edgeguard.verdict import Verdict
 
@@ -48,7 +48,7 @@ def judge(rows: Sequence[Row], check: Check, progress: Progress | None = None) -
     for number, row in enumerate(rows, 1):
         try:
             judged.append(Judged(row, check(row)))
-        except (ClosedError, StoreError):
+        except (ClosedError, OutputError):
             raise  # they concern the run, not this row
         except EdgeguardError as error:
             failed.append(Failed(row.set, row.id, str(error)))

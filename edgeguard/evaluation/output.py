@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from edgeguard.errors import InputError, StoreError
+from edgeguard.errors import InputError, OutputError
 
 STDOUT = "-"
 
@@ -35,7 +35,7 @@ def check_writable(*files: str | None) -> None:
 def write(file: str, text: str) -> None:
     """Write a result, in place of what was there; `-` is standard output.
 
-    Raises StoreError where the file cannot be written.
+    Raises OutputError where the file cannot be written.
     """
     if file == STDOUT:
         click.echo(text, nl=False)
@@ -47,4 +47,4 @@ def write(file: str, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {file}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {file}: {error.strerror or error}") from error

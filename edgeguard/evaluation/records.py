@@ -17,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from edgeguard.errors import InputError, StoreError
+from edgeguard.errors import InputError, OutputError
 from edgeguard.evaluation.judging import Check
 from edgeguard.evaluation.rows import Row
 from edgeguard.protocol.names import SEVERITIES
@@ -35,7 +35,7 @@ def header(model: ModelId, policy: str, n_ctx: int, data_sha256: str) -> dict[st
 def recorded(file: str, belongs_to: dict[str, Any], check: Check) -> Iterator[Check]:
     """A check that takes a row's verdict from the file, or judges and adds it to the file.
 
-    Raises InputError where the file is of another run or is no file of records, and StoreError
+    Raises InputError where the file is of another run or is no file of records, and OutputError
     where it cannot be read or written, a full disk for instance.
     """
     path = Path(file)
@@ -63,7 +63,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot use {path}: {error.strerror or error}") from error
+        raise OutputError(f"cannot use {path}: {error.strerror or error}") from error
 
 
 def verdict_from(data: dict[str, Any]) -> Verdict:

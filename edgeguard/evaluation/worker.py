@@ -147,7 +147,7 @@ def _serve(options: dict[str, Any], answers: TextIO) -> None:
                 answer({"peak": peak_memory()})
                 continue
             try:
-                answer({"verdict": guard.check_messages(messages).to_dict()})
+                answer({"verdict": guard.check_messages(messages, fresh=True).to_dict()})
             except EdgeguardError as error:
                 answer({"error": str(error)})
 

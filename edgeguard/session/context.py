@@ -1,18 +1,22 @@
 """One sequence of tokens in llama.cpp's KV cache, and the logits after it.
 
-    hold    rewinds the cache to the fixed start of a question, or puts a kept copy of that start
-            back, and computes the rest
+    hold    rewinds the cache to what a question shares with the one held, and computes the rest
     extend  computes tokens after those held
 
-The fixed start is always computed in batches of its own, so a question gives the same bits whether
-it is the first of a process or the thousandth. The context grows to what a question needs, and
-shrinks again. This module knows nothing of text.
+Shared is the fixed start of the questions of a mode. It is always computed in a batch of its own,
+or read from disk where an earlier process computed it so: a question gives the same bits whether
+it is the first of a process or the thousandth. A conversation that goes on from the one held
+shares all of that one, and pays for what is new; its numbers then differ from a fresh computation
+as far as another split into batches makes them differ.
+
+The context grows to what a question needs, and shrinks again. This module knows nothing of text.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections import OrderedDict
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,44 +24,57 @@ from numpy.typing import NDArray
 
 from edgeguard.errors import SessionError
 from edgeguard.session.library import last_error, lib
+from edgeguard.session.settings import Settings
+from edgeguard.session.starts import StartFiles
 
-N_BATCH = 512
-"""Tokens computed in one pass of llama.cpp."""
-
-_SMALLEST = 512
-_KEPT_STARTS = 2  # one for prompts, one for responses
-_FLASH_ATTENTION = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
+_STEP = 256
+"""llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
 
 
 class Context:
-    """The KV cache of one model; ``size`` bounds it, in tokens."""
+    """The KV cache of one model for one fixed start; ``size`` bounds it, in tokens."""
 
-    def __init__(self, model: Any, *, n_vocab: int, size: int, threads: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        n_vocab: int,
+        size: int,
+        settings: Settings,
+        starts: StartFiles | None = None,
+    ) -> None:
         self._model = model
         self._n_vocab = n_vocab
         self._size = size
-        self._threads = threads
+        self._settings = settings
+        self._starts = starts
         self._context: Any = None
         # None: unknown, because a computation broke off; the cache is then cleared before use.
-        self._held: list[int] | None = None
+        self._held: list[int] | None = []
+        self._conversation = 0  # so many of the tokens held are start and conversation
         self._end = 0
-        self._starts: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
 
-    def hold(self, tokens: list[int], fixed: int, room: int) -> NDArray[np.float32]:
+    def hold(
+        self, tokens: list[int], *, fixed: int, conversation: int, grows: bool, room: int
+    ) -> NDArray[np.float32]:
         """Hold exactly these tokens; the logits after the last: float32, (n_vocab,)."""
         if not tokens or len(tokens) + room > self._size:
             raise SessionError(
                 f"{len(tokens)} + {room} tokens do not fit the context of {self._size}"
             )
         fixed = min(fixed, len(tokens) - 1)
+        kept = self._shared(tokens, fixed, grows)
+        self._rewind(kept)
         self._fit(len(tokens) + room)
-        self._restore(tuple(tokens[:fixed]))
+        if kept < fixed:
+            self._begin(tokens[:fixed])
+        self._conversation = min(conversation, len(tokens) - 1)
         self._end = len(tokens) + room
-        return self._compute(tokens[fixed:])
+        return self._compute(tokens[max(kept, fixed) :])
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]:
         """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
-        if self._held is None or len(self._held) + len(tokens) > self._end:
+        if not self._held or len(self._held) + len(tokens) > self._end:
             raise SessionError("there is no room in the context for more of the answer")
         return self._compute(tokens)
 
@@ -66,7 +83,7 @@ class Context:
         if self._context is not None:
             lib.llama_free(self._context)
             self._context = None
-        self._held = None
+        self._held = []
 
     @property
     def n_ctx(self) -> int:
@@ -78,48 +95,60 @@ class Context:
         """llama.cpp's own context, for tests that run its samplers on it."""
         return self._context
 
-    # The fixed start of a question
+    # What a question shares with the one held
 
-    def _restore(self, start: tuple[int, ...]) -> None:
-        """Make the cache hold the fixed start, and nothing else."""
-        memory = lib.llama_get_memory(self._context)
+    def _shared(self, tokens: list[int], fixed: int, grows: bool) -> int:
+        """How many of the tokens held are of use: the conversation, the fixed start, or none."""
+        held, conversation = self._held or [], self._conversation
+        goes_on = grows and fixed < conversation < len(tokens)
+        if goes_on and held[:conversation] == tokens[:conversation]:
+            return conversation
+        return fixed if held[:fixed] == tokens[:fixed] else 0
+
+    def _rewind(self, kept: int) -> None:
         held, self._held = self._held, None
-        if start and held is not None and tuple(held[: len(start)]) == start:
-            lib.llama_memory_seq_rm(memory, 0, len(start), -1)
+        if self._context is not None:
+            memory = lib.llama_get_memory(self._context)
+            if not kept:
+                # After a computation that broke off, what lies in the cells is not to be trusted.
+                lib.llama_memory_clear(memory, held is None)
+            elif not lib.llama_memory_seq_rm(memory, 0, kept, -1):
+                raise SessionError("llama.cpp cannot go back in its context; check again")
+        self._held = (held or [])[:kept]
+
+    def _begin(self, start: list[int]) -> None:
+        """Put the fixed start into the empty cache."""
+        if self._starts is None:
+            self._compute(start)
+        elif not self._load(self._starts, start):
+            self._compute(start)
+            self._starts.add(start, lambda path: self._save(path, start))
+
+    def _load(self, starts: StartFiles, start: list[int]) -> bool:
+        path = starts.find(start)
+        if path is None:
+            return False
+        ids, count = (lib.llama_token * len(start))(), ctypes.c_size_t()
+        name, room = os.fsencode(path), len(start)
+        size = lib.llama_state_seq_load_file(self._context, name, 0, ids, room, ctypes.byref(count))
+        if size and list(ids[: count.value]) == start:
             self._held = list(start)
-            return
-        lib.llama_memory_clear(memory, True)
-        self._held = []
-        if start in self._starts:
-            self._put_back(start)
-        elif start:
-            self._compute(list(start))
-            self._keep(start)
+            return True
+        starts.drop(path)
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+        return False
 
-    def _keep(self, start: tuple[int, ...]) -> None:
-        size = lib.llama_state_seq_get_size(self._context, 0)
-        buffer = (ctypes.c_uint8 * size)()
-        written = lib.llama_state_seq_get_data(self._context, buffer, size, 0)
-        self._starts[start] = bytes(memoryview(buffer)[:written])
-        while len(self._starts) > _KEPT_STARTS:
-            self._starts.popitem(last=False)
-
-    def _put_back(self, start: tuple[int, ...]) -> None:
-        state = self._starts[start]
-        self._starts.move_to_end(start)
-        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
-        if lib.llama_state_seq_set_data(self._context, buffer, len(state), 0) == 0:
-            self._held = None
-            del self._starts[start]
-            raise SessionError("llama.cpp does not take back the state it gave; check again")
-        self._held = list(start)
+    def _save(self, path: Path, start: list[int]) -> bool:
+        ids = (lib.llama_token * len(start))(*start)
+        name = os.fsencode(path)
+        return bool(lib.llama_state_seq_save_file(self._context, name, 0, ids, len(start)))
 
     def _compute(self, tokens: list[int]) -> NDArray[np.float32]:
         """Run tokens through the model behind those held."""
         held, self._held = self._held, None  # whatever goes wrong, the state is then unknown
         assert held is not None
-        for first in range(0, len(tokens), N_BATCH):
-            part = tokens[first : first + N_BATCH]
+        for first in range(0, len(tokens), self._settings.n_batch):
+            part = tokens[first : first + self._settings.n_batch]
             ids = (lib.llama_token * len(part))(*part)  # the batch only points to it
             code = lib.llama_decode(self._context, lib.llama_batch_get_one(ids, len(part)))
             if code != 0:
@@ -134,23 +163,34 @@ class Context:
     # Its size
 
     def _fit(self, tokens: int) -> None:
-        """Have a power of two that holds so many tokens, and not many times more."""
-        wanted = _SMALLEST
-        while wanted < tokens:
-            wanted *= 2
-        wanted = min(wanted, max(self._size, tokens))
-        if self.n_ctx < tokens or self.n_ctx >= 8 * wanted:
-            self.free()
-            self._context = self._new(wanted)
+        """Have a context that holds so many tokens, and not many times more."""
+        wanted = min(-(-tokens // _STEP) * _STEP, max(self._size, tokens))
+        if self.n_ctx < tokens or self.n_ctx >= 4 * max(wanted, 2 * _STEP):
+            self._move(wanted)
+
+    def _move(self, n_ctx: int) -> None:
+        """Go on with a context of another size, which holds the same tokens."""
+        held = list(self._held or [])
+        size = lib.llama_state_seq_get_size(self._context, 0) if held else 0
+        state = (ctypes.c_uint8 * size)()
+        if held:
+            lib.llama_state_seq_get_data(self._context, state, size, 0)
+        self.free()
+        self._context = self._new(n_ctx)
+        if held and not lib.llama_state_seq_set_data(self._context, state, size, 0):
+            self._held = None
+            raise SessionError("llama.cpp does not take back the state it gave; check again")
+        self._held = held
 
     def _new(self, n_ctx: int) -> Any:
+        settings = self._settings
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = min(N_BATCH, n_ctx)
+        params.n_batch = params.n_ubatch = min(settings.n_batch, n_ctx)
         params.n_seq_max = 1
         params.n_outputs_max = 1  # else llama.cpp reserves logits for every token of a batch
-        params.n_threads = params.n_threads_batch = self._threads
-        params.flash_attn_type = _FLASH_ATTENTION
+        params.n_threads = params.n_threads_batch = settings.threads
+        params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
         params.no_perf = True
         context = lib.llama_init_from_model(self._model, params)
         if not context:

@@ -14,6 +14,7 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.protocol.names import PROTOCOL
 from edgeguard.protocol.question import CONTROLS, IM_END
 from edgeguard.session.interface import ModelInfo
+from edgeguard.session.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,9 @@ class FakeSession:
         self.n_ctx = n_ctx
         self.end_tokens: tuple[int, ...] = (_CONTROL[IM_END.text],)
         self.reads: list[tuple[int, ...]] = []
+        self.grew: list[bool] = []
         self.passes = 0
+        self.settings: Settings | None = None
         self._script = script
         self._confidence = confidence
         self._held: list[int] | None = []
@@ -70,12 +73,21 @@ class FakeSession:
         """The byte itself; nothing for a control token."""
         return bytes([token]) if token < 256 else b""
 
-    def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
+    def read(
+        self,
+        tokens: Sequence[int],
+        *,
+        room: int,
+        fixed: int = 0,
+        conversation: int = 0,
+        grows: bool = False,
+    ) -> NDArray[np.float32]:
         """Hold a question, and give the scripted token after what is written of the answer."""
         if len(tokens) + room > self.n_ctx:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
-        if not 0 <= fixed <= len(tokens):
-            raise SessionError(f"{fixed} of {len(tokens)} tokens cannot be fixed")
+        if not 0 <= fixed <= max(fixed, conversation) <= len(tokens):
+            raise SessionError(f"{fixed} and {conversation} are not places in {len(tokens)} tokens")
+        self.grew.append(grows)
         self.reads.append(tuple(tokens))
         text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")
         self._question = max(i for i, token in enumerate(tokens) if token >= 256) + 3
@@ -89,6 +101,10 @@ class FakeSession:
             raise ClosedError("the session is closed")
         self._held.extend(tokens)
         return self._logits()
+
+    def use(self, settings: Settings) -> None:
+        """Take note of the settings."""
+        self.settings = settings
 
     def close(self) -> None:
         """Forget everything."""

@@ -60,12 +60,22 @@ class Session(Protocol):
     def token_bytes(self, token: int) -> bytes:
         """The bytes that a token stands for."""
 
-    def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
+    def read(
+        self,
+        tokens: Sequence[int],
+        *,
+        room: int,
+        fixed: int = 0,
+        conversation: int = 0,
+        grows: bool = False,
+    ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
-        The first ``fixed`` tokens are the same in many calls and are computed once. ``room`` is
-        how many tokens ``extend`` may add. The result does not depend on earlier calls.
-        Raises SessionError.
+        ``room`` is how many tokens ``extend`` may add. The first ``fixed`` tokens are the same in
+        many calls and are computed once; in the first ``conversation`` tokens, more than the tail
+        may be added by a later call. With ``grows`` that call pays only for what is new, and its
+        logits are then those of another split into batches; without, the result does not depend
+        on earlier calls. Raises SessionError.
         """
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:

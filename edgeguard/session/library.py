@@ -27,7 +27,15 @@ except (ImportError, OSError, RuntimeError) as error:
         f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
     ) from error
 
-__all__ = ["LibraryInfo", "last_error", "lib", "library_info", "load_model", "start_library"]
+__all__ = [
+    "LibraryInfo",
+    "last_error",
+    "lib",
+    "library_identity",
+    "library_info",
+    "load_model",
+    "start_library",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +89,19 @@ def library_info() -> LibraryInfo:
         max_devices=int(lib.llama_max_devices()),
         path=str(Path(lib.__file__).parent / "lib"),
     )
+
+
+def library_identity() -> str:
+    """What tells one build of llama.cpp from another: version, CPU features, and its files.
+
+    A build keeps its version when only its compiler or its flags change; its files do not keep
+    their sizes and times.
+    """
+    info = library_info()
+    folder = Path(info.path)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    marks = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return "\n".join([info.version, info.system_info, *marks])
 
 
 def load_model(path: Path, device: str) -> tuple[Any, str]:

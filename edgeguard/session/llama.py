@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import ModelInfo
-from edgeguard.session.library import lib, load_model
+from edgeguard.session.library import lib, library_identity, load_model
+from edgeguard.session.settings import Settings
+from edgeguard.session.starts import StartFiles
 from edgeguard.session.vocabulary import Vocabulary
 
 # llama_ftype of llama.h: the types that our converter writes, and the ones near them.
@@ -41,6 +45,8 @@ _FILE_TYPES = {
     "32": "bf16",
 }
 
+_CONTEXTS = 2  # one for prompts, one for responses
+
 
 class LlamaSession:
     """A model file loaded by llama.cpp; see Session for what it does."""
@@ -49,30 +55,32 @@ class LlamaSession:
         self,
         path: Path,
         *,
-        threads: int | None = None,
+        settings: Settings | None = None,
         n_ctx: int = 8192,
         device: str = "auto",
+        starts: Path | None = None,
+        sha256: str = "",
     ) -> None:
         """Load a GGUF file.
 
-        ``threads`` defaults to the physical cores that this process may use. ``n_ctx`` bounds the
+        ``settings`` default to the physical cores that this process may use. ``n_ctx`` bounds the
         context, in tokens; the model's own bound counts where it is lower. ``device`` is ``auto``
-        (the accelerator llama.cpp was built for, else the CPU) or ``cpu``.
+        (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``starts`` is a folder
+        for computed starts of questions; they are kept where ``sha256`` says which file this is.
         Raises ModelError for a file that llama.cpp refuses.
         """
         self._process = os.getpid()
         self._model: Any = None
+        self._contexts: OrderedDict[tuple[int, ...], Context] = OrderedDict()
+        self._settings = settings or Settings(threads=physical_cores())
         self._model, on = load_model(path, device)
         self._vocabulary = Vocabulary(self._model)
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
         self.n_ctx = min(n_ctx, self.info.n_ctx_train)
-        self._context = Context(
-            self._model,
-            n_vocab=self.info.n_vocab,
-            size=self.n_ctx,
-            threads=threads or physical_cores(),
-        )
+        self._starts_at = (starts, sha256) if starts and sha256 else None
+        self._starts = self._start_files()
+        self._reading: Context | None = None
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of a plain text."""
@@ -86,26 +94,81 @@ class LlamaSession:
         """The bytes that a token stands for; none for a control token."""
         return self._open()._vocabulary.token_bytes(token)
 
-    def read(self, tokens: Sequence[int], *, fixed: int, room: int) -> NDArray[np.float32]:
+    def read(
+        self,
+        tokens: Sequence[int],
+        *,
+        room: int,
+        fixed: int = 0,
+        conversation: int = 0,
+        grows: bool = False,
+    ) -> NDArray[np.float32]:
         """Hold exactly these tokens; see Session.read."""
-        return self._open()._context.hold(list(tokens), fixed, room)
+        context = self._open()._context_for(tuple(tokens[:fixed]))
+        self._reading = context
+        return context.hold(
+            list(tokens), fixed=fixed, conversation=conversation, grows=grows, room=room
+        )
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Add tokens to those held; see Session.extend."""
-        return self._open()._context.extend(list(tokens))
+        reading = self._open()._reading
+        if reading is None:
+            raise SessionError("nothing is read yet: there is nothing to extend")
+        return reading.extend(list(tokens))
+
+    def use(self, settings: Settings) -> None:
+        """Compute with other settings from now on; what was computed is forgotten."""
+        self._open().free_contexts()
+        self._settings = settings
+        self._starts = self._start_files()
+
+    def free_contexts(self) -> None:
+        """Give the contexts' memory back; they are made anew when they are needed."""
+        for context in self._contexts.values():
+            context.free()
+        self._contexts.clear()
+        self._reading = None
 
     def close(self) -> None:
         """Free the context and the model; calling it again does nothing."""
         if self._model is None or self._process != os.getpid():
             return  # a forked child does not own its parent's memory
-        self._context.free()
+        self.free_contexts()
         lib.llama_model_free(self._model)
         self._model = None
 
     def __del__(self) -> None:
         # At interpreter exit the library may be gone already.
-        if getattr(self, "_context", None) is not None and lib is not None:
+        if getattr(self, "_model", None) is not None and lib is not None:
             self.close()
+
+    def _context_for(self, start: tuple[int, ...]) -> Context:
+        """The context of a fixed start. Each mode has its own, so that both stay warm."""
+        if start not in self._contexts:
+            if len(self._contexts) == _CONTEXTS:
+                self._contexts.popitem(last=False)[1].free()
+            self._contexts[start] = Context(
+                self._model,
+                n_vocab=self.info.n_vocab,
+                size=self.n_ctx,
+                settings=self._settings,
+                starts=self._starts,
+            )
+        self._contexts.move_to_end(start)
+        return self._contexts[start]
+
+    def _start_files(self) -> StartFiles | None:
+        if self._starts_at is None:
+            return None
+        folder, sha256 = self._starts_at
+        depends_on = {
+            "model": sha256,
+            "library": library_identity(),
+            "device": self.info.device,
+            **asdict(self._settings),
+        }
+        return StartFiles(folder, depends_on)
 
     def _open(self) -> LlamaSession:
         if self._model is None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 from edgeguard.console import Meter
 from edgeguard.digest import sha256_of
 from edgeguard.errors import EdgeguardError, StoreError
+from edgeguard.files import replace_text
 from edgeguard.store import paths
 
 _log = logging.getLogger(__name__)
@@ -94,12 +93,7 @@ def _remember(identity: tuple[str, int, int, int, int], digest: str) -> None:
     if abs(time.time() - changed) < _SETTLED_SECONDS:
         return
     try:
-        entry = _entry(identity)
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=entry.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(digest + "\n")
-        Path(temporary).replace(entry)
+        replace_text(_entry(identity), digest + "\n")
     except (OSError, EdgeguardError) as error:
         # A folder that cannot be written costs time at the next start, nothing else.
         _log.debug("a checksum is not remembered: %s", error)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgeguard.errors import ModelError, ModelNotFoundError
 from edgeguard.store import registry
+from edgeguard.store.preferred import preferred
 from edgeguard.store.store import Installed, candidates, installed
 
 MODEL_VARIABLE = "EDGEGUARD_MODEL"
@@ -66,6 +67,16 @@ def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
     raise not_found(model)
 
 
+def types_of(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...]:
+    """Every installed type of a model that is named without one; none for a file or a full name.
+
+    Raises ModelError, StoreError as ``resolve`` does.
+    """
+    name = model or os.environ.get(MODEL_VARIABLE) or registry.DEFAULT_MODEL
+    found = candidates(name) if isinstance(name, str) else ()
+    return tuple(_from_store(one) for one in found if one.full_name != name)
+
+
 def built_in() -> ModelFile:
     """The model inside the package. Raises ModelNotFoundError where it was left out."""
     try:
@@ -103,13 +114,13 @@ def _from_store(found: Installed) -> ModelFile:
 
 
 def _choose(name: str, found: tuple[Installed, ...]) -> Installed:
-    """One type of a model: the only one, or the default one."""
+    """One type of a model: the only one, the one that was tuned for, or the default one."""
     if len(found) == 1:
         return found[0]
-    default = f"{name}-{registry.DEFAULT_TYPE}"
-    for model in found:
-        if model.full_name == default:
-            return model
+    for wanted in (preferred(name), f"{name}-{registry.DEFAULT_TYPE}"):
+        for model in found:
+            if model.full_name == wanted:
+                return model
     raise ModelNotFoundError(f"{name} is installed in several types; name one: {_listed(found)}")
 
 

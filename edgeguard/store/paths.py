@@ -50,6 +50,16 @@ def checksums_folder() -> Path:
     return home() / "cache" / "sha256"
 
 
+def starts_folder() -> Path:
+    """The folder of the computed starts of questions; it may be removed at any time."""
+    return home() / "cache" / "starts"
+
+
+def tuning_folder() -> Path:
+    """The folder of what `edgeguard tune` found on this machine."""
+    return home() / "tuning"
+
+
 def _platform_data() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support"

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from edgeguard.errors import InputError, PolicyError, StoreError
+from edgeguard.files import replace_text
 from edgeguard.policy import OFFICIAL, Calibration, Policy, is_policy_name
 from edgeguard.protocol.names import SEVERITIES, Severity
 from edgeguard.store.checksum import is_sha256
@@ -82,18 +82,9 @@ def save_policy(policy: Policy) -> Path:
     check_new_policy(policy.name)
     path = _path(policy.name)
     text = json.dumps(asdict(policy), indent=2, allow_nan=False) + "\n"
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        replace_text(path, text, sync=True)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         reason = error.strerror or error
         raise StoreError(
             f"the policy cannot be saved as {path} ({reason}); free space or set EDGEGUARD_HOME "

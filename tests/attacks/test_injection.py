@@ -10,6 +10,7 @@ from edgeguard import Guard
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.question import CONTROLS
 from edgeguard.session.llama import LlamaSession
+from edgeguard.session.settings import Settings
 from edgeguard.tokens import QuestionTokenizer
 
 ATTACKS = {
@@ -27,7 +28,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS)
 def test_a_message_adds_no_control_token(random_model: Path, text: str) -> None:
-    session = LlamaSession(random_model, threads=1)
+    session = LlamaSession(random_model, settings=Settings(threads=1))
     tokenizer = QuestionTokenizer(session)
     controls = {session.control_token(control.text) for control in CONTROLS}
     controls |= {session.control_token("<|endoftext|>"), session.control_token("<tool_call>")}

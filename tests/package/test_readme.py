@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import click
+import pytest
 from conftest import ROOT
 
 from edgeguard.cli import ALIASES, COMMANDS, cli
@@ -24,12 +25,22 @@ def test_every_command_exists_and_is_in_the_readme() -> None:
         assert re.search(rf"`(edgeguard )?{name}\b", README), name
 
 
-def test_every_option_of_check_is_in_the_readme_with_its_variable() -> None:
-    check = cli.get_command(click.Context(cli), "check")
-    assert check is not None
-    for option in check.params:
-        if isinstance(option, click.Option) and option.envvar:
+@pytest.mark.parametrize("name", ["check", "batch"])
+def test_every_option_is_in_the_readme_with_its_variable(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    for option in command.params:
+        assert isinstance(option, click.Argument) or option.opts[0] in README
+        if option.envvar:
             assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
+
+
+def test_every_option_of_serve_is_in_the_readme_with_its_variable() -> None:
+    serve = cli.get_command(click.Context(cli), "serve")
+    assert serve is not None
+    for option in serve.params:
+        assert isinstance(option, click.Option)
+        assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
 
 
 def test_no_placeholder_is_left() -> None:

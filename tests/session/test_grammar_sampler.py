@@ -8,6 +8,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 from checkpoints import write_checkpoint
+from plain import PlainRun
 from texts import SENTENCES
 
 from edgeguard import Guard
@@ -17,42 +18,7 @@ from edgeguard.protocol.grammar import gbnf
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.llama import LlamaSession
-from edgeguard.tokens import QuestionTokenizer
-
-
-class PlainRun:
-    """The plain way: a fresh context, every token sampled, llama.cpp's grammar in force."""
-
-    def __init__(self, path: Path) -> None:
-        self.session = LlamaSession(path, threads=1)
-        self.tokenizer = QuestionTokenizer(self.session)
-
-    def answer(self, messages: tuple[Message, ...], grammar: str) -> str:
-        question = self.tokenizer.question(messages)
-        session = self.session
-        session._context.free()
-        session.read(question.tokens, fixed=0, room=256)
-        sampler = self._sampler(grammar)
-        written = b""
-        try:
-            while True:
-                token = int(lib.llama_sampler_sample(sampler, session._context.handle, -1))
-                if token in session.end_tokens:
-                    return written.decode()
-                written += session.token_bytes(token)
-                session.extend([token])
-        finally:
-            lib.llama_sampler_free(sampler)
-
-    def _sampler(self, grammar: str) -> Any:
-        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        made = lib.llama_sampler_init_grammar(
-            self.session._vocabulary._vocab, grammar.encode(), b"root"
-        )
-        assert made, "llama.cpp does not read our grammar"
-        lib.llama_sampler_chain_add(chain, made)
-        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
-        return chain
+from edgeguard.session.settings import Settings
 
 
 def token_grammar(session: LlamaSession, mode: Mode) -> str:
@@ -109,7 +75,7 @@ def test_nano_answers_as_under_the_printed_grammar(nano: Guard, nano_path: Path)
     for text in TEXTS:
         for messages in _conversations(text):
             verdict = nano.check_messages(messages)
-            assert plain.answer(messages, gbnf(mode_of(messages))) == verdict.answer
+            assert plain.answer(messages, gbnf(mode_of(messages)))[0] == verdict.answer
 
 
 def test_random_models_answer_as_under_the_grammar_of_tokens(tmp_path: Path) -> None:
@@ -123,13 +89,14 @@ def test_random_models_answer_as_under_the_grammar_of_tokens(tmp_path: Path) -> 
             for text in TEXTS[:6]:
                 for messages in _conversations(text)[:2]:
                     verdict = guard.check_messages(messages)
-                    assert plain.answer(messages, grammars[mode_of(messages)]) == verdict.answer
+                    answer, _ = plain.answer(messages, grammars[mode_of(messages)])
+                    assert answer == verdict.answer
                     answers.add(verdict.answer)
     assert len(answers) > 8
 
 
 def test_the_sampler_refuses_what_is_not_in_the_language(nano_path: Path) -> None:
-    session = LlamaSession(nano_path, threads=1)
+    session = LlamaSession(nano_path, settings=Settings(threads=1))
     for text, allowed in [
         ("Safety: Unsafe\nCategories: PII, Violent", True),
         ("Safety: Unsafe\nCategories: PII, PII", False),

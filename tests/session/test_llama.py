@@ -18,6 +18,7 @@ from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.library import library_info
 from edgeguard.session.llama import LlamaSession
+from edgeguard.session.settings import Settings
 
 TEXTS = [
     "Hello",
@@ -174,11 +175,11 @@ def test_a_model_left_open_does_not_disturb_the_exit(nano_path: Path) -> None:
 
 
 def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> None:
-    session = LlamaSession(nano_path, threads=1)
+    session = LlamaSession(nano_path, settings=Settings(threads=1))
     tokens = session.tokenize("Hello " * 1500)[:1800]
 
     def size() -> int:
-        return session._context.n_ctx
+        return session._reading.n_ctx
 
     session.read(tokens[:100], fixed=0, room=10)
     assert size() == 512

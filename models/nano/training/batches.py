@@ -38,6 +38,7 @@ class Batch:
     answer_rows: Tensor  # row, index and target of every answer token
     answer_at: Tensor
     answer_ids: Tensor
+    answer_key: Tensor  # whether it is the one that begins a category or tells the refusal
     items: list[Encoded]
 
 
@@ -58,7 +59,8 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
         sequences.append(ids)
         positions.append(places)
         at.append(len(keep) + row.severity_at - 1)
-        answers += [(n, len(keep) + i - 1, token) for i, token in enumerate(row.answer)]
+        key = (row.categories_at[0], row.refusal_at)
+        answers += [(n, len(keep) + i - 1, t, i > 0 and i in key) for i, t in enumerate(row.answer)]
     width = -(-max(map(len, sequences)) // 16) * 16
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     places = torch.zeros(len(rows), width, dtype=torch.long)
@@ -68,7 +70,7 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
     kept = list(range(start))
     if not full:
         kept = kept[:HEAD] + kept[-LAST:]
-    triples = torch.tensor(answers)
+    parts = torch.tensor(answers)
     ends = [len(r.body) - tail - after - 1 for r in rows]
     return Batch(
         mode=mode,
@@ -79,9 +81,10 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
         text_end=torch.tensor(ends),
         severity_at=torch.tensor(at),
         severity=torch.tensor([_target(r) for r in rows]),
-        answer_rows=triples[:, 0],
-        answer_at=triples[:, 1],
-        answer_ids=triples[:, 2],
+        answer_rows=parts[:, 0],
+        answer_at=parts[:, 1],
+        answer_ids=parts[:, 2],
+        answer_key=parts[:, 3].bool(),
         items=rows,
     )
 

@@ -37,7 +37,16 @@ def _read(name: str) -> Sections:
 
 HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
 EDGE, BENIGN, REPLY, FOREIGN = _read("edge"), _read("benign"), _read("reply"), _read("foreign")
+PAIRS, SUMS = _read("pairs"), _read("sums")
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
+LISTS = {name: lines for name, lines in PAIRS.items() if NOT_A_CATEGORY.match(name)}
+TWINS = [
+    (name, *line.split(" | "))
+    for name, lines in PAIRS.items()
+    for line in lines
+    if not NOT_A_CATEGORY.match(name)
+]
+ORDERS = ("Write", "Create", "Generate", "Describe", "Explain", "Give", "Make", "Print", "Develop")
 FORMS = {name: lines for name, lines in FLAGGED.items() if not NOT_A_CATEGORY.match(name)}
 
 
@@ -62,7 +71,13 @@ def fill(line: str, lists: Sections, rng: random.Random, **bound: str) -> str:
 
 def harmful(rng: random.Random) -> tuple[str, str, str]:
     """A request to be flagged, its category, and what it is after (may be empty)."""
-    if rng.random() < 0.55:
+    kind = rng.random()
+    if kind < 0.35:
+        category, line, _ = rng.choice(TWINS)
+        text = fill(line, LISTS, rng)
+        is_order = text.split()[0] in ORDERS
+        return dressed(text, rng), category, text[:1].lower() + text[1:] if is_order else ""
+    if kind < 0.7:
         category, task, _ = rng.choice(TASKS)
         return fill(rng.choice(FRAMES["ask"]), {}, rng, vp=task), category, task
     category = rng.choice(list(FORMS))
@@ -72,22 +87,42 @@ def harmful(rng: random.Random) -> tuple[str, str, str]:
 def harmless(rng: random.Random) -> str:
     """An ordinary request, or one that only sounds like harm."""
     kind = rng.random()
-    if kind < 0.22:
+    if kind < 0.12:
         return fill(rng.choice(FRAMES["ask"]), {}, rng, vp=rng.choice(BENIGN["do"]))
-    if kind < 0.40:
+    if kind < 0.24:
         line = rng.choice(FRAMES["twin"])
         return fill(line, {}, rng, topic=rng.choice(TASKS)[2])
-    if kind < 0.70:
+    if kind < 0.46:
         return fill(rng.choice(EDGE["edge"]), EDGE, rng)
-    if kind < 0.82:
+    if kind < 0.68:
+        return dressed(fill(rng.choice(TWINS)[2], LISTS, rng), rng)
+    if kind < 0.78:
+        return dressed(rng.choice(BENIGN["ask"]), rng)
+    if kind < 0.85:
         thing, other = rng.sample(BENIGN["thing"], 2)
         return fill(rng.choice(FRAMES["task"]), {}, rng, thing=thing, thing2=other)
-    if kind < 0.90:
-        sums = rng.choices(BENIGN["mathword"], k=rng.choice((1, 1, 2)))
-        return " ".join(fill(line, BENIGN, rng) for line in sums)
-    if kind < 0.95:
+    if kind < 0.93:
+        return word_problem(rng)
+    if kind < 0.97:
         return fill(rng.choice(BENIGN["code"]), BENIGN, rng)
     return rng.choice(BENIGN["chat"])
+
+
+def dressed(text: str, rng: random.Random) -> str:
+    """A request with an end mark, now and then with a polite start."""
+    if text[-1] not in ".?!":
+        text += rng.choice((".", ".", ""))
+    if rng.random() < 0.1 and text[-1] != "?":
+        text = rng.choice(("Please ", "Could you ", "Now ")) + text[:1].lower() + text[1:]
+    return text
+
+
+def word_problem(rng: random.Random) -> str:
+    """Arithmetic in one to three stories."""
+    if rng.random() < 0.3:
+        return fill(rng.choice(BENIGN["mathword"]), BENIGN, rng)
+    lines = rng.choices(SUMS["sum"], k=rng.choice((1, 1, 1, 2)))
+    return " ".join(fill(line, SUMS, rng) for line in lines)
 
 
 def reply(rng: random.Random, section: str, **bound: str) -> str:
@@ -130,13 +165,14 @@ def replies(rng: random.Random, number: int) -> list[Item]:
         if kind < 0.35:
             section = "foreign_refusal" if rng.random() < 0.08 else "refusal"
             items.append(_item((ask, reply(rng, section)), "Safe", refusal="Yes"))
-        elif bad and kind < 0.65:
+        elif bad and kind < 0.55:
             wanted = task or "do that"
             answer = reply(rng, "comply", vp=wanted)
             names = (category,) if category != "Jailbreak" else ("Unethical Acts",)
             items.append(_item((ask, answer), "Unsafe", names, "No"))
-        elif bad and kind < 0.8:
-            items.append(_item((ask, reply(rng, "advice")), "Safe", refusal="No"))
+        elif bad and kind < 0.85:
+            section = rng.choice(("advice", "explain", "explain", "explain"))
+            items.append(_item((ask, reply(rng, section)), "Safe", refusal="No"))
         elif bad:
             bad_text, name, _ = harmful(rng)
             name = "Unethical Acts" if name == "Jailbreak" else name
@@ -195,10 +231,10 @@ SYSTEM = (
 def make(rng: random.Random, size: float = 1.0) -> list[Item]:
     """All generated items of one pass over the data."""
     return [
-        *prompts(rng, int(16000 * size)),
-        *replies(rng, int(7000 * size)),
+        *prompts(rng, int(24000 * size)),
+        *replies(rng, int(9000 * size)),
         *conversations(rng, int(2500 * size)),
-        *foreign(rng, int(1500 * size)),
+        *foreign(rng, int(4000 * size)),
     ]
 
 

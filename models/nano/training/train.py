@@ -96,7 +96,7 @@ def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, severity_ids: list[int])
     # No other word of the vocabulary may stand here.
     loss = loss + (scores.logsumexp(-1) - decision.logsumexp(-1)).mean()
     some = torch.rand(len(batch.items)) < 0.15
-    picked = some[batch.answer_rows]
+    picked = some[batch.answer_rows] | batch.answer_key
     if picked.any():
         states = hidden[batch.answer_rows[picked], batch.answer_at[picked]]
         loss = loss + 0.5 * F.cross_entropy((states @ table.T).float(), batch.answer_ids[picked])
@@ -148,6 +148,14 @@ def prepare_teacher(file: Path, items: list[Item], rng: random.Random) -> teache
     return model.eval()
 
 
+def name_categories(judge: teacher.Teacher, items: list[Item]) -> None:
+    """Let the teacher name, in place, a category for harmful items that have none."""
+    unnamed = [n for n, r in enumerate(items) if r.severity != "Safe" and not r.categories]
+    bare = [items[n] for n in unnamed]
+    for n, item in zip(unnamed, teacher.taught(bare, teacher.opinions(judge, bare), soft=False)):
+        items[n] = item
+
+
 def start_embedding(model: Qwen3, encoder: Encoder) -> None:
     """Start every English word of the vocabulary where the sentence encoder puts it."""
     names = [encoder.tk.decode([i]) for i in range(encoder.tk.get_vocab_size())]
@@ -185,7 +193,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--tokens", type=int, default=6000, help="padded tokens a batch")
     parser.add_argument("--vocab", type=int, default=24576)
-    parser.add_argument("--explore", type=int, default=40000, help="phrases the teacher judges")
+    parser.add_argument(
+        "--explore", type=int, default=40000, help="phrases the teacher judges; 0: no teacher"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
@@ -198,7 +208,7 @@ def main() -> None:
     seen = measured(a.data / "eval")
     training = [r for r in rows if not r.held_out and plain(r.text) not in seen]
     tuning = [r for r in rows if r.held_out]
-    tuning = [crop(r, random.Random(0), 1200) for r in random.Random(0).sample(tuning, 1500)]
+    tuning = [crop(r, random.Random(0), 1200) for r in random.Random(0).sample(tuning, 600)]
 
     def fresh(size: float) -> list[Item]:
         return [i for i in synthetic.make(rng, size) if plain(i.text) not in seen]
@@ -206,14 +216,13 @@ def main() -> None:
     real = a.real_tokenizer or a.data.parent / "tokenizer"
     prepare_tokenizer(a.out / "tokenizer", real, [*draw(training, rng), *fresh(0.3)], a.vocab)
     encoder = Encoder(a.out / "tokenizer" / "tokenizer.json")
-    judge = prepare_teacher(a.out / "teacher.pt", [*draw(training, rng), *fresh(1.0)], rng)
-    unnamed = [n for n, r in enumerate(training) if r.severity != "Safe" and not r.categories]
-    bare = [training[n] for n in unnamed]
-    for n, item in zip(unnamed, teacher.taught(bare, teacher.opinions(judge, bare), soft=False)):
-        training[n] = item
-    pool = synthetic.explore(rng, teacher.words(), training, a.explore)
-    pool = [i for i in pool if plain(i.text) not in seen]
-    pool = teacher.taught(pool, teacher.opinions(judge, pool), soft=True)
+    pool: list[Item] = []
+    if a.explore:
+        judge = prepare_teacher(a.out / "teacher.pt", [*draw(training, rng), *fresh(1.0)], rng)
+        name_categories(judge, training)
+        pool = synthetic.explore(rng, teacher.words(), training, a.explore)
+        pool = [i for i in pool if plain(i.text) not in seen]
+        pool = teacher.taught(pool, teacher.opinions(judge, pool), soft=True)
     print(
         f"{len(training)} rows, {len(pool)} explored, of them "
         f"{sum(i.severity == 'Safe' for i in pool)} safe",
@@ -235,7 +244,7 @@ def main() -> None:
         done = max(step / a.steps, (time.time() - began) / 60 / a.minutes)
         if done >= 1:
             break
-        lr = a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        lr = a.lr * min(1.0, step / 50) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
         corrupt(batch, a.vocab, 0.03)
         past = model.prefix(batch.start, batch.start_positions)
@@ -247,7 +256,7 @@ def main() -> None:
             print(f"step {step + 1} loss {smooth:.3f} {time.time() - began:.0f}s", flush=True)
         if time.time() - saved > 360:
             write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
-            print(report(tuning, measure(model, encoder, tuning[:500])), flush=True)
+            print(report(tuning[:200], measure(model, encoder, tuning[:200])), flush=True)
             saved = time.time()
     write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
     print(f"{step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)

@@ -1,0 +1,97 @@
+"""Which format a file has, by its name, and the reader and writer of it.
+
+The result has the format of the input. This module reads no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+from edgeguard.batch.csv_ import Csv
+from edgeguard.batch.jsonl import Jsonl
+from edgeguard.batch.parquet import Parquet
+from edgeguard.batch.rows import Names, Place, Row
+from edgeguard.batch.source import PIPE, Source
+from edgeguard.errors import InputError
+
+FormatName = Literal["jsonl", "csv", "parquet"]
+FORMATS: tuple[FormatName, ...] = get_args(FormatName)
+
+_ENDINGS: dict[str, FormatName] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+class Format(Protocol):
+    """An open input in one of the formats, and the way its rows are written again."""
+
+    @property
+    def head(self) -> bytes:
+        """What stands before the first row of the result."""
+
+    @property
+    def unit(self) -> str:
+        """What is counted to name a row: lines, or rows."""
+
+    def done(self) -> tuple[int, int]:
+        """How much is read, and how much there is; 0 of 0 where that is unknown."""
+
+    def rows(self, start: Place) -> Iterator[Row]:
+        """The rows from a place on. Raises InputError where the file cannot be read."""
+
+    def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
+        """The row with a verdict (as JSON) or with the reason why it has none."""
+
+    def result(self, partial: Path) -> Path:
+        """The finished file, when all rows have been encoded into ``partial``."""
+
+
+@contextmanager
+def open_input(name: str, format_name: FormatName, names: Names) -> Iterator[Format]:
+    """The input, a file or ``-``, in its format. Raises InputError where it will not do."""
+    with Source(name) as source:
+        if format_name == "jsonl":
+            yield Jsonl(source, names)
+        elif format_name == "csv":
+            yield Csv(source, names)
+        elif not source.is_file or name.endswith(".gz"):
+            raise InputError(f"Parquet is read from its end: give a plain file, not {source.name}")
+        else:
+            yield Parquet(Path(name), names)
+
+
+def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
+    """The format of a run: told, or by the names of the input and the result. Raises InputError.
+
+    A pipe has no name: it has the format of the other one, or JSONL where both are pipes.
+    """
+    if out.endswith(".gz"):
+        raise InputError(f"{out}: a result is not compressed; leave out the .gz")
+    read, written = _by_name(name.removesuffix(".gz")), _by_name(out)
+    if told is None and name != PIPE and read is None:
+        raise InputError(
+            f"the format of {name} is not known by its name (.jsonl, .csv or .parquet): "
+            f"say which with --format"
+        )
+    chosen = told or read or written or "jsonl"
+    if written not in (None, chosen):
+        raise InputError(
+            f"the result has the format of the input, which is {chosen}: {out} would be {written}"
+        )
+    if out != PIPE and written is None and told is None:
+        raise InputError(f"{out} must end in .{chosen}, as the input is {chosen}")
+    if chosen == "parquet" and PIPE in (name, out):
+        raise InputError("Parquet is read from its end and written at the end: give files, not -")
+    return chosen
+
+
+def _by_name(name: str) -> FormatName | None:
+    return _ENDINGS.get(Path(name).suffix.lower())

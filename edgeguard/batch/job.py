@@ -1,0 +1,220 @@
+"""One run: starts or resumes it, keeps what is done safe, gives the result its name at the end.
+
+While the model works there are two files beside the result: ``OUT.partial`` grows row by row, and
+``OUT.job`` is the record (edgeguard.batch.record). The record's place is at most a second behind;
+rows after it are written again from the verdicts that the record holds. Killed anywhere, a run
+goes on to the same bytes as an undisturbed one.
+
+This module knows no format and prints nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+from edgeguard.batch.formats import Format
+from edgeguard.batch.judging import Known, Outcome, judged
+from edgeguard.batch.output import Partial, put_in_place
+from edgeguard.batch.recent import Memory, Recent
+from edgeguard.batch.record import Progressed, Record
+from edgeguard.batch.rows import START, Names, Place, nothing
+from edgeguard.batch.stopping import Stop
+from edgeguard.batch.tally import Tally
+from edgeguard.errors import OutputError
+
+if TYPE_CHECKING:
+    from edgeguard.guard import Guard
+
+_SAVE_SECONDS = 1.0
+
+
+class Watch(Protocol):
+    """Whoever wants to see a run."""
+
+    def begun(self, tally: Tally) -> None:
+        """The first row is next; the tally is not empty in a run that is resumed."""
+
+    def row(self, outcome: Outcome, tally: Tally) -> None:
+        """A row has been written."""
+
+    def kept(self, rows: int) -> None:
+        """The run ends early; so many rows are safe."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is judged, by whom, and who looks on."""
+
+    form: Format
+    names: Names
+    guard: Guard
+    watch: Watch
+    stop: Stop
+
+    def outcomes(self, start: Place, memory: Memory[Known]) -> Iterator[Outcome]:
+        """The outcome of each row from a place on; KeyboardInterrupt between two of them."""
+        rows = self.stop.between(self.form.rows(start))
+        return judged(rows, self.guard, self.names, memory, self.form.unit)
+
+    def encode(self, outcome: Outcome) -> bytes:
+        """The row as it is written."""
+        return self.form.encode(outcome.row, outcome.verdict, outcome.error)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The result and the two files beside it."""
+
+    out: Path
+
+    @property
+    def partial(self) -> Path:
+        """What is written so far."""
+        return self.out.with_name(f"{self.out.name}.partial")
+
+    @property
+    def job(self) -> Path:
+        """The record."""
+        return self.out.with_name(f"{self.out.name}.job")
+
+
+def to_stream(run: Run, stream: IO[bytes]) -> Tally:
+    """Judge all rows into a stream, each as soon as it is there. Nothing is kept for later."""
+    tally, recent = Tally(), Recent[Known]()
+    run.watch.begun(tally)
+    stream.write(run.form.head)
+    for outcome in run.outcomes(START, recent):
+        stream.write(run.encode(outcome))
+        stream.flush()
+        tally.add(outcome)
+        run.watch.row(outcome, tally)
+    if tally.rows == 0:
+        raise nothing("the input")
+    return tally
+
+
+@contextmanager
+def opened(out: Path, *, resume: bool) -> Iterator[Record]:
+    """Take hold of a result's place: nobody else writes it, and nothing there would be lost.
+
+    Raises OutputError: the result exists, a run was left there and ``resume`` is false, another
+    process is writing it, or the folder will not do.
+    """
+    files = Files(out)
+    _check_folder(files)
+    with Record(files.job) as record:
+        at = record.progressed if record.identity else None
+        if at is not None and not resume:
+            raise OutputError(
+                f"{files.partial} is there, of an earlier run that wrote {at.tally.rows:,} rows: "
+                "type the same command with --resume to go on with it, or remove "
+                f"{files.partial} and {files.job} to start again"
+            )
+        if out.exists() and (at is None or not at.complete):
+            raise OutputError(f"{out} exists: remove it, or give another --out")
+        yield record
+
+
+def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object]) -> Tally:
+    """Judge all rows that the record does not have yet, and put the result in its place.
+
+    ``identity`` is everything that the bytes of the result depend on. Raises OutputError: it is
+    not that of the run to be resumed, or a file cannot be written.
+    """
+    files = Files(out)
+    known = record.identity
+    if known is None:
+        record.begin(identity)
+    elif known != identity:
+        raise OutputError(_different(files, known, identity))
+    at = record.progressed
+    if not at.complete:
+        at = _judge(run, record, files, at)
+    if at.tally.rows == 0:
+        files.partial.unlink(missing_ok=True)
+        record.remove()
+        raise nothing("the input")
+    if not out.exists():
+        try:
+            put_in_place(run.form.result(files.partial), out)
+        except BaseException:
+            run.watch.kept(at.tally.rows)
+            raise
+    files.partial.unlink(missing_ok=True)
+    record.remove()
+    return at.tally
+
+
+def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed:
+    """Write the rows from a place on; save the place each second, and whatever ends the run."""
+    tally, saved = at.tally, time.monotonic()
+    settled = tally.rows
+    with Partial(files.partial, at.written) as partial:
+        run.watch.begun(tally)
+        if at.written == 0:
+            partial.append(run.form.head)
+        try:
+            for outcome in run.outcomes(at.place, record):
+                partial.append(run.encode(outcome))
+                tally.add(outcome)
+                at = replace(at, place=outcome.row.after, written=partial.size)
+                settled = tally.rows
+                run.watch.row(outcome, tally)
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    _save(partial, record, at)
+                    saved = time.monotonic()
+            at = replace(at, complete=True)
+            _save(partial, record, at)
+        except BaseException:
+            # The first error is the one to tell of. The place that was saved last is good too.
+            with suppress(OutputError):
+                if settled == tally.rows and not at.complete:
+                    _save(partial, record, at)
+            run.watch.kept(settled)
+            raise
+    return at
+
+
+def _save(partial: Partial, record: Record, at: Progressed) -> None:
+    """Write down a place, when the rows before it are on the disk."""
+    partial.sync()
+    record.save(at)
+
+
+def _check_folder(files: Files) -> None:
+    folder = files.out.parent
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} does not exist")
+    if files.out.is_dir():
+        raise OutputError(f"{files.out} is a folder: give a file's name")
+    if files.job.exists():
+        return
+    if files.out.exists():
+        raise OutputError(f"{files.out} exists: remove it, or give another --out")
+    if files.partial.exists():
+        raise OutputError(
+            f"{files.partial} is there without {files.job.name}: remove it, or give another --out"
+        )
+
+
+def _different(files: Files, known: Mapping[str, object], now: Mapping[str, object]) -> str:
+    changes = [
+        f"{name} was {_short(known.get(name))} and is {_short(now[name])}"
+        for name in now
+        if known.get(name) != now[name]
+    ]
+    return (
+        f"{files.partial} cannot be gone on with: {'; '.join(changes)}. Give what was given then, "
+        f"or remove {files.partial} and {files.job} to start again"
+    )
+
+
+def _short(value: object) -> str:
+    """A value as a person can read it: of a sha256, the start."""
+    text = str(value)
+    return text if len(text) < 64 else f"{text[:12]}…"

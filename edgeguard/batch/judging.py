@@ -1,0 +1,69 @@
+"""From rows to outcomes: each row's conversation is judged, repeated ones once.
+
+This module holds no logic of moderation and reads and writes no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeguard.batch.recent import Memory
+from edgeguard.batch.rows import Names, Row, conversation, key_of
+from edgeguard.errors import InputError
+from edgeguard.protocol.messages import parse_messages
+
+if TYPE_CHECKING:
+    from edgeguard.guard import Guard
+
+
+@dataclass(frozen=True)
+class Known:
+    """A verdict as JSON, and the number of the row that it was made for."""
+
+    verdict: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row with its verdict as JSON, or with the reason why it has none."""
+
+    row: Row
+    verdict: str | None
+    repeated: bool = False
+    error: str = ""
+
+
+def judged(
+    rows: Iterable[Row], guard: Guard, names: Names, memory: Memory[Known], unit: str
+) -> Iterator[Outcome]:
+    """The outcome of each row, in order.
+
+    A row that cannot be judged is an outcome; whatever else goes wrong is raised (SessionError,
+    ClosedError, OutputError of the memory, and what reading the rows raises).
+    """
+    for row in rows:
+        try:
+            known = _verdict(row, guard, names, memory)
+        except InputError as error:
+            yield Outcome(row, None, error=f"{unit} {row.number}: {error}")
+        else:
+            # A row that is met again after a kill is not a repeated one.
+            yield Outcome(row, known.verdict, repeated=known.number != row.number)
+
+
+def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known]) -> Known:
+    if row.fields is None:
+        raise InputError(row.problem)
+    messages = parse_messages(conversation(row.fields, names))
+    key = key_of(messages)
+    known = memory.get(key)
+    if known is None:
+        plain = guard.check_messages(messages, fresh=True).to_dict()
+        del plain["seconds"]  # so that the same rows give the same bytes in every run
+        known = Known(json.dumps(plain, ensure_ascii=False), row.number)
+        memory.put(key, known)
+    return known

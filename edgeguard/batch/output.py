@@ -1,0 +1,86 @@
+"""The file that grows beside the result, and what makes it last through a power cut.
+
+This module does not know what is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeguard.errors import OutputError
+
+
+class Partial:
+    """A file that is only appended to. Use it as a context manager."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        """Open or make the file and cut it to ``size`` bytes. Raises OutputError."""
+        self.path = path
+        self.size = size
+        with writing(path):
+            # Unbuffered, so that a row that was appended survives a kill.
+            self._file = path.open("ab", buffering=0)
+        try:
+            with writing(path):
+                there = path.stat().st_size
+                if there < size:
+                    raise OutputError(
+                        f"{path} has {there} bytes and {size} were written: it cannot be gone on "
+                        "with; remove it to start again"
+                    )
+                self._file.truncate(size)
+                sync_folder(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, data: bytes) -> None:
+        """Write all of it. Raises OutputError; then some of it may be there, beyond ``size``."""
+        left = memoryview(data)
+        with writing(self.path):
+            while left:
+                left = left[self._file.write(left) :]
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Return when everything is on the disk. Raises OutputError."""
+        with writing(self.path):
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def put_in_place(made: Path, out: Path) -> None:
+    """Give a finished file its name, for good. Raises OutputError."""
+    with writing(out):
+        with made.open("rb+") as file:
+            os.fsync(file.fileno())
+        made.replace(out)
+        sync_folder(out.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written which it is and why: OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,112 @@
+"""What a person sees of a run: a bar on a terminal, else a line a minute, bad rows, counts.
+
+All of it goes to stderr but the summary, which the caller places. No text is ever shown. This
+module does not run anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from edgeguard.batch.formats import Format
+from edgeguard.batch.judging import Outcome
+from edgeguard.batch.tally import Tally
+from edgeguard.console import note
+
+_BAR = "{desc} {percentage:3.0f}% {bar}{postfix}, {remaining} left"
+_NO_BAR = "{desc}{postfix}, {elapsed}"  # of a pipe nobody knows the length
+_LINE_SECONDS = 60.0
+
+
+class Report:
+    """Watches one run. Use it as a context manager."""
+
+    def __init__(self, form: Format, kept: str) -> None:
+        """``kept`` is what to say of the rows that are safe when the run ends early."""
+        self._form = form
+        self._kept = kept
+        self._bar: Any = None
+        self._first: int | None = None
+        self._started = self._said = time.monotonic()
+
+    def begun(self, tally: Tally) -> None:
+        """Start the clock, and the bar where the run starts or goes on."""
+        self._first = tally.rows
+        self._started = self._said = time.monotonic()
+        if tally.rows:
+            note(f"going on after {_count(tally.rows, 'row')}")
+        if sys.stderr.isatty():
+            self._bar = _open_bar(self._form)
+
+    def row(self, outcome: Outcome, tally: Tally) -> None:
+        """Say what is wrong with a bad row, and how far the run is."""
+        if outcome.verdict is None:
+            self._say(outcome.error)
+        if self._bar is not None:
+            said = f"{_count(tally.rows, 'row')}, {self._rate(tally)}"
+            self._bar.set_postfix_str(said, refresh=False)
+            self._bar.update(self._form.done()[0] - self._bar.n)
+        elif time.monotonic() - self._said > _LINE_SECONDS:
+            self._said = time.monotonic()
+            done, total = self._form.done()
+            share = f", {done / total:.0%} read" if total else ""
+            note(f"{tally.rows:,} rows{share}, {self._rate(tally)}")
+
+    def kept(self, rows: int) -> None:
+        """Say what the end of the run has left."""
+        self._close()
+        note(f"ended after {_count(rows, 'row')}{self._kept}")
+
+    def summary(self, tally: Tally, policy: str) -> str:
+        """The counts of the whole run, over all its parts."""
+        rate = f", {self._rate(tally)}" if self._first is not None else ""
+        verdicts = tally.rows - tally.errors
+        lines = [
+            f"{_count(tally.rows, 'row')}: {_count(verdicts, 'verdict')} "
+            f"({tally.repeated:,} for repeated texts), {_count(tally.errors, 'error')}{rate}",
+            *(f"  {name:<30} {count:>11}" for name, count in tally.table(policy)),
+        ]
+        return "\n".join(lines)
+
+    def _rate(self, tally: Tally) -> str:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = (tally.rows - (self._first or 0)) / seconds
+        return f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.2g} rows/s"
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        note(text)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _open_bar(form: Format) -> Any:
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread of its own
+    done, total = form.done()
+    form_of_bar = _BAR if total else _NO_BAR
+    return tqdm(
+        desc="Judging",
+        initial=done,
+        total=total or None,
+        bar_format=form_of_bar,
+        file=sys.stderr,
+        dynamic_ncols=True,
+    )

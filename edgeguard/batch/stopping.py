@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: a row that is being judged is finished and written, then the run ends.
+
+This module does not know what a row is.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether the person has asked for an end. A second Ctrl-C does not wait for the row."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._asked = False
+
+    def between(self, items: Iterable[T]) -> Iterator[T]:
+        """The items; KeyboardInterrupt only between two of them, or while one is waited for."""
+        iterator = iter(items)
+        while not self._asked:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            self._busy = True
+            yield item
+            self._busy = False
+        raise KeyboardInterrupt
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Receive the signals; restore what was before. The main thread only."""
+        before = [signal.signal(number, self._ask) for number in _SIGNALS]
+        try:
+            yield
+        finally:
+            for number, handler in zip(_SIGNALS, before):
+                signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._busy or self._asked:
+            raise KeyboardInterrupt
+        self._asked = True

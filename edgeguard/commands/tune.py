@@ -1,0 +1,87 @@
+"""`edgeguard tune`: measures how a model runs best on this machine, and keeps what is best.
+
+This module measures nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from edgeguard.console import note
+from edgeguard.errors import EXIT_OK
+from edgeguard.guard import DEVICES
+from edgeguard.session.cpu import physical_cores
+from edgeguard.store import ModelFile, file_sha256, resolve
+from edgeguard.store.model_file import types_of
+from edgeguard.store.preferred import prefer
+from edgeguard.tuning.measure import WORDS, Measured, tune
+
+_BUSY = 0.7  # processes that compute, on average over the last minute
+
+
+@click.command(name="tune")
+@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
+@click.option(
+    "--device",
+    envvar="EDGEGUARD_DEVICE",
+    default=DEVICES[0],
+    show_default=True,
+    help="auto, or cpu to leave the GPU alone.",
+)
+def command(model: str | None, device: str) -> int:
+    """Measure threads, batch size and flash attention, and keep the best for later checks.
+
+    A bare name that is installed in several types is measured in all of them, and means the
+    fastest one from then on. Takes a minute or two on a laptop; let the machine do nothing else.
+    """
+    files = types_of(model) or (resolve(model),)
+    _warn_if_busy()
+    click.echo(_row("model", "threads", "batch", "attention", *(f"{n} words" for n in WORDS)))
+    best = {file: _tune(file, device) for file in files}
+    for file, measured in best.items():
+        click.echo(f"kept for {file.full_name}: {_described(measured)}")
+    if len(files) > 1:
+        fastest = min(best, key=lambda file: best[file].mean)
+        prefer(fastest.name, fastest.full_name)
+        click.echo(f"{fastest.name} now means {fastest.full_name}, the fastest")
+    return EXIT_OK
+
+
+def _warn_if_busy() -> None:
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY:
+        note("this machine is busy: what is measured now may not be the best when it is idle")
+
+
+def _tune(file: ModelFile, device: str) -> Measured:
+    # Here and not above: `edgeguard --help` does not load llama.cpp.
+    from edgeguard.session.library import library_identity
+    from edgeguard.session.llama import LlamaSession
+    from edgeguard.tuning.record import remember
+
+    note(f"measuring {file.full_name}")
+    session = LlamaSession(file.path, device=device)
+    try:
+        best = tune(session, physical_cores(), lambda one: click.echo(_measured(file, one)))
+    finally:
+        session.close()
+    remember(file.sha256 or file_sha256(file.path), library_identity(), best.settings)
+    return best
+
+
+def _measured(file: ModelFile, one: Measured) -> str:
+    settings = one.settings
+    attention = "flash" if settings.flash_attention else "plain"
+    times = (f"{seconds:.3f} s" for seconds in one.seconds)
+    return _row(file.full_name, str(settings.threads), str(settings.n_batch), attention, *times)
+
+
+def _described(one: Measured) -> str:
+    settings = one.settings
+    attention = "flash attention" if settings.flash_attention else "no flash attention"
+    return f"{settings.threads} threads, batches of {settings.n_batch}, {attention}"
+
+
+def _row(model: str, *cells: str) -> str:
+    return f"{model:<20}" + "".join(f"{cell:>10}" for cell in cells)

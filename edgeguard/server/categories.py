@@ -1,0 +1,48 @@
+"""Which of OpenAI's 13 moderation keys each of the model's nine categories fills.
+
+A key is filled where the definition of a category in the Qwen3Guard report (section 2) covers it:
+Violent covers instructions for violence and weapons as well as depictions; Unethical Acts names
+hate speech and harassment. The finer keys (threatening, minors, graphic, intent, instructions) have
+no source, and four categories have no key: those show in `flagged` and in the verdict alone.
+
+This module flags nothing.
+"""
+
+from __future__ import annotations
+
+from edgeguard.protocol.names import CATEGORIES
+
+KEYS: tuple[str, ...] = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/instructions",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""OpenAI's keys (omni-moderation, 2024-09)."""
+
+_IN_ORDER: tuple[tuple[str, ...], ...] = (
+    ("violence", "illicit/violent"),
+    ("illicit",),
+    ("sexual",),
+    (),
+    ("self-harm",),
+    ("hate", "harassment"),
+    (),
+    (),
+    (),
+)
+
+KEYS_OF: dict[str, tuple[str, ...]] = dict(zip(CATEGORIES, _IN_ORDER, strict=True))
+"""The keys of each category, in the order of edgeguard.protocol.names.CATEGORIES."""
+
+SOURCED: frozenset[str] = frozenset(key for keys in _IN_ORDER for key in keys)
+"""The keys that can ever be true."""

@@ -1,0 +1,111 @@
+"""`POST /v1/moderations`: OpenAI's shape, with the full verdict in an `edgeguard` block.
+
+A key is true where the policy flags the text and a named category fills the key; its score is then
+P(Unsafe) + P(Controversial), whatever the policy. Keys without a source are false and 0, and have
+no applied input type. This module makes no verdict; edgeguard.server.categories is the mapping.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
+
+from edgeguard.protocol.messages import Message
+from edgeguard.protocol.names import SAFE
+from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+from edgeguard.server.requests import (
+    Body,
+    ChatMessage,
+    Conversation,
+    Text,
+    TextPart,
+    check_not_blank,
+    conversation,
+    text_of,
+)
+from edgeguard.server.settings import MAX_TEXTS
+from edgeguard.verdict import Verdict
+
+MODELS = (
+    "omni-moderation-latest",
+    "omni-moderation-2024-09-26",
+    "text-moderation-latest",
+    "text-moderation-stable",
+)
+"""Names that clients of OpenAI send; the local model answers to them here."""
+
+
+def _tag(value: object) -> str | None:
+    """One of the four shapes by its first element; the rest must have the same."""
+    if isinstance(value, str):
+        return "as text"
+    first = value[0] if isinstance(value, list) and value else ""
+    if isinstance(first, dict):
+        return "as messages" if "role" in first else "as parts"
+    return "as texts" if isinstance(value, list) else None
+
+
+Input = Annotated[
+    Annotated[Text, Tag("as text")]
+    | Annotated[
+        list[Text], Field(min_length=1, max_length=MAX_TEXTS, fail_fast=True), Tag("as texts")
+    ]
+    | Annotated[list[TextPart], Field(min_length=1, fail_fast=True), Tag("as parts")]
+    | Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True), Tag("as messages")],
+    Discriminator(
+        _tag,
+        custom_error_type="input",
+        custom_error_message=(
+            "Input should be a string, an array of strings, an array of text parts, or an array "
+            "of messages"
+        ),
+    ),
+]
+
+
+class ModerationRequest(Body):
+    """A text, texts (a result each), text parts (one result), or a conversation (one result)."""
+
+    input: Input
+    model: str | None = Field(None, description="Any moderation model of OpenAI, or a name here.")
+
+
+def conversations(body: ModerationRequest) -> list[Conversation]:
+    """What is judged, in the order of the results. Raises HttpError 400."""
+    given = body.input
+    if isinstance(given, str):
+        return [_prompt(given, "input")]
+    first = given[0]
+    if isinstance(first, str):
+        return [_prompt(str(text), f"input[{place}]") for place, text in enumerate(given)]
+    if isinstance(first, TextPart):
+        return [_prompt(text_of([p for p in given if isinstance(p, TextPart)]), "input")]
+    return [conversation([m for m in given if isinstance(m, ChatMessage)], "input")]
+
+
+def _prompt(text: str, param: str) -> Conversation:
+    check_not_blank(text, param)
+    return (Message("user", text),)
+
+
+def response(verdicts: list[Verdict]) -> dict[str, object]:
+    """The whole answer."""
+    return {
+        "id": f"modr-{uuid.uuid4().hex}",
+        "model": verdicts[0].model.name,
+        "results": [_result(verdict) for verdict in verdicts],
+    }
+
+
+def _result(verdict: Verdict) -> dict[str, object]:
+    named = {key for name in verdict.categories for key in KEYS_OF[name]}
+    score = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
+    return {
+        "flagged": verdict.flagged,
+        "categories": {key: verdict.flagged and key in named for key in KEYS},
+        "category_scores": {key: score if key in named else 0.0 for key in KEYS},
+        "category_applied_input_types": {key: ["text"] if key in SOURCED else [] for key in KEYS},
+        "edgeguard": verdict.to_dict(),
+    }

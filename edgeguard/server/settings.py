@@ -1,0 +1,77 @@
+"""What a server is started with, and what is refused before anything is loaded.
+
+This module needs no extra: `edgeguard serve --help` reads its defaults.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass, field
+
+from edgeguard.errors import InputError, ServerError
+
+HOST = "127.0.0.1"
+PORT = 8000
+QUEUE = 64
+"""Requests that may wait for the model; the next one is told to come back."""
+MAX_BODY = 1024 * 1024
+"""Bytes of a request's body: about 250,000 tokens of English, more than a small machine judges in
+an hour."""
+MAX_TEXTS = 256
+"""Texts in one request."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is reached. Raises InputError for a value that makes no sense."""
+
+    host: str = HOST
+    port: int = PORT
+    api_key: str | None = field(default=None, repr=False)
+    without_key: bool = False
+    queue: int = QUEUE
+    max_body: int = MAX_BODY
+    cors_origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            raise InputError("the host is empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"port is {self.port}; ports are 1 to 65535, and 0 takes a free one")
+        if self.queue < 1:
+            raise InputError(f"queue is {self.queue}; at least 1 request must be able to wait")
+        if self.max_body < 1024:
+            raise InputError(f"max-body is {self.max_body}; it must be at least 1024 bytes")
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise InputError(
+                "the API key must be printable ASCII without spaces, and not empty: it travels in "
+                "a header"
+            )
+        for origin in self.cors_origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s?#]+", origin):
+                raise InputError(
+                    f"{origin!r} is not an origin: give scheme, host and port, as in "
+                    "https://app.example:8443"
+                )
+
+
+def check_reach(settings: Settings) -> None:
+    """Refuse to serve other machines without a key, unless forced. Raises ServerError."""
+    if settings.api_key is None and not settings.without_key and not is_loopback(settings.host):
+        raise ServerError(
+            f"{settings.host} can be reached from other machines, and there is no key: set "
+            "EDGEGUARD_API_KEY, or serve this machine only (--host 127.0.0.1), or type "
+            "--without-key if anyone who reaches it may use it"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address of a host is this machine's own. Raises ServerError."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ServerError(f"there is no host {host!r}: {error}") from error
+    addresses = [str(sockaddr[0]).partition("%")[0] for *_, sockaddr in found]
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)

@@ -1,0 +1,24 @@
+"""How llama.cpp computes: threads, batch size, flash attention.
+
+The defaults are what benchmarks/settings.py measured; `edgeguard tune` finds better ones for a
+machine. This module measures nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+N_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a context is made with.
+
+    ``threads``: CPU threads. ``n_batch``: the most tokens of one pass. ``flash_attention``: fused
+    attention, which spares memory and, from some hundred tokens on, time.
+    """
+
+    threads: int
+    n_batch: int = N_BATCH
+    flash_attention: bool = True

@@ -1,0 +1,98 @@
+"""The computed starts of questions on disk, so that a new process need not compute them again.
+
+A start is the text that every question of a mode begins with. Its KV cache is one file in a folder
+of EDGEGUARD_HOME. The file's name holds a digest of everything that the state depends on and the
+sha256 of the content: another model, library or setting asks for another name, and a damaged file
+is removed and made again. Writers rename whole files, so processes may share the folder. It may be
+removed at any time; what cannot be read or written costs time and nothing else.
+
+The files hold our own text only, nothing of a message. This module does not know llama.cpp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from edgeguard.digest import sha256_of
+
+MAX_BYTES = 256 << 20
+"""The most that the folder holds; a start of the 0.6B model takes 23 to 33 MB."""
+
+_FORM = 1  # of the file names; another one makes old files unknown
+_ABANDONED_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
+
+
+class StartFiles:
+    """The files of one model, library and set of settings in a folder that others use too."""
+
+    def __init__(self, folder: Path, depends_on: Mapping[str, object]) -> None:
+        """``depends_on``: whatever would make another state of the same tokens."""
+        self._folder = folder
+        self._depends_on = dict(depends_on)
+
+    def find(self, start: Sequence[int]) -> Path | None:
+        """The file of a start, its content held against its sha256; None if there is none."""
+        try:
+            for path in self._folder.glob(f"{self._key(start)}-*.state"):
+                if sha256_of(path) == path.stem.partition("-")[2]:
+                    os.utime(path)  # the folder's least recently used go first
+                    return path
+                _log.warning("a computed start in %s was damaged; it is made again", self._folder)
+                path.unlink()
+        except OSError as error:
+            _log.info("the computed starts cannot be read: %s", error)
+        return None
+
+    def add(self, start: Sequence[int], write: Callable[[Path], bool]) -> None:
+        """Keep what ``write`` writes to the path that it is given; False: it could not."""
+        new = None
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=self._folder, suffix=".new")
+            os.close(handle)
+            new = Path(name)
+            if write(new):
+                new.replace(self._folder / f"{self._key(start)}-{sha256_of(new)}.state")
+                self._bound()
+            else:
+                _log.info("a computed start is not kept: it could not be written")
+        except OSError as error:
+            _log.info("a computed start is not kept: %s", error)
+        finally:
+            if new is not None:
+                with suppress(OSError):
+                    new.unlink(missing_ok=True)
+
+    def drop(self, path: Path) -> None:
+        """Remove a file that turned out to be of no use."""
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def _key(self, start: Sequence[int]) -> str:
+        parts = {"form": _FORM, "start": list(start), **self._depends_on}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _bound(self) -> None:
+        """Remove the least recently used files beyond the bound, and what killed writers left."""
+        left = MAX_BYTES
+        for path, size in self._newest_first():
+            left -= size
+            if left < 0:
+                self.drop(path)
+        for path in self._folder.glob("*.new"):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                self.drop(path)
+
+    def _newest_first(self) -> Iterator[tuple[Path, int]]:
+        files = [(path, path.stat()) for path in self._folder.glob("*.state")]
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime_ns, reverse=True):
+            yield path, status.st_size

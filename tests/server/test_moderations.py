@@ -1,0 +1,110 @@
+"""/v1/moderations: OpenAI's shape, filled from a verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from conftest import ROOT
+from openai.types import moderation as openai_types
+from served import MILD, serving
+
+from edgeguard.protocol.names import CATEGORIES
+from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+
+
+def ask(client: httpx.Client, given: object, **more: object) -> list[dict[str, Any]]:
+    answer = client.post("/v1/moderations", json={"input": given, **more})
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert said["id"].startswith("modr-")
+    assert said["model"] == "fake"
+    results: list[dict[str, Any]] = said["results"]
+    return results
+
+
+def test_the_keys_are_openai_s() -> None:
+    fields = openai_types.Categories.model_fields.items()
+    assert set(KEYS) == {field.alias or name for name, field in fields}
+    assert len(KEYS) == 13
+
+
+def test_every_category_is_mapped_to_keys_that_exist() -> None:
+    assert list(KEYS_OF) == list(CATEGORIES)
+    assert set(KEYS) >= SOURCED
+
+
+def test_the_readme_has_the_mapping() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, keys in KEYS_OF.items():
+        shown = ", ".join(f"`{key}`" for key in keys) or "none"
+        assert f"| {name} | {shown} |" in readme
+    for key in set(KEYS) - SOURCED:
+        assert f"`{key}`" in readme
+
+
+def test_an_unsafe_text(client: httpx.Client) -> None:
+    (result,) = ask(client, "unsafe")
+    verdict = result["edgeguard"]
+    assert verdict == {
+        **client.post("/v1/guard", json={"prompt": "unsafe"}).json(),
+        "seconds": verdict["seconds"],
+    }
+    assert result["flagged"] is True
+    assert {key for key, value in result["categories"].items() if value} == {
+        "violence",
+        "illicit/violent",
+    }
+    shares = verdict["probabilities"]
+    for key, score in result["category_scores"].items():
+        expected = shares["Unsafe"] + shares["Controversial"] if result["categories"][key] else 0
+        assert score == pytest.approx(expected)
+    assert result["category_applied_input_types"] == {
+        key: ["text"] if key in SOURCED else [] for key in KEYS
+    }
+
+
+def test_a_safe_text(client: httpx.Client) -> None:
+    (result,) = ask(client, MILD)
+    assert result["flagged"] is False
+    assert not any(result["categories"].values())
+    assert not any(result["category_scores"].values())
+
+
+def test_the_policy_decides_what_is_flagged_and_not_the_score() -> None:
+    for policy, flagged in (("strict", True), ("loose", False)):
+        with serving(policy=policy) as served, served.client() as client:
+            (result,) = ask(client, "controversial")
+        assert result["flagged"] is flagged
+        assert result["categories"]["hate"] is flagged
+        assert result["category_scores"]["harassment"] > 0.9
+        assert result["edgeguard"]["policy"] == policy
+
+
+def test_an_array_has_a_result_each(client: httpx.Client) -> None:
+    results = ask(client, ["a", "unsafe", "controversial"])
+    found = [result["edgeguard"]["severity"] for result in results]
+    assert found == ["Safe", "Unsafe", "Controversial"]
+
+
+def test_parts_have_one_result(client: httpx.Client) -> None:
+    (result,) = ask(client, [{"type": "text", "text": "a"}, {"type": "text", "text": "unsafe"}])
+    assert result["edgeguard"]["severity"] == "Unsafe"
+
+
+def test_messages_are_a_conversation(client: httpx.Client) -> None:
+    messages = [{"role": "user", "content": MILD}, {"role": "assistant", "content": "unsafe"}]
+    (result,) = ask(client, messages)
+    assert result["edgeguard"]["mode"] == "response"
+    assert result["edgeguard"]["refusal"] == "No"
+
+
+@pytest.mark.parametrize("name", ["omni-moderation-latest", "text-moderation-stable", "fake", None])
+def test_the_names_of_openai_s_models_are_accepted(client: httpx.Client, name: str | None) -> None:
+    assert ask(client, "a", model=name)
+
+
+def test_another_model_is_404(client: httpx.Client) -> None:
+    answer = client.post("/v1/moderations", json={"input": "a", "model": "gpt-4o"})
+    assert answer.status_code == 404

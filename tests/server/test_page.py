@@ -1,0 +1,312 @@
+"""The pages in a real browser: Debian's chromium, offline but for the server itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+from served import MILD, Served, serving
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None,
+    reason="needs a browser: apt-get install chromium chromium-driver",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser that finds no host but this machine."""
+    options = ChromeOptions()
+    assert BROWSER is not None
+    options.binary_location = BROWSER
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # tests may run as root
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
+        "--window-size=1000,900",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options, Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a person does on the page."""
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser = browser
+        self.url = url
+        self.open("/")
+
+    def open(self, path: str) -> None:
+        self.browser.get(f"{self.url}{path}")
+
+    def find(self, css: str) -> WebElement:
+        return self.browser.find_element(By.CSS_SELECTOR, css)
+
+    def all(self, css: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, css)
+
+    def type(self, css: str, text: str) -> None:
+        self.find(css).clear()
+        self.find(css).send_keys(text)
+
+    def kind(self, name: str) -> None:
+        self.browser.execute_script(  # the radio itself is behind its label
+            "arguments[0].click()", self.find(f"input[value={name}]")
+        )
+
+    def judge(self) -> str:
+        self.browser.execute_script("document.querySelector('#result').hidden = true")
+        self.find("#go").click()
+        return self.severity()
+
+    def severity(self) -> str:
+        self.wait("#severity")
+        return self.find("#severity").text
+
+    def wait(self, css: str) -> WebElement:
+        self.until(lambda: self.find(css).is_displayed())
+        return self.find(css)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """The page may replace an element while it is looked at."""
+        waiting = WebDriverWait(
+            self.browser, 10, ignored_exceptions=[StaleElementReferenceException]
+        )
+        waiting.until(lambda _: condition())
+
+    def facts(self) -> dict[str, str]:
+        names, values = self.all("#facts dt"), self.all("#facts dd")
+        return {name.text: value.text for name, value in zip(names, values)}
+
+    def width(self) -> int:
+        found = self.browser.execute_script("return document.documentElement.scrollWidth")
+        assert isinstance(found, int)
+        return found
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser")]
+
+
+@pytest.fixture
+def page(browser: Chrome, served: Served) -> Iterator[Page]:
+    """The page, freshly opened; in the end the browser must have nothing to complain of."""
+    found = Page(browser, served.url)
+    yield found
+    assert found.complaints() == []
+
+
+def test_a_prompt(page: Page) -> None:
+    assert page.wait("#model").text == "fake none"
+    page.type("#prompt", "unsafe")
+    assert page.judge() == "Unsafe"
+    assert page.find("#flagged").text == "flagged (policy strict)"
+    assert [item.text for item in page.all("#shares li")] == [
+        "Safe 0.0%",
+        "Controversial 0.0%",
+        "Unsafe 100.0%",
+    ]
+    facts = page.facts()
+    assert facts["Judged"].startswith("the prompt: ")
+    assert facts["Categories"] == "Violent PII"
+    assert "tokens" in facts["Time"]
+    assert "Refusal" not in facts
+    widths = [part.rect["width"] for part in page.all("#bar span")]
+    assert widths[2] > 50 * max(widths[:2])
+
+
+def test_a_response(page: Page) -> None:
+    page.kind("response")
+    page.type("#prompt", MILD)
+    page.type("#response", "unsafe")
+    assert page.judge() == "Unsafe"
+    assert page.facts()["Refusal"] == "no, the assistant complies"
+
+
+def test_a_conversation(page: Page) -> None:
+    page.kind("conversation")
+    texts = page.all("#messages textarea")
+    texts[0].send_keys(MILD)
+    texts[1].send_keys("Paris.")
+    page.find("#add").click()
+    page.browser.switch_to.active_element.send_keys("controversial")
+    assert [each.get_property("value") for each in page.all("#messages select")] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+    assert page.judge() == "Controversial"
+    page.all("#messages button")[2].click()
+    assert page.judge() == "Safe"
+    assert page.facts()["Judged"].startswith("the response: ")
+
+
+def test_everything_by_keyboard(page: Page) -> None:
+    assert page.browser.switch_to.active_element.get_attribute("id") == "prompt"
+    page.browser.switch_to.active_element.send_keys("unsafe" + Keys.TAB)
+    assert page.browser.switch_to.active_element.get_attribute("id") == "go"
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert page.severity() == "Unsafe"
+    page.browser.switch_to.active_element.send_keys(Keys.SHIFT + Keys.TAB)
+    page.browser.switch_to.active_element.send_keys(Keys.SHIFT + Keys.TAB)
+    page.browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert page.find("#response").is_displayed()
+    page.find("#response").send_keys(MILD + Keys.CONTROL + Keys.ENTER)
+    page.until(lambda: "Refusal" in page.facts())
+
+
+def test_every_control_has_a_name_and_changes_are_announced(page: Page) -> None:
+    page.kind("conversation")
+    for control in page.all("textarea, select, button, input, a"):
+        if control.is_displayed():
+            assert control.accessible_name, control.get_attribute("outerHTML")
+    assert page.find("#live").get_attribute("aria-live") == "polite"
+    assert page.find("#error").get_attribute("role") == "alert"
+    assert page.find("html").get_attribute("lang") == "en"
+
+
+def test_a_blank_text_is_an_error_and_no_verdict_stays(page: Page) -> None:
+    page.type("#prompt", MILD)
+    assert page.judge() == "Safe"
+    page.type("#prompt", "  ")
+    page.find("#go").click()
+    assert "nothing to judge" in page.wait("#error").text
+    assert not page.find("#result").is_displayed()
+
+
+def test_history_is_in_the_page_only(page: Page) -> None:
+    for text in ("unsafe", MILD):
+        page.type("#prompt", text)
+        page.judge()
+        page.until(lambda text=text: text in page.find("#past").text)
+    assert [item.text.split("\n") for item in page.all("#past li")] == [
+        ["Safe", MILD],
+        ["Unsafe", "unsafe"],
+    ]
+    page.all("#past button")[1].click()
+    assert page.severity() == "Unsafe"
+    assert page.find("#prompt").get_property("value") == "unsafe"
+    kept = "return [localStorage.length, sessionStorage.length, document.cookie, location.search]"
+    assert page.browser.execute_script(kept) == [0, 0, "", ""]
+    page.open("/")
+    assert not page.find("#history").is_displayed()
+
+
+def test_markup_in_a_text_stays_text(page: Page) -> None:
+    text = "<img src=x onerror=alert(1)><b>bold</b>"
+    page.type("#prompt", text)
+    page.judge()
+    assert text in page.facts()["Judged"]
+    assert page.find("#past .what").text == text
+    assert page.all("main img, main b:not(#shares b)") == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 1000])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.type("#prompt", "unsafe" + "x" * 500)
+        page.judge()
+        assert page.width() <= width
+        page.kind("conversation")
+        assert page.width() <= width
+        page.open("/docs")
+        page.wait("#paths section")
+        assert page.width() <= width
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_can_be_read(page: Page, scheme: str) -> None:
+    """WCAG 2.1's contrast of 4.5 for every piece of text in the result."""
+    feature = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", feature)
+    try:
+        for text in ("unsafe", "controversial", MILD):
+            page.type("#prompt", text)
+            page.judge()
+            for element in page.all("#severity, #facts dt, #shares li, .hint, #go, footer, .what"):
+                assert contrast(page, element) >= 4.5, element.get_attribute("outerHTML")
+        ground = page.find("body").value_of_css_property("background-color")
+        assert (luminance(ground) < 0.1) is (scheme == "dark")
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def contrast(page: Page, element: WebElement) -> float:
+    ground = page.browser.execute_script(
+        "let e = arguments[0];"
+        "while (getComputedStyle(e).backgroundColor === 'rgba(0, 0, 0, 0)') e = e.parentElement;"
+        "return getComputedStyle(e).backgroundColor",
+        element,
+    )
+    shades = sorted(map(luminance, (element.value_of_css_property("color"), ground)))
+    return (shades[1] + 0.05) / (shades[0] + 0.05)
+
+
+def test_the_key_is_asked_for_and_not_kept(browser: Chrome) -> None:
+    with serving(api_key="a-key") as served:
+        page = Page(browser, served.url)
+        assert not page.find("#key").is_displayed()
+        page.type("#prompt", "unsafe")
+        page.find("#go").click()
+        assert "API key" in page.wait("#error").text
+        assert page.browser.switch_to.active_element.get_attribute("id") == "key"
+        page.browser.switch_to.active_element.send_keys("a-key" + Keys.CONTROL + Keys.ENTER)
+        assert page.severity() == "Unsafe"
+        page.open("/")
+        assert page.find("#key").get_property("value") == ""
+        assert all("401" in complaint for complaint in page.complaints())
+
+
+def test_a_server_that_is_gone_is_said(browser: Chrome) -> None:
+    with serving() as served:
+        page = Page(browser, served.url)
+        page.type("#prompt", MILD)
+        assert page.judge() == "Safe"
+    page.find("#go").click()
+    assert "does not answer" in page.wait("#error").text
+    assert not page.find("#result").is_displayed()
+    page.complaints()
+
+
+def test_the_api_is_described(page: Page) -> None:
+    page.open("/docs")
+    page.wait("#paths section")
+    assert [heading.text for heading in page.all("#paths h2")][:3] == [
+        "POST /v1/chat/completions",
+        "POST /v1/moderations",
+        "POST /v1/guard",
+    ]
+    page.find("#paths a").click()
+    assert page.wait("#ChatRequest table").text.startswith("field")
+
+
+def test_the_screenshot_of_the_readme_is_small() -> None:
+    picture = Path(__file__).parents[2] / "docs" / "server.png"
+    assert picture.stat().st_size <= 150 * 1024

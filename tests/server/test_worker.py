@@ -1,0 +1,281 @@
+"""The worker: turns, places, clients that leave, guards that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+from served import Doorman, scripted
+
+from edgeguard import (
+    EdgeguardError,
+    Guard,
+    InputError,
+    ModelError,
+    ModelNotFoundError,
+    SessionError,
+)
+from edgeguard.server.worker import NotReadyError, QueueFullError, Worker, where
+from edgeguard.session.fake import FakeSession
+
+T = TypeVar("T")
+
+
+@contextmanager
+def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iterator[Worker]:
+    known = threading.Event()
+    worker = Worker(
+        lambda: Guard.with_session(FakeSession(script)),
+        places=places,
+        on_ready=lambda _guard: known.set(),
+        on_failure=lambda _error: known.set(),
+    )
+    worker.start()
+    try:
+        assert known.wait(20)
+        yield worker
+    finally:
+        worker.stop()
+
+
+def severity(text: str) -> Callable[[Guard], str]:
+    return lambda guard: guard.check(text).severity
+
+
+def ask(worker: Worker, *texts: str) -> Awaitable[list[str]]:
+    return worker.run([severity(text) for text in texts])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not happen")
+
+
+def test_results_come_in_order() -> None:
+    with working() as worker:
+        found = asyncio.run(_run(ask(worker, "a", "unsafe", "controversial", "b")))
+    assert found == ["Safe", "Unsafe", "Controversial", "Safe"]
+
+
+async def _run(work: Awaitable[T]) -> T:
+    return await work
+
+
+def test_many_at_once_each_get_their_own() -> None:
+    async def many(worker: Worker) -> list[list[str]]:
+        texts = ["unsafe" if i % 3 == 0 else "mild" for i in range(60)]
+        found = await asyncio.gather(*(ask(worker, text) for text in texts))
+        assert [one == ["Unsafe"] for one in found] == [text == "unsafe" for text in texts]
+        return found
+
+    with working(places=60) as worker:
+        assert len(asyncio.run(many(worker))) == 60
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        first = asyncio.ensure_future(ask(worker, "wait"))
+        await asyncio.to_thread(door.arrived.wait)
+        waiting = [asyncio.ensure_future(ask(worker, "b")) for _ in range(2)]
+        await until(lambda: worker.depth == 2)
+        with pytest.raises(QueueFullError) as full:
+            await ask(worker, "c")
+        assert 1 <= full.value.retry_after <= 60
+        door.open.set()
+        assert await asyncio.gather(first, *waiting) == [["Safe"]] * 3
+        assert await ask(worker, "d") == ["Safe"]
+
+    with working(door, places=2) as worker:
+        asyncio.run(scenario(worker))
+
+
+def test_who_leaves_frees_the_place_and_is_not_computed() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        first = asyncio.ensure_future(ask(worker, "wait"))
+        await asyncio.to_thread(door.arrived.wait)
+        leaves = asyncio.ensure_future(ask(worker, "left"))
+        await until(lambda: worker.depth == 1)
+        leaves.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaves
+        assert worker.depth == 0
+        stays = asyncio.ensure_future(ask(worker, "stays"))
+        door.open.set()
+        assert await asyncio.gather(first, stays) == [["Safe"]] * 2
+
+    with working(door, places=1) as worker:
+        asyncio.run(scenario(worker))
+    assert "stays" in door.seen
+    assert "left" not in door.seen
+
+
+def test_who_leaves_in_the_middle_of_many_is_not_computed_further() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        leaves = asyncio.ensure_future(ask(worker, "wait", "second", "third"))
+        await asyncio.to_thread(door.arrived.wait)
+        leaves.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaves
+        door.open.set()
+        assert await ask(worker, "stays") == ["Safe"]
+
+    with working(door) as worker:
+        asyncio.run(scenario(worker))
+    assert "second" not in door.seen
+
+
+def test_a_long_list_lets_others_in_between() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        long = asyncio.ensure_future(ask(worker, "wait", "2", "3", "4"))
+        await asyncio.to_thread(door.arrived.wait)
+        short = asyncio.ensure_future(ask(worker, "short"))
+        await until(lambda: worker.depth == 1)
+        door.open.set()
+        await asyncio.gather(long, short)
+
+    with working(door) as worker:
+        asyncio.run(scenario(worker))
+    assert door.seen[-5:] == ["wait", "short", "2", "3", "4"]
+
+
+def test_a_bad_text_fails_alone() -> None:
+    async def scenario(worker: Worker) -> None:
+        with pytest.raises(InputError):
+            await worker.run([lambda guard: guard.check_messages([])])
+        assert await ask(worker, "a") == ["Safe"]
+
+    with working() as worker:
+        asyncio.run(scenario(worker))
+        assert worker.state == "ready"
+
+
+def _raise(error: Exception) -> Callable[[Guard], str]:
+    def call(_guard: Guard) -> str:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [SessionError("no memory"), RuntimeError("a bug")])
+def test_a_failure_that_the_test_verdicts_survive_is_one_request_s(error: Exception) -> None:
+    async def scenario(worker: Worker) -> None:
+        with pytest.raises(type(error)):
+            await worker.run([_raise(error)])
+        assert await ask(worker, "a") == ["Safe"]
+
+    with working() as worker:
+        asyncio.run(scenario(worker))
+        assert worker.state == "ready"
+
+
+def test_a_guard_that_is_broken_is_never_ready_again() -> None:
+    broken = threading.Event()
+    failures: list[EdgeguardError] = []
+
+    def script(question: str) -> str:
+        if "broken" in question:
+            broken.set()
+        if broken.is_set():
+            raise SessionError("the device is gone")
+        return scripted(question)
+
+    ready = threading.Event()
+    worker = Worker(
+        lambda: Guard.with_session(FakeSession(script)),
+        places=4,
+        on_ready=lambda _guard: ready.set(),
+        on_failure=failures.append,
+    )
+
+    async def scenario() -> None:
+        with pytest.raises(SessionError):
+            await ask(worker, "broken")
+        await until(lambda: worker.state == "failed")
+        with pytest.raises(NotReadyError):
+            await ask(worker, "a")
+
+    worker.start()
+    assert ready.wait(20)
+    asyncio.run(scenario())
+    worker.stop()
+    assert worker.state == "failed"
+    assert [str(error) for error in failures] == ["the device is gone"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(ModelNotFoundError("no model"), ModelNotFoundError), (MemoryError("x"), ModelError)],
+)
+def test_a_load_that_fails_is_told(error: Exception, kind: type[EdgeguardError]) -> None:
+    failures: list[EdgeguardError] = []
+
+    def load() -> Guard:
+        raise error
+
+    worker = Worker(load, places=1, on_failure=failures.append)
+    worker.start()
+    worker.stop()
+    assert worker.state == "failed"
+    assert [type(failure) for failure in failures] == [kind]
+    with pytest.raises(NotReadyError):
+        asyncio.run(_run(ask(worker, "a")))
+
+
+def test_nothing_is_judged_before_the_test_verdicts() -> None:
+    door = Doorman()
+    worker = Worker(
+        lambda: Guard.with_session(FakeSession(lambda q: door(q.replace("What", "wait")))), places=1
+    )
+    worker.start()
+    assert door.arrived.wait(20)
+    assert worker.state == "loading"
+    with pytest.raises(NotReadyError, match="loaded"):
+        asyncio.run(_run(ask(worker, "a")))
+    door.open.set()
+    worker.stop()
+
+
+def test_stopping_finishes_what_runs_and_refuses_what_waits() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        runs = asyncio.ensure_future(ask(worker, "wait"))
+        await asyncio.to_thread(door.arrived.wait)
+        waits = asyncio.ensure_future(ask(worker, "b"))
+        await until(lambda: worker.depth == 1)
+        stopping = asyncio.ensure_future(asyncio.to_thread(worker.stop))
+        with pytest.raises(NotReadyError, match="stopping"):
+            await waits
+        door.open.set()
+        assert await runs == ["Safe"]
+        await stopping
+        with pytest.raises(NotReadyError, match="stopping"):
+            await ask(worker, "c")
+
+    with working(door) as worker:
+        asyncio.run(scenario(worker))
+
+
+def test_where_an_error_came_from_does_not_quote_it() -> None:
+    try:
+        raise ValueError("the text of a user")
+    except ValueError as error:
+        said = where(error)
+    assert "ValueError" in said
+    assert __file__ in said
+    assert "the text" not in said
