@@ -39,7 +39,7 @@ from edgeguard.convert import convert  # noqa: E402
 from edgeguard.protocol.grammar import gbnf  # noqa: E402
 from edgeguard.session.cpu import physical_cores  # noqa: E402
 
-PATIENCE = 3
+PATIENCE = 2
 """transformers is asked in so many rounds only: it is slow, and steady."""
 
 

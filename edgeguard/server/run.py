@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import uvicorn
 
 from edgeguard.console import note
-from edgeguard.errors import EdgeguardError, ServerError
+from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError, ServerError
 from edgeguard.guard import Guard
 from edgeguard.server.app import make_app
 from edgeguard.server.settings import Settings, check_reach
@@ -46,10 +48,19 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
         server.run(sockets=[sock])
     finally:
         sock.close()
-        if not server.force_exit:  # a second Ctrl-C leaves what runs, and the thread with it
-            worker.stop()
+        if server.force_exit:
+            _leave()
+        worker.stop()
     if failed:
         raise failed[0]
+
+
+def _leave() -> NoReturn:
+    """End at once: the worker still computes, and an ordinary exit would free what it reads."""
+    note("interrupted")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from edgeguard.batch.formats import format_of, open_input
 from edgeguard.batch.parquet import _added
 from edgeguard.batch.rows import START, Names, Row
 from edgeguard.errors import InputError
-from edgeguard.verdict import Verdict
 
 VERDICT = '{"severity": "Safe", "flagged": false}'
 FULL = json.dumps(
@@ -306,11 +306,14 @@ def test_a_file_without_a_header_is_not_shown() -> None:
     assert "it has: 1, …; name" in str(caught.value)
 
 
-def test_the_parquet_struct_has_every_field_of_a_verdict() -> None:
+def test_the_parquet_struct_has_every_published_field_of_a_verdict() -> None:
+    """Those of verdict.schema.json, at every depth, but the seconds."""
+    schema = json.loads((files("edgeguard") / "verdict.schema.json").read_text(encoding="utf-8"))
+    published = set(schema["properties"]) - {"seconds"}
     verdict = _added(pa, NAMES)[0].type
-    assert [field.name for field in verdict] == [
-        name for name in Verdict.__dataclass_fields__ if name != "seconds"
-    ]
+    assert {field.name for field in verdict} == published
+    model = verdict.field("model").type
+    assert {field.name for field in model} == set(schema["properties"]["model"]["properties"])
 
 
 def test_a_parquet_file_that_will_not_do(tmp_path: Path) -> None:

@@ -118,9 +118,10 @@ def test_a_full_disk_is_said_and_nothing_is_lost(files: tuple[Path, Path], tmp_p
 def test_a_disk_that_is_full_when_parquet_is_put_together(tmp_path: Path) -> None:
     path, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
     noise = random.Random(7)
-    pq.write_table(pa.table({"text": ["a", "b"], "x": [noise.randbytes(50_000)] * 2}), path)
+    blobs = [noise.randbytes(80_000) for _ in "ab"]
+    pq.write_table(pa.table({"text": ["a", "b"], "x": blobs}), path)
     argv = [str(path), "--out", str(out)]
-    code, said, err = run(*argv, FILE_SIZE_LIMIT="30000")
+    code, said, err = run(*argv, FILE_SIZE_LIMIT="80000")
     assert (code, said) == (2, "")
     assert "the same command with --resume goes on from there" in err
     assert err.splitlines()[-1].startswith(f"edgeguard: error: cannot write {out}.partial-parquet")

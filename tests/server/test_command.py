@@ -50,6 +50,7 @@ def test_ctrl_c_ends_as_interrupted() -> None:
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_long_text() -> None:
+    """Nor does it crash: an ordinary exit frees what llama.cpp still computes with."""
     with process("--model", "nano", "--n-ctx", "4096") as server:
 
         def ask() -> None:
