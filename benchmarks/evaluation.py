@@ -45,7 +45,7 @@ def picture(html: Path, out: Path, height: int) -> None:
     argv = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     argv += [f"--window-size=1120,{height}", f"--screenshot={out}", html.resolve().as_uri()]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    Image.open(out).quantize(64).save(out, optimize=True)  # a page has few colours
+    Image.open(out).quantize(256).save(out, optimize=True)
     print(f"{out}: {out.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
 
 

@@ -13,13 +13,14 @@ import click
 
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
+from edgeguard.store.policies import POLICY_VARIABLE
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
 _POLICY = click.option(
     "--policy",
-    envvar="EDGEGUARD_POLICY",
+    envvar=POLICY_VARIABLE,
     default=STRICT.name,
     show_default=True,
     help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate.",

@@ -14,8 +14,10 @@ import click
 
 from edgeguard.cli import COMMANDS, cli
 from edgeguard.diagnosis.problems import Problem
+from edgeguard.errors import EdgeguardError
 from edgeguard.store.model_file import MODEL_VARIABLE
 from edgeguard.store.paths import HOME_VARIABLE
+from edgeguard.store.policies import POLICY_VARIABLE, find_policy
 
 PREFIX = "EDGEGUARD_"
 OTHERS = (
@@ -44,6 +46,8 @@ def problems() -> Iterator[Problem]:
     for name, (command, option) in options.items():
         if name in os.environ:
             yield from _refused(name, command, option)
+    if os.environ.get(POLICY_VARIABLE):
+        yield from _policy_refused(os.environ[POLICY_VARIABLE])
 
 
 def _options() -> dict[str, tuple[click.Command, click.Parameter]]:
@@ -73,6 +77,15 @@ def _refused(name: str, command: click.Command, option: click.Parameter) -> Iter
         yield Problem(
             f"{name}={_shown(name, value)} is refused ({error.message})", todo, stops=True
         )
+
+
+def _policy_refused(value: str) -> Iterator[Problem]:
+    """A policy is a name that the option cannot check: a saved one may be gone, or damaged."""
+    try:
+        find_policy(value)
+    except EdgeguardError as error:
+        todo = "set it to a policy that there is, or unset it"
+        yield Problem(f"{POLICY_VARIABLE}={value} is refused ({error})", todo, stops=True)
 
 
 def _shown(name: str, value: str) -> str:

@@ -23,6 +23,7 @@ from edgeguard.protocol.names import SEVERITIES, Severity
 from edgeguard.store.checksum import is_sha256
 from edgeguard.store.paths import policies_folder
 
+POLICY_VARIABLE = "EDGEGUARD_POLICY"
 _SUFFIX = ".json"
 _KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float)}
 
