@@ -113,10 +113,10 @@ def plain(text: str) -> str:
     return text.strip().lower().rstrip("?.! ")
 
 
-def draw(items: list[Item], rng: random.Random) -> Iterator[Item]:
-    """One pass over the rows, each source thinned or repeated by its share."""
+def draw(items: list[Item], rng: random.Random, public: float = 1.0) -> Iterator[Item]:
+    """One pass over the rows, each source thinned or repeated by its share times `public`."""
     for item in items:
-        share = SHARE.get(item.source, 1.0)
+        share = SHARE.get(item.source, 1.0) * public
         for _ in range(int(share) + (rng.random() < share % 1)):
             yield item
 

@@ -73,6 +73,7 @@ def varied(item: Item, rng: random.Random) -> Item:
 
 def stream(
     items: list[Item],
+    public: float,
     make: Callable[[], list[Item]],
     encoder: Encoder,
     rng: random.Random,
@@ -80,10 +81,10 @@ def stream(
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items: shuffled passes over the rows, mixed with generated ones."""
     while True:
-        epoch = [*draw(items, rng), *make()]
+        epoch = [*draw(items, rng, public), *make()]
         rng.shuffle(epoch)
-        for at in range(0, len(epoch), 8192):
-            rows = [encoder.encode(varied(i, rng), rng) for i in epoch[at : at + 8192]]
+        for at in range(0, len(epoch), 4096):
+            rows = [encoder.encode(varied(i, rng), rng) for i in epoch[at : at + 4096]]
             yield from grouped(rows, tokens, rng, shared=80)
 
 
@@ -127,9 +128,7 @@ def write(model: Qwen3, encoder: Encoder, names: Path, out: Path) -> None:
 
 
 def prepare_tokenizer(folder: Path, real: Path, items: list[Item], size: int) -> None:
-    """Cut the tokenizer from the real one, unless `folder` has it already."""
-    if (folder / "tokenizer.json").exists():
-        return
+    """Cut the tokenizer from the real one."""
     texts = ["\n\n".join(m.content for m in i.messages)[:1500] for i in items]
     spec = tokenizer.cut(real / "tokenizer.json", texts, teacher.words(), size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,6 +195,8 @@ def main() -> None:
     parser.add_argument(
         "--explore", type=int, default=40000, help="phrases the teacher judges; 0: no teacher"
     )
+    parser.add_argument("--public", type=float, default=1.0, help="share of the public rows")
+    parser.add_argument("--generated", type=float, default=1.0, help="size of the generated part")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
@@ -214,7 +215,9 @@ def main() -> None:
         return [i for i in synthetic.make(rng, size) if plain(i.text) not in seen]
 
     real = a.real_tokenizer or a.data.parent / "tokenizer"
-    prepare_tokenizer(a.out / "tokenizer", real, [*draw(training, rng), *fresh(0.3)], a.vocab)
+    if not (a.out / "tokenizer" / "tokenizer.json").exists():
+        texts = [*draw(training, rng), *fresh(0.3)]
+        prepare_tokenizer(a.out / "tokenizer", real, texts, a.vocab)
     encoder = Encoder(a.out / "tokenizer" / "tokenizer.json")
     pool: list[Item] = []
     if a.explore:
@@ -237,14 +240,14 @@ def main() -> None:
     model = model.bfloat16()
     master = Master(model, a.lr)
     severity_ids = encoder.severity_ids
-    groups = stream(training, lambda: fresh(1.0) + pool, encoder, rng, a.tokens)
+    groups = stream(training, a.public, lambda: fresh(a.generated) + pool, encoder, rng, a.tokens)
     began = saved = time.time()
     smooth = 0.0
     for step in range(a.steps):
         done = max(step / a.steps, (time.time() - began) / 60 / a.minutes)
         if done >= 1:
             break
-        lr = a.lr * min(1.0, step / 50) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        lr = a.lr * min(1.0, step / 20) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
         corrupt(batch, a.vocab, 0.03)
         past = model.prefix(batch.start, batch.start_positions)
