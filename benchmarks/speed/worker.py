@@ -87,13 +87,14 @@ class Steered:
         return getattr(self._session, name)
 
     def read(self, tokens: Sequence[int], **how: Any) -> Any:
-        self.later = []
+        self.later, self._ahead = [], list(how.get("ahead", ()))
         written = len(tokens) - 2 - max(i for i, t in enumerate(tokens) if t == self._end)
         self._written = written
         return self._push(self._session.read(tokens, **how))
 
     def extend(self, tokens: Sequence[int]) -> Any:
-        self.later.append(len(tokens))
+        if list(tokens) != self._ahead:
+            self.later.append(len(tokens))
         self._written += len(tokens)
         return self._push(self._session.extend(tokens))
 

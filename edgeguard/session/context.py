@@ -1,7 +1,7 @@
 """One sequence of tokens in llama.cpp's KV cache, and the logits after it.
 
     hold    rewinds the cache to what a question shares with the one held, and computes the rest
-    extend  computes tokens after those held
+    extend  computes tokens after those held, unless hold has done so ahead
 
 Shared is the fixed start of the questions of a mode. It is always computed in a batch of its own,
 or read from disk where an earlier process computed it so: a question gives the same bits whether
@@ -27,6 +27,7 @@ from edgeguard.session.library import last_error, lib
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
 
+_NONE: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 _STEP = 256
 """llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
 
@@ -53,9 +54,17 @@ class Context:
         self._held: list[int] | None = []
         self._conversation = 0  # so many of the tokens held are start and conversation
         self._end = 0
+        self._ahead: tuple[list[int], NDArray[np.float32]] | None = None
 
     def hold(
-        self, tokens: list[int], *, fixed: int, conversation: int, grows: bool, room: int
+        self,
+        tokens: list[int],
+        *,
+        fixed: int,
+        conversation: int,
+        grows: bool,
+        room: int,
+        ahead: list[int],
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens; the logits after the last: float32, (n_vocab,)."""
         if not tokens or len(tokens) + room > self._size:
@@ -70,10 +79,20 @@ class Context:
             self._begin(tokens[:fixed])
         self._conversation = min(conversation, len(tokens) - 1)
         self._end = len(tokens) + room
-        return self._compute(tokens[max(kept, fixed) :])
+        new = tokens[max(kept, fixed) :]
+        if not ahead or len(ahead) > room:
+            return self._compute(new)
+        logits, later = self._compute_both(new, ahead)
+        self._ahead = (ahead, later)
+        return logits
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]:
         """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
+        (ahead, logits), self._ahead = self._ahead or ([], _NONE), None
+        if ahead and tokens == ahead:
+            return logits
+        if ahead and self._held is not None:
+            self._rewind(len(self._held) - len(ahead))
         if not self._held or len(self._held) + len(tokens) > self._end:
             raise SessionError("there is no room in the context for more of the answer")
         return self._compute(tokens)
@@ -106,7 +125,7 @@ class Context:
         return fixed if held[:fixed] == tokens[:fixed] else 0
 
     def _rewind(self, kept: int) -> None:
-        held, self._held = self._held, None
+        held, self._held, self._ahead = self._held, None, None
         if self._context is not None:
             memory = lib.llama_get_memory(self._context)
             if not kept:
@@ -148,14 +167,46 @@ class Context:
         held, self._held = self._held, None  # whatever goes wrong, the state is then unknown
         assert held is not None
         for first in range(0, len(tokens), self._settings.n_batch):
-            part = tokens[first : first + self._settings.n_batch]
-            ids = (lib.llama_token * len(part))(*part)  # the batch only points to it
-            code = lib.llama_decode(self._context, lib.llama_batch_get_one(ids, len(part)))
-            if code != 0:
-                raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+            self._decode(tokens[first : first + self._settings.n_batch])
         self._held = held + tokens
-        pointer = lib.llama_get_logits_ith(self._context, -1)
+        return self._logits(-1)
+
+    def _compute_both(
+        self, tokens: list[int], ahead: list[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The logits after some tokens, and after more of them, out of one last pass."""
+        size = self._settings.n_batch
+        before = max(0, len(tokens) + len(ahead) - size)
+        before = -(-before // size) * size  # whole batches go first, as without more tokens
+        if before >= len(tokens):
+            logits = self._compute(tokens)
+            return logits, self._compute(ahead)
+        if before:
+            self._compute(tokens[:before])
+        held, self._held = self._held, None
+        assert held is not None
+        last = tokens[before:]
+        self._decode([*last, *ahead], outputs=(len(last) - 1, len(last) + len(ahead) - 1))
+        self._held = [*held, *last, *ahead]
+        return self._logits(len(last) - 1), self._logits(-1)
+
+    def _decode(self, tokens: list[int], outputs: tuple[int, ...] = ()) -> None:
+        """One pass of llama.cpp; without ``outputs``, logits are there for the last token."""
+        ids = (lib.llama_token * len(tokens))(*tokens)  # the batch only points to it
+        batch = lib.llama_batch_get_one(ids, len(tokens))
+        if outputs:
+            wanted = (ctypes.c_int8 * len(tokens))()
+            for place in outputs:
+                wanted[place] = 1
+            batch.logits = wanted
+        code = lib.llama_decode(self._context, batch)
+        if code != 0:
+            raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+
+    def _logits(self, place: int) -> NDArray[np.float32]:
+        pointer = lib.llama_get_logits_ith(self._context, place)
         if not pointer:
+            self._held = None
             raise SessionError("llama.cpp gave no logits")
         logits: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy()
         return logits
@@ -188,7 +239,7 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = min(settings.n_batch, n_ctx)
         params.n_seq_max = 1
-        params.n_outputs_max = 1  # else llama.cpp reserves logits for every token of a batch
+        params.n_outputs_max = 2  # else llama.cpp reserves logits for every token of a batch
         params.n_threads = params.n_threads_batch = settings.threads
         params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
         params.no_perf = True

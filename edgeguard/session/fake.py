@@ -53,6 +53,7 @@ class FakeSession:
         self.end_tokens: tuple[int, ...] = (_CONTROL[IM_END.text],)
         self.reads: list[tuple[int, ...]] = []
         self.grew: list[bool] = []
+        self.ahead: tuple[int, ...] = ()
         self.passes = 0
         self.settings: Settings | None = None
         self._script = script
@@ -81,6 +82,7 @@ class FakeSession:
         fixed: int = 0,
         conversation: int = 0,
         grows: bool = False,
+        ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold a question, and give the scripted token after what is written of the answer."""
         if len(tokens) + room > self.n_ctx:
@@ -88,6 +90,7 @@ class FakeSession:
         if not 0 <= fixed <= max(fixed, conversation) <= len(tokens):
             raise SessionError(f"{fixed} and {conversation} are not places in {len(tokens)} tokens")
         self.grew.append(grows)
+        self.ahead = tuple(ahead)
         self.reads.append(tuple(tokens))
         text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")
         self._question = max(i for i, token in enumerate(tokens) if token >= 256) + 3

@@ -68,6 +68,7 @@ class Session(Protocol):
         fixed: int = 0,
         conversation: int = 0,
         grows: bool = False,
+        ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
@@ -75,7 +76,8 @@ class Session(Protocol):
         many calls and are computed once; in the first ``conversation`` tokens, more than the tail
         may be added by a later call. With ``grows`` that call pays only for what is new, and its
         logits are then those of another split into batches; without, the result does not depend
-        on earlier calls. Raises SessionError.
+        on earlier calls. ``ahead`` is what ``extend`` will most likely be called with: it is
+        computed in the same pass, and costs little there. Raises SessionError.
         """
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:

@@ -102,12 +102,18 @@ class LlamaSession:
         fixed: int = 0,
         conversation: int = 0,
         grows: bool = False,
+        ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens; see Session.read."""
         context = self._open()._context_for(tuple(tokens[:fixed]))
         self._reading = context
         return context.hold(
-            list(tokens), fixed=fixed, conversation=conversation, grows=grows, room=room
+            list(tokens),
+            fixed=fixed,
+            conversation=conversation,
+            grows=grows,
+            room=room,
+            ahead=list(ahead),
         )
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:

@@ -182,9 +182,9 @@ def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> 
         return session._reading.n_ctx
 
     session.read(tokens[:100], fixed=0, room=10)
-    assert size() == 512
+    assert size() == 256
     session.read(tokens, fixed=0, room=10)
-    assert size() == 2048
+    assert size() == 1536
     with pytest.raises(SessionError, match="do not fit"):
         session.read(tokens * 9, fixed=0, room=10)
 
