@@ -247,7 +247,7 @@ def main() -> None:
         done = max(step / a.steps, (time.time() - began) / 60 / a.minutes)
         if done >= 1:
             break
-        lr = a.lr * min(1.0, step / 20) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        lr = a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
         corrupt(batch, a.vocab, 0.03)
         past = model.prefix(batch.start, batch.start_positions)
