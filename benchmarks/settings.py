@@ -44,7 +44,10 @@ def settings() -> list[Setting]:
     cores = physical_cores()
     return [
         Setting("default", cores),
-        *(Setting(f"{n} threads", n) for n in sorted({1, cores * 2} - {cores})),
+        *(
+            Setting(f"{n} thread{'s' if n > 1 else ''}", n)
+            for n in sorted({1, cores * 2} - {cores})
+        ),
         *(Setting(f"batches of {n}", cores, n_batch=n) for n in (64, 128, 256)),
         Setting("no flash attention", cores, flash=0),
         Setting("KV cache in q8_0", cores, kv_type=Q8_0),
