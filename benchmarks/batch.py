@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks")]
 
-from convert import machine  # noqa: E402
+import machine  # noqa: E402
+
 from edgeguard import Guard  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "batch.md"
@@ -78,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2000, help="texts that nano judges")
     rows = parser.parse_args().rows
-    described = machine()
+    described = machine.describe()
     small, large = 100_000, 300_000
     lines = ["| what | processor time a row | peak memory |", "|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:

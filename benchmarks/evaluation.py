@@ -20,9 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import machine  # noqa: E402
 from PIL import Image  # noqa: E402 - matplotlib needs it
-
-from convert import machine  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "evaluation.md"
 DOCS = ROOT / "docs"
@@ -57,7 +56,7 @@ def main() -> None:
     parser.add_argument("--records", help="keep verdicts here, and go on from it")
     options = parser.parse_args()
     DOCS.mkdir(exist_ok=True)
-    where = machine()
+    where = machine.describe()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kept = ["--records", options.records] if options.records else []
