@@ -101,7 +101,7 @@ class Decoder:
         chosen = logits[[way.tokens[0] for way in ways]].astype(np.float64)
         if not np.isfinite(chosen).all():
             raise SessionError("the model computes no finite number: its file is damaged")
-        top = finite.max()
+        top = np.max(finite)
         weights = np.exp(chosen - top)
         self._warn_of_other_words(float(weights.sum() / np.exp(finite - top).sum()))
         return _softmax(chosen)
@@ -169,12 +169,14 @@ class _Writer:
 
     def choose(self, tokens: list[int]) -> int:
         """The likeliest of the tokens that may come next."""
+        import numpy as np
+
         logits = self.logits()[tokens]
         shares = _softmax(logits.astype("float64"))
         named = zip((self._session.token_bytes(token) for token in tokens), shares)
         self.choices.append(Choice(self._written, tuple(named)))
         # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
-        return tokens[int(logits.argmax())]
+        return tokens[int(np.argmax(logits))]
 
     def logits(self) -> NDArray[np.float32]:
         """The logits after everything written so far; what waited is computed in one pass."""
@@ -197,7 +199,7 @@ class _Writer:
 def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
     import numpy as np
 
-    shares = np.exp(logits - logits.max())
+    shares = np.exp(logits - np.max(logits))
     return tuple(float(share) for share in shares / shares.sum())
 
 

@@ -185,9 +185,9 @@ def _change(first: Sequence[Judged], other: Sequence[Judged]) -> Change:
         same_answer=_certain(answers, len(pairs)),
         matrix=tuple(tuple(counts[a, b] for b in SEVERITIES) for a in SEVERITIES),
         change_mean=float(distance.mean()),
-        change_worst=float(distance.max()),
+        change_worst=float(np.max(distance)),
         kl_mean=float(divergence.mean()),
-        kl_worst=float(divergence.max()),
+        kl_worst=float(np.max(divergence)),
         change_quantiles=tuple(
             float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
         ),

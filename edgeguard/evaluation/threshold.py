@@ -120,17 +120,21 @@ def _needed(harmful: NDArray[np.float64], wanted: float) -> float:
 
 def _above(scores: NDArray[np.float64], score: float) -> float:
     """Between a score and the next higher one; above 1 where there is none."""
+    import numpy as np
+
     higher = scores[scores > score]
     if not len(higher):
         return 2.0
-    middle = (score + float(higher.min())) / 2
-    return middle if middle > score else float(higher.min())
+    middle = (score + float(np.min(higher))) / 2
+    return middle if middle > score else float(np.min(higher))
 
 
 def _below(scores: NDArray[np.float64], score: float) -> float:
     """Between a score and the next lower one; the score itself where there is none."""
+    import numpy as np
+
     lower = scores[scores < score]
     if not len(lower):
         return score
-    middle = (score + float(lower.max())) / 2
-    return middle if middle > float(lower.max()) else score
+    middle = (score + float(np.max(lower))) / 2
+    return middle if middle > float(np.max(lower)) else score
