@@ -103,7 +103,8 @@ class Decoder:
             raise SessionError("the model computes no finite number: its file is damaged")
         top = np.max(finite)
         weights = np.exp(chosen - top)
-        self._warn_of_other_words(float(weights.sum() / np.exp(finite - top).sum()))
+        everything = float(np.exp(finite - top).sum())
+        self._warn_of_other_words(float(weights.sum()) / everything)
         return _softmax(chosen)
 
     def _warn_of_other_words(self, mass: float) -> None:
