@@ -7,6 +7,7 @@ lacks skips and says what.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from checkpoints import write_checkpoint
 
 from edgeguard import Guard
 from edgeguard.convert import convert
+
+# A shell that starts the tests in the background has their children ignore Ctrl-C, which some test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
