@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 import uvicorn
@@ -48,18 +49,24 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
         server.run(sockets=[sock])
     finally:
         sock.close()
-        if server.force_exit:
-            _leave()
         worker.stop()
     if failed:
         raise failed[0]
 
 
+class _Server(uvicorn.Server):
+    """A server that a second Ctrl-C ends at once; from Python 3.12 on, uvicorn's own still waits."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            _leave()
+
+
 def _leave() -> NoReturn:
     """End at once: the worker still computes, and an ordinary exit would free what it reads."""
-    note("interrupted")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(RuntimeError):  # a signal can come while the same stream is being written
+        note("interrupted")
     os._exit(EXIT_INTERRUPTED)
 
 
@@ -94,7 +101,7 @@ def make_server(settings: Settings, worker: Worker) -> uvicorn.Server:
         proxy_headers=False,
         timeout_keep_alive=30,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def _url(host: str, sock: socket.socket) -> str:
