@@ -55,7 +55,7 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that a second Ctrl-C ends at once; from Python 3.12 on, uvicorn's own still waits."""
+    """A second Ctrl-C ends it at once; from Python 3.12 on, uvicorn's own would still wait."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
