@@ -59,10 +59,10 @@ def _hostile(count: int) -> list[str]:
     return texts
 
 
-def test_a_thousand_inputs(random_guard: Guard) -> None:
+def test_five_hundred_inputs(random_guard: Guard) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMA)
     refused = 0
-    for number, text in enumerate(_hostile(1000)):
+    for number, text in enumerate(_hostile(500)):
         try:
             if number % 3 == 0:
                 verdict = random_guard.check_response(text, text[::-1])
@@ -75,7 +75,7 @@ def test_a_thousand_inputs(random_guard: Guard) -> None:
         validator.validate(json.loads(verdict.to_json()))
         answer = parse(verdict.mode, verdict.answer)
         assert (answer.severity, answer.categories) == (verdict.severity, verdict.categories)
-    assert 0 < refused < 300
+    assert 0 < refused < 150
 
 
 @pytest.mark.parametrize("unit", ["a", " ", "\n", "ab c\n", "\0", "!"], ids=repr)
