@@ -154,8 +154,10 @@ class Guard:
         goes on from it. It then takes longer, and gives the same bits in any order of calls.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
         """
-        chosen = self._policy if policy is None else self.find_policy(policy)
-        parsed = parse_messages(messages)
+        chosen = self._chosen(policy)
+        return self._check(parse_messages(messages), chosen, fresh=fresh)
+
+    def _check(self, parsed: tuple[Message, ...], policy: Policy, *, fresh: bool) -> Verdict:
         with self._lock:
             if self._session is None:
                 raise ClosedError("the guard is closed: make a new one")
@@ -164,10 +166,12 @@ class Guard:
             decoded = [self._decoder.decode(question, fresh=fresh) for question in questions]
             seconds = time.perf_counter() - started
         tokens = sum(len(question.tokens) for question in questions)
-        return self._verdict(mode_of(parsed), decoded, chosen, tokens, seconds)
+        return self._verdict(mode_of(parsed), decoded, policy, tokens, seconds)
 
-    def find_policy(self, name: str) -> Policy:
+    def _chosen(self, name: str | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
+        if name is None:
+            return self._policy
         policy = find_policy(name)
         policy.check_model(self._model.sha256, self._model.name)
         return policy
@@ -185,7 +189,9 @@ class Guard:
         """
         from edgeguard.batch.many import check_many
 
-        return check_many(self, rows, policy=policy)
+        # Now and once: a saved policy is a file, and may change between two rows.
+        chosen = self._chosen(policy)
+        return check_many(rows, lambda messages: self._check(messages, chosen, fresh=True))
 
     @property
     def policy(self) -> Policy:

@@ -5,7 +5,7 @@ This module reads no file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from edgeguard.batch.recent import Recent
@@ -15,23 +15,15 @@ from edgeguard.protocol.messages import Message, parse_messages
 from edgeguard.verdict import Verdict
 
 if TYPE_CHECKING:
-    from edgeguard.guard import CheckRow, Guard
+    from edgeguard.guard import CheckRow
 
 _NAMES = Names()
 
 
 def check_many(
-    guard: Guard, rows: Iterable[CheckRow], *, policy: str | None = None
+    rows: Iterable[CheckRow], check: Callable[[tuple[Message, ...]], Verdict]
 ) -> Iterator[Verdict | InputError]:
     """One verdict for each row, or the InputError that says why there is none; see the guard."""
-    if policy is not None:
-        guard.find_policy(policy)  # now, not at the first row
-    return _judged(guard, rows, policy)
-
-
-def _judged(
-    guard: Guard, rows: Iterable[CheckRow], policy: str | None
-) -> Iterator[Verdict | InputError]:
     recent: Recent[Verdict] = Recent()
     for row in rows:
         try:
@@ -39,7 +31,7 @@ def _judged(
             key = key_of(messages)
             verdict = recent.get(key)
             if verdict is None:
-                verdict = guard.check_messages(messages, policy=policy, fresh=True)
+                verdict = check(messages)
                 recent.put(key, verdict)
         except InputError as error:
             yield error

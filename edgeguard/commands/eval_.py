@@ -36,7 +36,6 @@ from edgeguard.evaluation.sections import as_text, failures, sections_of
 from edgeguard.evaluation.summary import Data, summarise
 from edgeguard.evaluation.wording import heading
 from edgeguard.guard import Guard
-from edgeguard.store import find_policy
 
 
 @click.command(name="eval")
@@ -161,7 +160,7 @@ def _one(
             if records is not None:
                 note(f"what was judged is kept in {records}: the same command goes on from there")
             raise
-    summary = summarise(outcome, data, guard.model, find_policy(policy))
+    summary = summarise(outcome, data, guard.model, guard.policy)
     tables = as_text(sections_of(summary), terminal_width())
     return _Result(
         values=summary.to_dict(),
