@@ -25,6 +25,13 @@ _POLICY = click.option(
     show_default=True,
     help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate.",
 )
+_DEVICE = click.option(
+    "--device",
+    envvar="EDGEGUARD_DEVICE",
+    default=DEVICES[0],
+    show_default=True,
+    help="auto, or cpu to leave the GPU alone.",
+)
 _RUNNING = (
     click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads."),
     click.option(
@@ -35,13 +42,7 @@ _RUNNING = (
         show_default=True,
         help="Tokens of one window.",
     ),
-    click.option(
-        "--device",
-        envvar="EDGEGUARD_DEVICE",
-        default=DEVICES[0],
-        show_default=True,
-        help="auto, or cpu to leave the GPU alone.",
-    ),
+    _DEVICE,
 )
 
 
@@ -53,6 +54,11 @@ def guard_options(command: _F) -> _F:
 def model_options(command: _F) -> _F:
     """The same without --policy."""
     return _all(command, _MODEL, *_RUNNING)
+
+
+def file_options(command: _F) -> _F:
+    """--model and --device: which file runs, and where."""
+    return _all(command, _MODEL, _DEVICE)
 
 
 def _all(command: _F, *options: Callable[[_F], _F]) -> _F:

@@ -9,9 +9,9 @@ import os
 
 import click
 
+from edgeguard.commands.options import file_options
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
-from edgeguard.guard import DEVICES
 from edgeguard.session.cpu import physical_cores
 from edgeguard.store import ModelFile, file_sha256, resolve
 from edgeguard.store.model_file import types_of
@@ -22,14 +22,7 @@ _BUSY = 0.7  # processes that compute, on average over the last minute
 
 
 @click.command(name="tune")
-@click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
-@click.option(
-    "--device",
-    envvar="EDGEGUARD_DEVICE",
-    default=DEVICES[0],
-    show_default=True,
-    help="auto, or cpu to leave the GPU alone.",
-)
+@file_options
 def command(model: str | None, device: str) -> int:
     """Measure threads, batch size and flash attention, and keep the best for later checks.
 
