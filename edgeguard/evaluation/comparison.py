@@ -178,6 +178,7 @@ def _change(first: Sequence[Judged], other: Sequence[Judged]) -> Change:
     same = sum(counts[severity, severity] for severity in SEVERITIES)
     answers = sum(a.verdict.answer == b.verdict.answer for a, b in pairs)
     p, q = _probabilities(first), _probabilities(other)
+    flags = {name: _flags(first, other, policy) for name, policy in OFFICIAL.items()}
     distance = np.abs(p - q).sum(axis=1) / 2
     divergence = (p * np.log(p / q)).sum(axis=1)
     return Change(
@@ -191,8 +192,8 @@ def _change(first: Sequence[Judged], other: Sequence[Judged]) -> Change:
         change_quantiles=tuple(
             float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
         ),
-        f1={policy.name: _f1(first, other, policy) for policy in OFFICIAL.values()},
-        mcnemar={policy.name: _mcnemar(first, other, policy) for policy in OFFICIAL.values()},
+        f1={name: f1_difference(*flagged) for name, flagged in flags.items()},
+        mcnemar={name: _mcnemar(*flagged) for name, flagged in flags.items()},
         flips=tuple(
             Flip(a.row.set, a.row.id, a.row.label, a.verdict.severity, b.verdict.severity)
             for a, b in pairs
@@ -211,25 +212,23 @@ def _probabilities(judged: Sequence[Judged]) -> NDArray[np.float64]:
     return shares
 
 
-def _flags(judged: Sequence[Judged], policy: Policy) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Truth and flag of the rows whose label is known."""
+def _flags(
+    first: Sequence[Judged], other: Sequence[Judged], policy: Policy
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Truth, the first's flag and the other's, of the rows whose label is known; (rows,) each."""
     import numpy as np
 
-    known = labelled(judged)
+    known, others = labelled(first), labelled(other)
     truth = np.array([is_harmful(one, policy) for one in known], dtype=np.bool_)
-    return truth, np.array([is_flagged(one, policy) for one in known], dtype=np.bool_)
+    before = np.array([is_flagged(one, policy) for one in known], dtype=np.bool_)
+    return truth, before, np.array([is_flagged(one, policy) for one in others], dtype=np.bool_)
 
 
-def _f1(first: Sequence[Judged], other: Sequence[Judged], policy: Policy) -> Estimate | None:
-    truth, before = _flags(first, policy)
-    return f1_difference(truth, before, _flags(other, policy)[1])
-
-
-def _mcnemar(first: Sequence[Judged], other: Sequence[Judged], policy: Policy) -> float:
+def _mcnemar(
+    truth: NDArray[np.bool_], before: NDArray[np.bool_], after: NDArray[np.bool_]
+) -> float:
     from scipy.stats import binomtest
 
-    truth, before = _flags(first, policy)
-    after = _flags(other, policy)[1]
     lost = int(((before == truth) & (after != truth)).sum())
     won = int(((before != truth) & (after == truth)).sum())
     return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
