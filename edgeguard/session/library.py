@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def library_info() -> LibraryInfo:
     )
 
 
+@cache
 def library_identity() -> str:
     """What tells one build of llama.cpp from another: version, CPU features, and its files.
 
