@@ -140,9 +140,9 @@ class Decoder:
 
     def _check_severities(self, mode: Mode) -> None:
         """One pass must decide the severity: the three words must part at one token."""
-        ways = [way.tokens for way in self._ways(mode, START)]
-        parted = next(set(column) for column in zip(*ways) if len(set(column)) > 1)
-        if len(parted) != len(SEVERITIES):
+        ways = self._ways(mode, START)
+        place = _shared(ways)
+        if len({way.tokens[place : place + 1] for way in ways}) != len(SEVERITIES):
             raise ModelError("the tokenizer does not part the three severities at one token")
 
 

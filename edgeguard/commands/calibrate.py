@@ -68,7 +68,6 @@ def command(
 
     check, batch, serve and eval take it with --policy NAME, on the model file it was found for.
     """
-
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
     require_extra()
@@ -93,7 +92,6 @@ def command(
 
 
 def _target(false_alarms: float | None, recall: float | None) -> tuple[str, float]:
-
     if false_alarms is not None and recall is None:
         return FALSE_ALARMS, false_alarms
     if recall is not None and false_alarms is None:
@@ -126,7 +124,6 @@ def _policy(
 
 
 def _readable(policy: Policy, found: Threshold, judged: tuple[Judged, ...]) -> str:
-
     single = [one for one in judged if one.verdict.windows == 1]
     base = next(one for one in OFFICIAL.values() if one.harmful == policy.harmful)
     plain = flags(single, base)

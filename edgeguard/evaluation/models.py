@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from edgeguard.console import Progress
-from edgeguard.errors import InputError, SessionError
+from edgeguard.errors import InputError
 from edgeguard.evaluation.comparison import Run
 from edgeguard.evaluation.judging import Failed, Judged
 from edgeguard.evaluation.rows import Row
@@ -68,8 +68,6 @@ def _in_turns(
         index = (number + turn) % len(workers)
         try:
             found[index] = workers[index].check(row)
-        except SessionError:
-            raise
         except InputError as error:
             return Failed(row.set, row.id, f"{labels[index]}: {error}")
     return [found[index] for index in range(len(workers))]

@@ -17,7 +17,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionError
@@ -83,12 +82,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _write(self, message: object) -> None:

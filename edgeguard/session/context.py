@@ -27,7 +27,6 @@ from edgeguard.session.library import last_error, lib
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
 
-_NONE: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 _STEP = 256
 """llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
 
@@ -88,10 +87,11 @@ class Context:
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]:
         """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
-        (ahead, logits), self._ahead = self._ahead or ([], _NONE), None
-        if ahead and tokens == ahead:
-            return logits
-        if ahead and self._held is not None:
+        computed, self._ahead = self._ahead, None
+        if computed is not None and self._held is not None:
+            ahead, logits = computed
+            if tokens == ahead:
+                return logits
             self._rewind(len(self._held) - len(ahead))
         if not self._held or len(self._held) + len(tokens) > self._end:
             raise SessionError("there is no room in the context for more of the answer")
