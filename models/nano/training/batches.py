@@ -22,6 +22,9 @@ from edgeguard.protocol.names import SEVERITIES
 HEAD, LAST = 24, 8
 """How much of the shared start a short batch keeps: its first and its last tokens."""
 
+TEACHER = 0.4
+"""Weight of the teacher's severity where a label is known too."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -39,6 +42,8 @@ class Batch:
     answer_at: Tensor
     answer_ids: Tensor
     answer_key: Tensor  # whether it is the one that begins a category or tells the refusal
+    taught: Tensor  # rows that the teacher has seen
+    vectors: Tensor  # what it makes of them, (len(taught), 384)
     items: list[Encoded]
 
 
@@ -85,14 +90,19 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
         answer_at=parts[:, 1],
         answer_ids=parts[:, 2],
         answer_key=parts[:, 3].bool(),
+        taught=torch.tensor([n for n, r in enumerate(rows) if r.view], dtype=torch.long),
+        vectors=torch.stack([r.view.vector for r in rows if r.view] or [torch.zeros(384)]),
         items=rows,
     )
 
 
 def _target(row: Encoded) -> tuple[float, ...]:
-    if row.item.soft is not None:
-        return row.item.soft
-    return tuple(0.96 if name == row.item.severity else 0.02 for name in SEVERITIES)
+    """What to learn of the three severities: the label's word, mixed with the teacher's."""
+    own = tuple(0.96 if name == row.item.severity else 0.02 for name in SEVERITIES)
+    if row.view is None:
+        return own
+    weight = TEACHER if row.item.labelled else 1.0
+    return tuple(a + weight * (b - a) for a, b in zip(own, row.view.severity))
 
 
 def grouped(

@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from edgeguard.protocol.messages import Message, mode_of
-from edgeguard.protocol.names import SEVERITIES
+from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES
 from edgeguard.protocol.question import conversation, head, tail
 
 AFTER = ("<|im_end|>", "\n", "<|im_start|>", "assistant\n", "<think>", "\n\n", "</think>", "\n\n")
@@ -37,7 +38,7 @@ class Item:
     source: str = "synthetic"
     lang: str = "en"
     held_out: bool = False
-    soft: tuple[float, float, float] | None = None  # the teacher's Safe, Unsafe, Controversial
+    labelled: bool = True  # False: the severity means nothing, only the teacher's counts
 
     @property
     def text(self) -> str:
@@ -113,10 +114,10 @@ def plain(text: str) -> str:
     return text.strip().lower().rstrip("?.! ")
 
 
-def draw(items: list[Item], rng: random.Random, public: float = 1.0) -> Iterator[Item]:
-    """One pass over the rows, each source thinned or repeated by its share times `public`."""
+def draw(items: list[Item], rng: random.Random) -> Iterator[Item]:
+    """One pass over the rows, each source thinned or repeated by its share."""
     for item in items:
-        share = SHARE.get(item.source, 1.0) * public
+        share = SHARE.get(item.source, 1.0)
         for _ in range(int(share) + (rng.random() < share % 1)):
             yield item
 
@@ -152,6 +153,14 @@ def noise(text: str, rng: random.Random) -> str:
 
 
 @dataclass(frozen=True)
+class View:
+    """What the teacher makes of an item: Safe, Unsafe, Controversial, and its vector (384,)."""
+
+    severity: tuple[float, ...]
+    vector: Tensor
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Token ids of an item after the shared start, and where its answer's parts are.
 
@@ -166,6 +175,7 @@ class Encoded:
     refusal_at: int | None
     categories_at: tuple[int, int]
     item: Item
+    view: View | None = None
 
 
 class Encoder:
@@ -188,6 +198,7 @@ class Encoder:
             self.tail_size[mode] = len(self._plain(tail(mode).lstrip("\n")))
         self.user = self._plain("USER:")
         self.severity_ids = [self._plain(f" {name}")[0] for name in SEVERITIES]
+        self.choice_ids = [self._plain(f" {name}")[0] for name in (*CATEGORIES, *REFUSALS)]
 
     def _plain(self, text: str) -> list[int]:
         return self.tk_plain.encode(text, add_special_tokens=False).ids
@@ -195,7 +206,9 @@ class Encoder:
     def _piece(self, piece: str) -> list[int]:
         return [self.special[piece]] if piece in self.special else self._plain(piece)
 
-    def encode(self, item: Item, rng: random.Random | None = None) -> Encoded:
+    def encode(
+        self, item: Item, rng: random.Random | None = None, view: View | None = None
+    ) -> Encoded:
         mode = mode_of(item.messages)
         ids = self._plain(conversation(item.messages) + tail(mode))
         body = ids[len(self.user) :] + self.after
@@ -221,6 +234,7 @@ class Encoder:
             refusal_at=len(first) + len(second) + len(third) - 1 if third and names else None,
             categories_at=(at, len(first) + len(second)) if names else (0, 0),
             item=item,
+            view=view,
         )
 
 

@@ -23,7 +23,7 @@ def measure(
     for group in grouped(encoded, tokens, None):
         batch = collate(group, encoder, full=True)
         past = model.prefix(batch.start, batch.start_positions)
-        hidden = model(batch.ids, batch.positions, past)
+        hidden, _ = model(batch.ids, batch.positions, past)
         rows = torch.arange(len(group))
         scores = hidden[rows, batch.severity_at] @ model.embed_tokens.weight[encoder.severity_ids].T
         p = scores.float().softmax(-1)

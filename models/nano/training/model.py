@@ -103,6 +103,17 @@ class Layer(nn.Module):
         self.input_layernorm = RMSNorm(c.hidden, c.eps)
         self.post_attention_layernorm = RMSNorm(c.hidden, c.eps)
 
+    def forward(
+        self,
+        x: Tensor,
+        rope: tuple[Tensor, Tensor],
+        past: tuple[Tensor, Tensor] | None,
+        mask: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        y, fresh = self.self_attn(self.input_layernorm(x), rope, past, mask)
+        x = x + y
+        return x + self.mlp(self.post_attention_layernorm(x)), fresh
+
 
 class Qwen3(nn.Module):
     """Token ids in, normalised hidden states out."""
@@ -124,11 +135,19 @@ class Qwen3(nn.Module):
         """Keys and values of the shared start, one row for the whole batch."""
         return self._run(ids[None], positions[None], None)[1]
 
-    def forward(self, ids: Tensor, positions: Tensor, past: Cache | None = None) -> Tensor:
-        """Hidden states of `ids` (batch, n), right-padded, at the given positions."""
-        return self._run(ids, positions, past)[0]
+    def forward(
+        self, ids: Tensor, positions: Tensor, past: Cache | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Of `ids` (batch, n), right-padded: hidden states, and those before the last two layers.
 
-    def _run(self, ids: Tensor, positions: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
+        Both have shape (batch, n, hidden); the first are normalised.
+        """
+        hidden, _, middle = self._run(ids, positions, past)
+        return hidden, middle
+
+    def _run(
+        self, ids: Tensor, positions: Tensor, past: Cache | None
+    ) -> tuple[Tensor, Cache, Tensor]:
         before = 0 if past is None else past[0][0].shape[2]
         n = ids.shape[1]
         mask = torch.ones(n, before + n, dtype=torch.bool).triu(before + 1)
@@ -136,14 +155,13 @@ class Qwen3(nn.Module):
         x = self.embed_tokens(ids)
         rope = (self.cos[positions].to(x.dtype)[:, None], self.sin[positions].to(x.dtype)[:, None])
         cache: Cache = []
+        middle = x
         for i, layer in enumerate(self.layers):
-            y, fresh = layer.self_attn(
-                layer.input_layernorm(x), rope, None if past is None else past[i], mask
-            )
-            x = x + y
-            x = x + layer.mlp(layer.post_attention_layernorm(x))
+            if i == self.c.layers - 2:
+                middle = x
+            x, fresh = layer(x, rope, None if past is None else past[i], mask)
             cache.append(fresh)
-        return self.norm(x), cache
+        return self.norm(x), cache, middle
 
 
 def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:

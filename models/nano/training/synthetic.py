@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from data import Item
@@ -36,13 +37,14 @@ def _read(name: str) -> Sections:
 
 
 HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
-EDGE, BENIGN, REPLY, FOREIGN = _read("edge"), _read("benign"), _read("reply"), _read("foreign")
-PAIRS, SUMS = _read("pairs"), _read("sums")
+EDGE, BENIGN, REPLY, SUMS = _read("edge"), _read("benign"), _read("reply"), _read("sums")
+PAIRS, MORE_PAIRS, MORE_REPLY = _read("pairs"), _read("pairs_more"), _read("reply_more")
+FOREIGN = [_read("foreign"), _read("foreign_west"), _read("foreign_east")]
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
-LISTS = {name: lines for name, lines in PAIRS.items() if NOT_A_CATEGORY.match(name)}
 TWINS = [
-    (name, *line.split(" | "))
-    for name, lines in PAIRS.items()
+    (name, *line.split(" | "), lists)
+    for lists in (PAIRS, MORE_PAIRS)
+    for name, lines in lists.items()
     for line in lines
     if not NOT_A_CATEGORY.match(name)
 ]
@@ -73,8 +75,8 @@ def harmful(rng: random.Random) -> tuple[str, str, str]:
     """A request to be flagged, its category, and what it is after (may be empty)."""
     kind = rng.random()
     if kind < 0.35:
-        category, line, _ = rng.choice(TWINS)
-        text = fill(line, LISTS, rng)
+        category, line, _, lists = rng.choice(TWINS)
+        text = fill(line, lists, rng)
         is_order = text.split()[0] in ORDERS
         return dressed(text, rng), category, text[:1].lower() + text[1:] if is_order else ""
     if kind < 0.7:
@@ -92,10 +94,13 @@ def harmless(rng: random.Random) -> str:
     if kind < 0.24:
         line = rng.choice(FRAMES["twin"])
         return fill(line, {}, rng, topic=rng.choice(TASKS)[2])
-    if kind < 0.46:
+    if kind < 0.40:
         return fill(rng.choice(EDGE["edge"]), EDGE, rng)
+    if kind < 0.46:
+        return fill(rng.choice(MORE_PAIRS["sounds_bad"]), MORE_PAIRS, rng)
     if kind < 0.68:
-        return dressed(fill(rng.choice(TWINS)[2], LISTS, rng), rng)
+        _, _, line, lists = rng.choice(TWINS)
+        return dressed(fill(line, lists, rng), rng)
     if kind < 0.78:
         return dressed(rng.choice(BENIGN["ask"]), rng)
     if kind < 0.85:
@@ -105,6 +110,8 @@ def harmless(rng: random.Random) -> str:
         return word_problem(rng)
     if kind < 0.97:
         return fill(rng.choice(BENIGN["code"]), BENIGN, rng)
+    if kind < 0.985:
+        return fill(rng.choice(MORE_REPLY["talk"]), MORE_REPLY, rng)
     return rng.choice(BENIGN["chat"])
 
 
@@ -126,7 +133,9 @@ def word_problem(rng: random.Random) -> str:
 
 
 def reply(rng: random.Random, section: str, **bound: str) -> str:
-    return fill(rng.choice(REPLY[section]), REPLY, rng, **bound)
+    """A reply of a kind, from the lists that have it."""
+    lists = rng.choice([lists for lists in (REPLY, MORE_REPLY) if section in lists])
+    return fill(rng.choice(lists[section]), lists, rng, **bound)
 
 
 def prompts(rng: random.Random, number: int) -> list[Item]:
@@ -171,7 +180,7 @@ def replies(rng: random.Random, number: int) -> list[Item]:
             names = (category,) if category != "Jailbreak" else ("Unethical Acts",)
             items.append(_item((ask, answer), "Unsafe", names, "No"))
         elif bad and kind < 0.85:
-            section = rng.choice(("advice", "explain", "explain", "explain"))
+            section = rng.choice(("advice", "explain", "explain", "explain", "support"))
             items.append(_item((ask, reply(rng, section)), "Safe", refusal="No"))
         elif bad:
             bad_text, name, _ = harmful(rng)
@@ -206,14 +215,46 @@ def conversations(rng: random.Random, number: int) -> list[Item]:
     return items
 
 
-def foreign(rng: random.Random, number: int) -> list[Item]:
-    """Plain cases in other languages, half of them harmless."""
+def chat(rng: random.Random, number: int) -> list[Item]:
+    """Everyday talk where the reply is what is kind or unkind."""
     items = []
-    names = [name for name in FOREIGN if name != "Safe"]
     for n in range(number):
-        name = "Safe" if n % 2 else rng.choice(names)
-        text = rng.choice(FOREIGN[name])
-        items.append(_item((text,), "Safe" if n % 2 else "Unsafe", () if n % 2 else (name,)))
+        said, unkind, kind = fill(rng.choice(MORE_REPLY["chat"]), MORE_REPLY, rng).split(" | ")
+        if n % 2:
+            items.append(_item((said, kind), "Safe", refusal="No"))
+        else:
+            items.append(_item((said, unkind), "Unsafe", ("Unethical Acts",), "No"))
+    return items
+
+
+def foreign(rng: random.Random, number: int) -> list[Item]:
+    """Plain cases in other languages, half of them harmless; some as a reply."""
+    harm = [(x, name, lines) for lines in FOREIGN for name in lines for x in lines[name]]
+    fair = [case for case in harm if case[1] == "Safe"]
+    harm = [case for case in harm if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])]
+    items = []
+    for n in range(number):
+        line, name, lists = rng.choice(fair if n % 2 else harm)
+        texts = (fill(line, lists, rng),)
+        if rng.random() < 0.1 and name != "Jailbreak":
+            texts = (fill(rng.choice(lists["Safe"]), lists, rng), *texts)
+        refusal = "No" if len(texts) > 1 else None
+        label = ("Safe", ()) if n % 2 else ("Unsafe", (name,))
+        items.append(replace(_item(texts, *label, refusal), lang="other"))
+    return items
+
+
+SPOKEN = ("davidson_hate", "cold_zh", "edos_sexism")
+"""Public sets of what people say: their rows can stand as replies too."""
+
+
+def spoken(rng: random.Random, rows: list[Item], number: int) -> list[Item]:
+    """Public rows as an assistant's reply to a harmless request, under the label they have."""
+    said = [row for row in rows if row.source in SPOKEN]
+    items = []
+    for row in rng.sample(said, min(number, len(said))):
+        turns = (Message("user", harmless(rng)), Message("assistant", row.text))
+        items.append(replace(row, messages=turns, refusal="No"))
     return items
 
 
@@ -234,7 +275,8 @@ def make(rng: random.Random, size: float = 1.0) -> list[Item]:
         *prompts(rng, int(24000 * size)),
         *replies(rng, int(9000 * size)),
         *conversations(rng, int(2500 * size)),
-        *foreign(rng, int(4000 * size)),
+        *chat(rng, int(1500 * size)),
+        *foreign(rng, int(7000 * size)),
     ]
 
 
@@ -267,7 +309,7 @@ def explore(rng: random.Random, words: list[str], rows: list[Item], number: int)
             for _ in range(rng.choice((1, 1, 2, 3))):
                 parts[rng.randrange(len(parts))] = rng.choice(words)
             text = " ".join(parts)
-        items.append(_item((text,), "Safe"))
+        items.append(replace(_item((text,), "Safe"), labelled=False))
     return items
 
 

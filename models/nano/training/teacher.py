@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from data import Item
+from data import Item, View
 from torch import Tensor, nn
 
 from edgeguard.protocol.names import CATEGORIES, SEVERITIES
@@ -43,7 +43,8 @@ class Teacher(nn.Module):
         self.head = nn.Linear(384, 3 + len(CATEGORIES) + 2)
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, items: list[Item]) -> Tensor:
+    def forward(self, items: list[Item]) -> tuple[Tensor, Tensor]:
+        """Pooled vectors (n, 384), and logits (n, 14): severities, categories, refusal."""
         pairs = [_texts(item) for item in items]
         batch = self.tokenizer(
             [a for a, _ in pairs],
@@ -57,7 +58,8 @@ class Teacher(nn.Module):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = self.encoder(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None].float()
-        return self.head((hidden * mask).sum(1) / mask.sum(1))
+        pooled = (hidden * mask).sum(1) / mask.sum(1)
+        return pooled, self.head(pooled)
 
 
 def _texts(item: Item) -> tuple[str, str]:
@@ -104,7 +106,7 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
         part = step / len(batches)
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * min(1.0, step / 100, (1 - part) * 1.1)
-        loss = loss_of(teacher(batch), batch)
+        loss = loss_of(teacher(batch)[1], batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -115,29 +117,43 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
 
 
 @torch.no_grad()
-def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> Tensor:
-    """The teacher's logits (3 severities, 9 categories, 2 refusals) for each item."""
+def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> tuple[Tensor, Tensor]:
+    """Vectors (n, 384) and logits (n, 14) of the items, in their order."""
     order = sorted(range(len(items)), key=lambda n: sum(map(len, _texts(items[n]))))
-    out = torch.zeros(len(items), 3 + len(CATEGORIES) + 2)
+    vectors, logits = torch.zeros(len(items), 384), torch.zeros(len(items), 5 + len(CATEGORIES))
     for at in range(0, len(order), size):
         part = order[at : at + size]
-        out[part] = teacher([items[n] for n in part]).float()
+        vectors[part], logits[part] = teacher([items[n] for n in part])
+    return vectors, logits
+
+
+def sees(item: Item) -> bool:
+    """Whether the teacher can read an item whole: it knows English, and its window is short."""
+    return item.lang == "en" and len(item.text) <= 400
+
+
+def views(teacher: Teacher, items: list[Item]) -> list[tuple[Item, View | None]]:
+    """Each item with what the teacher makes of it; one without a label takes the teacher's."""
+    seen = [n for n, item in enumerate(items) if sees(item)]
+    vectors, logits = opinions(teacher, [items[n] for n in seen])
+    out: list[tuple[Item, View | None]] = [(item, None) for item in items]
+    for n, vector, p in zip(seen, vectors, logits[:, :3].softmax(-1).tolist()):
+        out[n] = (items[n], View(tuple(p), vector))
+    for n, name in zip(seen, logits[:, 3:-2].argmax(-1).tolist()):
+        item, view = out[n]
+        if not item.labelled and view is not None:
+            label = SEVERITIES[view.severity.index(max(view.severity))]
+            names = () if label == "Safe" else (CATEGORIES[name],)
+            out[n] = (replace(item, severity=label, categories=names), view)
     return out
 
 
-def taught(items: list[Item], logits: Tensor, soft: bool) -> list[Item]:
-    """Items with the teacher's category where none is known and, if `soft`, its severity too."""
-    severity, category = logits[:, :3].softmax(-1), logits[:, 3:-2].argmax(-1)
-    out = []
-    for item, p, c in zip(items, severity.tolist(), category.tolist()):
-        if soft:
-            label = SEVERITIES[p.index(max(p))]
-            names = () if label == "Safe" else (CATEGORIES[c],)
-            item = replace(item, severity=label, categories=names, soft=(p[0], p[1], p[2]))
-        elif item.severity != "Safe" and not item.categories:
-            item = replace(item, categories=(CATEGORIES[c],))
-        out.append(item)
-    return out
+def name_categories(teacher: Teacher, items: list[Item]) -> None:
+    """Name, in place, a category for harmful items that have none."""
+    unnamed = [n for n, r in enumerate(items) if r.severity != "Safe" and not r.categories]
+    _, logits = opinions(teacher, [items[n] for n in unnamed])
+    for n, c in zip(unnamed, logits[:, 3:-2].argmax(-1).tolist()):
+        items[n] = replace(items[n], categories=(CATEGORIES[c],))
 
 
 @torch.no_grad()

@@ -31,16 +31,16 @@ from data import Encoded, Encoder, Item, crop, draw, measured, noise, plain, rea
 from heldout import measure, report
 from model import Config, Qwen3, save_checkpoint
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgeguard.protocol.messages import Message
 
 
 class Master:
-    """AdamW on a float32 copy of a bfloat16 model."""
+    """AdamW on a float32 copy of bfloat16 weights."""
 
-    def __init__(self, model: Qwen3, lr: float) -> None:
-        self.live = list(model.parameters())
+    def __init__(self, live: list[nn.Parameter], lr: float) -> None:
+        self.live = live
         self.copy = [p.detach().float().clone() for p in self.live]
         decay = [p for p in self.copy if p.dim() > 1]
         plain = [p for p in self.copy if p.dim() == 1]
@@ -64,7 +64,7 @@ def varied(item: Item, rng: random.Random) -> Item:
     """An item as this epoch sees it: cropped, and now and then with typing noise."""
     limit = rng.choice((300, 500, 700)) if rng.random() < 0.85 else 1200
     item = crop(item, rng, limit)
-    if item.soft is None and rng.random() < 0.5:
+    if item.labelled and rng.random() < 0.5:
         last = item.messages[-1]
         messages = (*item.messages[:-1], Message(last.role, noise(last.content, rng)))
         item = replace(item, messages=messages)
@@ -72,35 +72,58 @@ def varied(item: Item, rng: random.Random) -> Item:
 
 
 def stream(
-    items: list[Item],
-    public: float,
     make: Callable[[], list[Item]],
+    judge: teacher.Teacher | None,
     encoder: Encoder,
     rng: random.Random,
     tokens: int,
 ) -> Iterator[list[Encoded]]:
-    """Endless groups of items: shuffled passes over the rows, mixed with generated ones."""
+    """Endless groups of items: one shuffled pass after the other, seen by the teacher."""
     while True:
-        epoch = [*draw(items, rng, public), *make()]
+        epoch = make()
         rng.shuffle(epoch)
         for at in range(0, len(epoch), 4096):
-            rows = [encoder.encode(varied(i, rng), rng) for i in epoch[at : at + 4096]]
+            part = [varied(i, rng) for i in epoch[at : at + 4096]]
+            seen = teacher.views(judge, part) if judge else [(i, None) for i in part]
+            rows = [encoder.encode(item, rng, view) for item, view in seen]
             yield from grouped(rows, tokens, rng, shared=80)
 
 
-def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, severity_ids: list[int]) -> Tensor:
-    rows = torch.arange(len(batch.items))
+def distance(reader: nn.Linear, middle: Tensor, batch: Batch) -> Tensor:
+    """How far the teacher's vectors are from what `reader` makes of the states, 0 to 2.
+
+    Read where the severity is decided, before the last two layers.
+    """
+    if not len(batch.taught):
+        return torch.zeros(())
+    states = middle[batch.taught, batch.severity_at[batch.taught]]
+    states = F.rms_norm(states, states.shape[-1:])
+    return 1 - F.cosine_similarity(reader(states).float(), batch.vectors, dim=-1).mean()
+
+
+def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, encoder: Encoder) -> Tensor:
+    """What the answer should be, among the answers there are; and a little, among all words.
+
+    The runtime lets the model write nothing but an answer, so that the second hardly matters.
+    """
     table = model.embed_tokens.weight
-    scores = (hidden[rows, batch.severity_at] @ table.T).float()
-    decision = scores[:, severity_ids]
-    loss = F.cross_entropy(decision, batch.severity)
-    # No other word of the vocabulary may stand here.
-    loss = loss + (scores.logsumexp(-1) - decision.logsumexp(-1)).mean()
-    some = torch.rand(len(batch.items)) < 0.15
-    picked = some[batch.answer_rows] | batch.answer_key
-    if picked.any():
-        states = hidden[batch.answer_rows[picked], batch.answer_at[picked]]
-        loss = loss + 0.5 * F.cross_entropy((states @ table.T).float(), batch.answer_ids[picked])
+    rows = torch.arange(len(batch.items))
+    scores = hidden[rows, batch.severity_at] @ table[encoder.severity_ids].T
+    loss = F.cross_entropy(scores.float(), batch.severity)
+
+    key, choices = batch.answer_key, torch.tensor(encoder.choice_ids)
+    if key.any():
+        states = hidden[batch.answer_rows[key], batch.answer_at[key]]
+        truth = (batch.answer_ids[key][:, None] == choices).float()
+        known = truth.sum(1) > 0  # not "None", which the severity decides
+        scores = (states[known] @ table[choices].T).float()
+        loss = loss + 0.5 * F.cross_entropy(scores, truth[known].argmax(1))
+
+    some = (torch.rand(len(batch.items)) < 0.15)[batch.answer_rows]
+    states = hidden[batch.answer_rows[some], batch.answer_at[some]]
+    if len(states):
+        scores = (states @ table.T).float()
+        loss = loss + 0.1 * F.cross_entropy(scores, batch.answer_ids[some])
     return loss
 
 
@@ -147,14 +170,6 @@ def prepare_teacher(file: Path, items: list[Item], rng: random.Random) -> teache
     return model.eval()
 
 
-def name_categories(judge: teacher.Teacher, items: list[Item]) -> None:
-    """Let the teacher name, in place, a category for harmful items that have none."""
-    unnamed = [n for n, r in enumerate(items) if r.severity != "Safe" and not r.categories]
-    bare = [items[n] for n in unnamed]
-    for n, item in zip(unnamed, teacher.taught(bare, teacher.opinions(judge, bare), soft=False)):
-        items[n] = item
-
-
 def start_embedding(model: Qwen3, encoder: Encoder) -> None:
     """Start every English word of the vocabulary where the sentence encoder puts it."""
     names = [encoder.tk.decode([i]) for i in range(encoder.tk.get_vocab_size())]
@@ -186,16 +201,15 @@ def main() -> None:
     parser.add_argument("--real-tokenizer", type=Path, help="Qwen3's tokenizer (DATA/../tokenizer)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
     parser.add_argument("--init", type=Path, help="checkpoint folder to start from")
-    parser.add_argument("--steps", type=int, default=3800)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
-    parser.add_argument("--full-from", type=float, default=0.8, help="part with full questions")
+    parser.add_argument("--full-from", type=float, default=0.85, help="part with full questions")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--tokens", type=int, default=6000, help="padded tokens a batch")
     parser.add_argument("--vocab", type=int, default=24576)
     parser.add_argument(
-        "--explore", type=int, default=40000, help="phrases the teacher judges; 0: no teacher"
+        "--explore", type=int, default=20000, help="phrases a pass for the teacher; 0: none"
     )
-    parser.add_argument("--public", type=float, default=1.0, help="share of the public rows")
     parser.add_argument("--generated", type=float, default=1.0, help="size of the generated part")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -211,52 +225,63 @@ def main() -> None:
     tuning = [r for r in rows if r.held_out]
     tuning = [crop(r, random.Random(0), 1200) for r in random.Random(0).sample(tuning, 600)]
 
-    def fresh(size: float) -> list[Item]:
-        return [i for i in synthetic.make(rng, size) if plain(i.text) not in seen]
+    def mixed(rng: random.Random, size: float) -> list[Item]:
+        """One pass over the public rows, with generated ones."""
+        items = [*synthetic.make(rng, size), *synthetic.spoken(rng, training, int(1500 * size))]
+        return [*draw(training, rng), *items]
 
     real = a.real_tokenizer or a.data.parent / "tokenizer"
     if not (a.out / "tokenizer" / "tokenizer.json").exists():
-        texts = [*draw(training, rng), *fresh(0.3)]
+        texts = mixed(random.Random(a.seed), 0.3)
         prepare_tokenizer(a.out / "tokenizer", real, texts, a.vocab)
     encoder = Encoder(a.out / "tokenizer" / "tokenizer.json")
-    pool: list[Item] = []
+    judge = None
     if a.explore:
-        judge = prepare_teacher(a.out / "teacher.pt", [*draw(training, rng), *fresh(1.0)], rng)
-        name_categories(judge, training)
-        pool = synthetic.explore(rng, teacher.words(), training, a.explore)
-        pool = [i for i in pool if plain(i.text) not in seen]
-        pool = teacher.taught(pool, teacher.opinions(judge, pool), soft=True)
-    print(
-        f"{len(training)} rows, {len(pool)} explored, of them "
-        f"{sum(i.severity == 'Safe' for i in pool)} safe",
-        flush=True,
-    )
+        lessons = [i for i in mixed(random.Random(a.seed), 1.0) if plain(i.text) not in seen]
+        judge = prepare_teacher(a.out / "teacher.pt", lessons, random.Random(a.seed))
+        teacher.name_categories(judge, training)
+    names = teacher.words()
 
+    def one_pass() -> list[Item]:
+        items = mixed(rng, a.generated)
+        if a.explore:
+            items += synthetic.explore(rng, names, training, a.explore)
+        return [i for i in items if plain(i.text) not in seen]
+
+    torch.manual_seed(a.seed)
     model = Qwen3(Config(vocab=a.vocab))
     if a.init:
         continue_from(model, encoder, a.init)
     else:
         start_embedding(model, encoder)
     model = model.bfloat16()
-    master = Master(model, a.lr)
-    severity_ids = encoder.severity_ids
-    groups = stream(training, a.public, lambda: fresh(a.generated) + pool, encoder, rng, a.tokens)
+    for layer in model.layers:
+        layer.compile(dynamic=True)
+    reader = nn.Linear(model.c.hidden, 384).bfloat16()
+    master = Master([*model.parameters(), *reader.parameters()], a.lr)
+    groups = stream(one_pass, judge, encoder, rng, a.tokens)
     began = saved = time.time()
-    smooth = 0.0
+    smooth = far = 0.0
     for step in range(a.steps):
         done = max(step / a.steps, (time.time() - began) / 60 / a.minutes)
         if done >= 1:
             break
-        lr = a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
         batch = collate(next(groups), encoder, full=done >= a.full_from or step % 10 == 9)
         corrupt(batch, a.vocab, 0.03)
         past = model.prefix(batch.start, batch.start_positions)
-        loss = loss_of(model, model(batch.ids, batch.positions, past), batch, severity_ids)
-        loss.backward()
-        master.step(lr)
+        hidden, middle = model(batch.ids, batch.positions, past)
+        gap = distance(reader, middle, batch)
+        loss = loss_of(model, hidden, batch, encoder)
+        (loss + gap).backward()
+        master.step(a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5)
+        if len(batch.taught):
+            far += (gap.item() - far) * (0.02 if step else 1)
         smooth += (loss.item() - smooth) * (0.02 if step else 1)
         if step % 50 == 49:
-            print(f"step {step + 1} loss {smooth:.3f} {time.time() - began:.0f}s", flush=True)
+            print(
+                f"step {step + 1} loss {smooth:.3f} gap {far:.3f} {time.time() - began:.0f}s",
+                flush=True,
+            )
         if time.time() - saved > 360:
             write(model, encoder, a.out / "tokenizer", a.out / "ckpt")
             print(report(tuning[:200], measure(model, encoder, tuning[:200])), flush=True)
