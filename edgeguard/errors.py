@@ -11,6 +11,7 @@
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
     ├── StoreError                  2   our own folder could not be read or written
+    ├── MissingExtraError           2   a package that this needs and that is optional is not there
     ├── OutputError                 2   a file of results could not be written or gone on with
     └── ServerError                 2   the server could not start
 
@@ -73,6 +74,10 @@ class DownloadError(EdgeguardError):
 
 class StoreError(EdgeguardError):
     """Our own folder could not be read or written."""
+
+
+class MissingExtraError(EdgeguardError):
+    """An optional package that this needs is not installed."""
 
 
 class OutputError(EdgeguardError):

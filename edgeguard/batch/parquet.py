@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeguard.batch.rows import Names, Place, Row, already, no_field
 from edgeguard.errors import InputError, OutputError
+from edgeguard.extras import require
 from edgeguard.protocol.names import SEVERITIES
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Parquet:
     unit = "row"
 
     def __init__(self, path: Path, names: Names) -> None:
-        """Open a file. Raises InputError: it is no Parquet, its columns will not do, no pyarrow."""
+        """Open a file. Raises InputError: it is no Parquet, or its columns will not do."""
         self._arrow = _pyarrow()
         self._path = path
         self._names = names
@@ -186,14 +187,11 @@ def _writing(arrow: Any, out: Path) -> Iterator[None]:
 
 
 def _pyarrow() -> Any:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-        import pyarrow.types
-    except ImportError as error:
-        raise InputError(
-            'Parquet files need pyarrow, which is not installed: pip install "edgeguard[parquet]"'
-        ) from error
+    require("parquet", "a Parquet file")
+    import pyarrow
+    import pyarrow.parquet
+    import pyarrow.types
+
     return pyarrow
 
 

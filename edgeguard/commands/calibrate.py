@@ -12,7 +12,6 @@ import click
 from edgeguard.commands.options import model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
-from edgeguard.evaluation.extra import require_extra
 from edgeguard.evaluation.intervals import rate
 from edgeguard.evaluation.judging import Judged, judge
 from edgeguard.evaluation.metrics import flags
@@ -26,6 +25,7 @@ from edgeguard.evaluation.threshold import (
     find_threshold,
 )
 from edgeguard.evaluation.wording import columns, with_interval
+from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
 from edgeguard.store.policies import check_new_policy, save_policy
@@ -70,7 +70,7 @@ def command(
     """
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
-    require_extra()
+    require("eval", "calibrate")
     rows = read_rows(data)
     known = [row.label in OFFICIAL[base].harmful for row in rows if row.label is not None]
     check_counts(sum(known), len(known) - sum(known), target, wanted)

@@ -25,7 +25,6 @@ from edgeguard.evaluation.comparison_page import (
     comparison_page,
     comparison_sections,
 )
-from edgeguard.evaluation.extra import require_extra
 from edgeguard.evaluation.judging import Check, Failed, judge
 from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.output import STDOUT, check_writable, write
@@ -35,6 +34,7 @@ from edgeguard.evaluation.rows import Row, digest_of, is_data, read_rows, sample
 from edgeguard.evaluation.sections import as_text, failures, sections_of
 from edgeguard.evaluation.summary import Data, summarise
 from edgeguard.evaluation.wording import heading
+from edgeguard.extras import require
 from edgeguard.guard import Guard
 
 
@@ -80,7 +80,7 @@ def command(
     Exit code: 0 every row was judged, 2 some row was not, or it could not run.
     """
     models, data = _split(context, arguments, compare)
-    require_extra()
+    require("eval", "eval")
     check_writable(json_file, html_file)
     rows, described = _rows(data, limit, seed)
     options = {"threads": threads, "n_ctx": n_ctx, "device": device}

@@ -8,7 +8,8 @@ from __future__ import annotations
 import click
 
 from edgeguard.commands.options import guard_options
-from edgeguard.errors import EXIT_OK, ServerError
+from edgeguard.errors import EXIT_OK
+from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
 
@@ -100,12 +101,8 @@ def command(
     def load() -> Guard:
         return Guard(model, policy=policy, threads=threads, n_ctx=n_ctx, device=device)
 
-    try:
-        from edgeguard.server.run import serve
-    except ModuleNotFoundError as error:
-        raise ServerError(
-            f"the server needs {error.name}, which is not installed: "
-            'type pip install "edgeguard[server]"'
-        ) from error
+    require("server", "the server")
+    from edgeguard.server.run import serve
+
     serve(settings, load)
     return EXIT_OK

@@ -1,0 +1,55 @@
+"""The optional packages: there, or one error that says what to type.
+
+An extra is named in pyproject.toml, and needed by a command or a format. This module looks for its
+packages and loads none of them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+from typing import Literal
+
+from edgeguard.errors import MissingExtraError
+
+Extra = Literal["eval", "parquet", "server"]
+
+_MODULES: dict[Extra, dict[str, str]] = {
+    "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
+    "parquet": {"pyarrow": "pyarrow"},
+    "server": {
+        "prometheus_client": "prometheus-client",
+        "pydantic": "pydantic",
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+    },
+}
+"""What is imported of each extra, and the package that brings it."""
+
+
+def require(extra: Extra, what: str) -> None:
+    """Raise MissingExtraError where a package that `what` needs is not installed."""
+    modules = _MODULES[extra]
+    missing = [modules[name] for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"{what} needs {', '.join(missing)}, which edgeguard does not install by itself; "
+            f"type {_command(extra)}"
+        )
+
+
+def _command(extra: Extra) -> str:
+    """How to install an extra, as edgeguard itself was installed: a package, or a folder."""
+    if _from_folder():
+        return f'pip install ".[{extra}]" in the folder of the clone'
+    return f'pip install "edgeguard[{extra}]"'
+
+
+def _from_folder() -> bool:
+    """Whether pip installed edgeguard from a folder (PEP 610), where no index may know it."""
+    try:
+        text = importlib.metadata.distribution("edgeguard").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return text is not None and "dir_info" in json.loads(text)
