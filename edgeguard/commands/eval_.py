@@ -152,7 +152,7 @@ def _one(
 
         check: Check = lambda row: guard.check_messages(row.messages, fresh=True)  # noqa: E731
         if records is not None:
-            belongs_to = header(guard.model, policy, options["n_ctx"], data.sha256)
+            belongs_to = header(guard.model, guard.policy, options["n_ctx"], data.sha256)
             check = stack.enter_context(recorded(records, belongs_to, check))
         try:
             outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))

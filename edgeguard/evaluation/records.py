@@ -20,15 +20,25 @@ from typing import Any
 from edgeguard.errors import InputError, OutputError
 from edgeguard.evaluation.judging import Check
 from edgeguard.evaluation.rows import Row
+from edgeguard.policy import Policy
 from edgeguard.protocol.names import SEVERITIES
 from edgeguard.verdict import ModelId, Probabilities, Verdict
 
 Key = tuple[str, str]
 
 
-def header(model: ModelId, policy: str, n_ctx: int, data_sha256: str) -> dict[str, Any]:
-    """What a file of records belongs to; verdicts of anything else are not its."""
-    return {"model": asdict(model), "policy": policy, "n_ctx": n_ctx, "data_sha256": data_sha256}
+def header(model: ModelId, policy: Policy, n_ctx: int, data_sha256: str) -> dict[str, Any]:
+    """What a file of records belongs to; verdicts of anything else are not its.
+
+    A saved policy's name may come to stand for another threshold, so what it flags is kept too.
+    """
+    flagged = {"harmful": list(policy.harmful), "threshold": policy.threshold}
+    return {
+        "model": asdict(model),
+        "policy": {"name": policy.name, **flagged},
+        "n_ctx": n_ctx,
+        "data_sha256": data_sha256,
+    }
 
 
 @contextmanager

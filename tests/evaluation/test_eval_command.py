@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from independent import figures_of
 from labelled import HARMLESS, mild_rows, row, write_rows
 
 from edgeguard import Guard, extras
+from edgeguard.store import find_policy, save_policy
+from edgeguard.store.paths import policies_folder
 
 SECRET = "grandmother about the garden"
 
@@ -256,6 +259,25 @@ def test_records_that_were_cut_anywhere_go_on(
     for result in (first, second):
         del result["date"], result["latency"]
     assert first == second
+
+
+def test_records_of_a_policy_that_was_saved_anew_are_refused(
+    edgeguard: CommandLine, data: Path, tmp_path: Path
+) -> None:
+    wanted = ("--recall", "0.5", "--save", "mine")
+    found = edgeguard("calibrate", "--model", "nano", str(data), *wanted)
+    assert found.code == 0
+    argv = [str(data), "--limit", "1", "--policy", "mine", "--records", str(tmp_path / "records")]
+    assert evaluate(edgeguard, *argv).code == 0
+    assert evaluate(edgeguard, *argv).code == 0
+
+    policy = find_policy("mine")
+    assert policy.threshold is not None
+    (policies_folder() / "mine.json").unlink()
+    save_policy(replace(policy, threshold=policy.threshold / 2))
+    ended = evaluate(edgeguard, *argv)
+    assert ended.code == 2
+    assert "another policy" in ended.err
 
 
 def test_records_of_another_run_are_refused(
