@@ -12,6 +12,7 @@ import click
 
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK, EdgeguardError
+from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.store.checksum import file_sha256
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.registry import BUILT_IN
@@ -62,11 +63,10 @@ def _installed(model: Installed, default: str | None) -> Row:
 
 def _built_in(default: str | None) -> Row:
     from edgeguard.store.metadata import read_metadata
-    from edgeguard.store.types import type_name
 
     try:
         path = built_in().path
-        kind, size = type_name(read_metadata(path)), path.stat().st_size
+        kind, size = type_name(read_metadata(path).get(FILE_TYPE)), path.stat().st_size
         return Row(BUILT_IN, kind, size, file_sha256(path), default == BUILT_IN)
     except EdgeguardError as error:
         return Row(BUILT_IN, None, None, None, False, str(error))

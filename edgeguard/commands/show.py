@@ -12,11 +12,11 @@ from dataclasses import asdict
 import click
 
 from edgeguard.errors import EXIT_OK
+from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.store.checksum import file_sha256
 from edgeguard.store.metadata import Array, Value, read_metadata
 from edgeguard.store.model_file import ModelFile, resolve
 from edgeguard.store.store import candidates
-from edgeguard.store.types import type_name
 
 
 @click.command(name="show")
@@ -42,7 +42,7 @@ def command(name: str, as_json: bool) -> int:
 def _facts(model: ModelFile, metadata: dict[str, Value]) -> dict[str, object]:
     facts: dict[str, object] = {
         "name": model.full_name,
-        "type": model.type or type_name(metadata),
+        "type": model.type or type_name(metadata.get(FILE_TYPE)),
         "path": str(model.path),
         "size": model.path.stat().st_size,
         "sha256": model.sha256 or file_sha256(model.path),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeguard.errors import ClosedError, SessionError
+from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import ModelInfo
@@ -25,25 +26,6 @@ from edgeguard.session.library import lib, library_identity, load_model
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
 from edgeguard.session.vocabulary import Vocabulary
-
-# llama_ftype of llama.h: the types that our converter writes, and the ones near them.
-_FILE_TYPES = {
-    "0": "f32",
-    "1": "f16",
-    "2": "q4_0",
-    "3": "q4_1",
-    "7": "q8_0",
-    "8": "q5_0",
-    "10": "q2_k",
-    "12": "q3_k_m",
-    "14": "q4_k_s",
-    "15": "q4_k_m",
-    "16": "q5_k_s",
-    "17": "q5_k_m",
-    "18": "q6_k",
-    "25": "iq4_nl",
-    "32": "bf16",
-}
 
 _CONTEXTS = 2  # one for prompts, one for responses
 
@@ -187,11 +169,11 @@ class LlamaSession:
         return self
 
     def _read_info(self, device: str) -> ModelInfo:
-        file_type = self._metadata("general.file_type") or ""
+        file_type = self._metadata(FILE_TYPE) or ""
         return ModelInfo(
             architecture=self._metadata("general.architecture") or "",
             name=self._metadata("general.name") or self._metadata("general.basename") or "",
-            type=_FILE_TYPES.get(file_type, f"file type {file_type or 'unknown'}"),
+            type=type_name(int(file_type) if file_type.isdecimal() else None),
             protocol=self._metadata("edgeguard.protocol"),
             n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
             n_vocab=self._vocabulary.size,

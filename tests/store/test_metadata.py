@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gguf
 import pytest
+from gguf.constants import LlamaFileType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeguard.errors import ModelError, StoreError
+from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.store.metadata import Array, read_metadata
-from edgeguard.store.types import type_name
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +55,22 @@ def test_every_kind_of_value(header: bytes, tmp_path: Path) -> None:
         "g": Array(3),
         "general.file_type": 15,
     }
-    assert type_name(values) == "q4_k_m"
+    assert type_name(values[FILE_TYPE]) == "q4_k_m"
 
 
-@pytest.mark.parametrize(("number", "name"), [(1, "f16"), (7, "q8_0"), (32, "bf16"), (0, "f32")])
-def test_types(number: int, name: str) -> None:
-    assert type_name({"general.file_type": number}) == name
+def test_the_types_are_those_of_gguf() -> None:
+    for kind in LlamaFileType:
+        if kind is not LlamaFileType.GUESSED:
+            name = kind.name.lower().removeprefix("mostly_").removeprefix("all_")
+            assert type_name(int(kind)) == name
 
 
-@pytest.mark.parametrize("number", [None, "q8_0", 9999, -1])
-def test_unknown_types(number: object) -> None:
-    assert type_name({"general.file_type": number}) == "unknown"
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(None, "unknown"), ("q8_0", "unknown"), (True, "unknown"), (9999, "file type 9999")],
+)
+def test_unknown_types(number: object, name: str) -> None:
+    assert type_name(number) == name
 
 
 def test_every_cut_is_an_error(header: bytes, tmp_path: Path) -> None:
