@@ -111,13 +111,13 @@ def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, encoder: Encoder) -> Ten
     scores = hidden[rows, batch.severity_at] @ table[encoder.severity_ids].T
     loss = F.cross_entropy(scores.float(), batch.severity)
 
-    key, choices = batch.answer_key, torch.tensor(encoder.choice_ids)
+    choices = torch.tensor(encoder.choice_ids)
+    # Not "None", which the severity decides.
+    key = batch.answer_key & torch.isin(batch.answer_ids, choices)
     if key.any():
-        states = hidden[batch.answer_rows[key], batch.answer_at[key]]
-        truth = (batch.answer_ids[key][:, None] == choices).float()
-        known = truth.sum(1) > 0  # not "None", which the severity decides
-        scores = (states[known] @ table[choices].T).float()
-        loss = loss + 0.5 * F.cross_entropy(scores, truth[known].argmax(1))
+        scores = hidden[batch.answer_rows[key], batch.answer_at[key]] @ table[choices].T
+        truth = (batch.answer_ids[key][:, None] == choices).float().argmax(1)
+        loss = loss + 0.5 * F.cross_entropy(scores.float(), truth)
 
     some = (torch.rand(len(batch.items)) < 0.15)[batch.answer_rows]
     states = hidden[batch.answer_rows[some], batch.answer_at[some]]
