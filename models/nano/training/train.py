@@ -101,10 +101,11 @@ def distance(reader: nn.Linear, middle: Tensor, batch: Batch) -> Tensor:
     return 1 - F.cosine_similarity(reader(states).float(), batch.vectors, dim=-1).mean()
 
 
-def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, encoder: Encoder) -> Tensor:
-    """What the answer should be, among the answers there are; and a little, among all words.
+def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, encoder: Encoder, words: float) -> Tensor:
+    """What the answer should be, among the answers there are; times `words`, among all words.
 
-    The runtime lets the model write nothing but an answer, so that the second hardly matters.
+    The runtime lets the model write nothing but an answer. The second is what makes it a model
+    that would write one unasked, which the runtime checks; it needs few steps.
     """
     table = model.embed_tokens.weight
     rows = torch.arange(len(batch.items))
@@ -123,7 +124,7 @@ def loss_of(model: Qwen3, hidden: Tensor, batch: Batch, encoder: Encoder) -> Ten
     states = hidden[batch.answer_rows[some], batch.answer_at[some]]
     if len(states):
         scores = (states @ table.T).float()
-        loss = loss + 0.1 * F.cross_entropy(scores, batch.answer_ids[some])
+        loss = loss + words * F.cross_entropy(scores, batch.answer_ids[some])
     return loss
 
 
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.85, help="part with full questions")
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--words", type=float, default=0.1, help="weight of the whole answer")
     parser.add_argument("--tokens", type=int, default=6000, help="padded tokens a batch")
     parser.add_argument("--vocab", type=int, default=24576)
     parser.add_argument(
@@ -271,7 +273,7 @@ def main() -> None:
         past = model.prefix(batch.start, batch.start_positions)
         hidden, middle = model(batch.ids, batch.positions, past)
         gap = distance(reader, middle, batch)
-        loss = loss_of(model, hidden, batch, encoder)
+        loss = loss_of(model, hidden, batch, encoder, a.words)
         (loss + gap).backward()
         master.step(a.lr * min(1.0, step / 100) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5)
         if len(batch.taught):
