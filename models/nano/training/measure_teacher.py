@@ -1,0 +1,63 @@
+"""What the teacher itself reaches on the measuring sets: about the most that nano can learn of it.
+
+    python models/nano/training/measure_teacher.py DIR/teacher.pt --data ../shared/data --limit 500
+
+It prints the table of evaluate.py, over the same rows. Nothing is tuned here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from data import Item
+from evaluate import Row, rows_of, table
+from teacher import Teacher, opinions
+
+from edgeguard.protocol.messages import Message, mode_of
+from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES
+
+
+def records(teacher: Teacher, named: list[tuple[str, dict]]) -> list[Row]:
+    """One flat record a row, as evaluate.judge gives it."""
+    items = [
+        Item(tuple(Message(m["role"], m["content"]) for m in row["messages"]), row["label"])
+        for _, row in named
+    ]
+    _, logits = opinions(teacher, items)
+    out: list[Row] = []
+    for (name, row), item, scores in zip(named, items, logits):
+        severity = SEVERITIES[int(scores[:3].argmax())]
+        category = CATEGORIES[int(scores[3:-2].argmax())]
+        out.append(
+            {
+                "set": name,
+                "label": row["label"],
+                "acceptable": row["categories"],
+                "true_refusal": row["refusal"],
+                "severity": severity,
+                "categories": [] if severity == "Safe" else [category],
+                "refusal": REFUSALS[int(scores[-2:].argmax())]
+                if mode_of(item.messages) == "response"
+                else None,
+            }
+        )
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("teacher", type=Path, help="teacher.pt of a training run")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
+    parser.add_argument("--limit", type=int, default=10**9, help="about so many rows a set")
+    a = parser.parse_args()
+    teacher = Teacher()
+    teacher.load_state_dict(torch.load(a.teacher))
+    rows = rows_of(a.data, a.limit)
+    named = [(name, row) for name, row in rows if row["messages"][-1]["content"].strip()]
+    print(table(records(teacher.eval(), named)))
+
+
+if __name__ == "__main__":
+    main()
