@@ -16,13 +16,16 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES
 from edgeguard.protocol.question import conversation, head, tail
+
+if TYPE_CHECKING:
+    from torch import Tensor  # evaluate.py needs no torch
 
 AFTER = ("<|im_end|>", "\n", "<|im_start|>", "assistant\n", "<think>", "\n\n", "</think>", "\n\n")
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from data import plain
+
 from edgeguard import Guard
 from edgeguard.protocol.names import CATEGORIES
 
@@ -114,11 +116,7 @@ def listed() -> set[str]:
     """Every line of the phrase lists, and both halves of a pair, without case and end mark."""
     folder = Path(__file__).parent / "phrases"
     lines = [x for f in folder.glob("*.txt") for x in f.read_text(encoding="utf-8").splitlines()]
-    return {_plain(part) for line in lines for part in line.split(" | ")}
-
-
-def _plain(text: str) -> str:
-    return text.strip().lower().rstrip("?.! ")
+    return {plain(part) for line in lines for part in line.split(" | ")}
 
 
 def main() -> None:
@@ -126,12 +124,10 @@ def main() -> None:
     parser.add_argument("model", help="a GGUF file, or the name of an installed model")
     lines = listed()
     with Guard(parser.parse_args().model) as guard:
-        harmful = [(t, c, guard.check(t)) for t, c in HARMFUL if _plain(t) not in lines]
-        harmless = [(t, guard.check(t)) for t in HARMLESS if _plain(t) not in lines]
+        harmful = [(t, c, guard.check(t)) for t, c in HARMFUL if plain(t) not in lines]
+        harmless = [(t, guard.check(t)) for t in HARMLESS if plain(t) not in lines]
         replies = [
-            (b, s, r, guard.check_response(a, b))
-            for a, b, s, r in REPLIES
-            if _plain(b) not in lines
+            (b, s, r, guard.check_response(a, b)) for a, b, s, r in REPLIES if plain(b) not in lines
         ]
     missed = [t for t, _, v in harmful if v.severity == "Safe"]
     misnamed = [

@@ -40,6 +40,11 @@ HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
 EDGE, BENIGN, REPLY, SUMS = _read("edge"), _read("benign"), _read("reply"), _read("sums")
 PAIRS, MORE_PAIRS, MORE_REPLY = _read("pairs"), _read("pairs_more"), _read("reply_more")
 FOREIGN = [_read("foreign"), _read("foreign_west"), _read("foreign_east")]
+FOREIGN_LINES = [(x, name, lists) for lists in FOREIGN for name in lists for x in lists[name]]
+FOREIGN_SAFE = [case for case in FOREIGN_LINES if case[1] == "Safe"]
+FOREIGN_HARM = [
+    case for case in FOREIGN_LINES if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])
+]
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
 TWINS = [
     (name, *line.split(" | "), lists)
@@ -229,12 +234,9 @@ def chat(rng: random.Random, number: int) -> list[Item]:
 
 def foreign(rng: random.Random, number: int) -> list[Item]:
     """Plain cases in other languages, half of them harmless; some as a reply."""
-    harm = [(x, name, lines) for lines in FOREIGN for name in lines for x in lines[name]]
-    fair = [case for case in harm if case[1] == "Safe"]
-    harm = [case for case in harm if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])]
     items = []
     for n in range(number):
-        line, name, lists = rng.choice(fair if n % 2 else harm)
+        line, name, lists = rng.choice(FOREIGN_SAFE if n % 2 else FOREIGN_HARM)
         texts = (fill(line, lists, rng),)
         if rng.random() < 0.1 and name != "Jailbreak":
             texts = (fill(rng.choice(lists["Safe"]), lists, rng), *texts)
