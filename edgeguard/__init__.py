@@ -8,7 +8,10 @@
 What is listed here is the public interface; every other module may change.
 """
 
+from edgeguard.cancellation import Cancellation
+from edgeguard.check import Check
 from edgeguard.errors import (
+    CancelledError,
     ClosedError,
     ConversionError,
     DownloadError,
@@ -23,6 +26,7 @@ from edgeguard.errors import (
     ServerError,
     SessionError,
     StoreError,
+    TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
 from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
@@ -30,6 +34,9 @@ from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 __version__ = "0.1.0"
 
 __all__ = [
+    "Cancellation",
+    "CancelledError",
+    "Check",
     "Choice",
     "ClosedError",
     "ConversionError",
@@ -48,6 +55,7 @@ __all__ = [
     "ServerError",
     "SessionError",
     "StoreError",
+    "TimeoutError",
     "Verdict",
     "__version__",
 ]

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgeguard.errors import ModelError, SessionError
+from edgeguard.errors import ModelError
 from edgeguard.protocol.answer import END, START, Answer, Option, State, answer_of, options
 from edgeguard.protocol.names import MODES, SAFE, SEVERITIES, Mode
 from edgeguard.session.interface import Session
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_LOW_MASS = 0.1
-"""Below this share of its probability on the three severities, a model was not made for this."""
+LOW_MASS = 0.1
+"""Below this share of its probability on the three severities, a model's numbers mean nothing.
+
+A Qwen3Guard-Gen puts nearly all of it there. A file whose weights are damaged, or are another
+model's, does not, and would still have a likeliest severity.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,12 @@ class _Way:
 class Decoder:
     """Decodes answers with one session."""
 
-    def __init__(self, session: Session, *, warn: bool = True) -> None:
-        """``warn``: say once when the model puts little of its probability on the answers."""
+    def __init__(self, session: Session, *, allow_random_weights: bool = False) -> None:
+        """``allow_random_weights``: of a model below LOW_MASS, only warn, once."""
         self._session = session
         self._tokens: dict[str, tuple[int, ...]] = {}
-        self._warn = warn
+        self._allow_random_weights = allow_random_weights
+        self._warned = False
         self.room = max(self._longest(mode) for mode in MODES)
         for mode in MODES:
             self._check_severities(mode)
@@ -65,7 +70,8 @@ class Decoder:
     def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
         """The model's answer; ``fresh``: whatever was asked before.
 
-        Raises SessionError if the model computes no usable number.
+        Raises ModelError if the model computes no usable number, or puts less than LOW_MASS of its
+        probability on the words of an answer.
         """
         if fresh:
             question = replace(question, grows=False)
@@ -100,21 +106,28 @@ class Decoder:
         finite = logits[np.isfinite(logits)].astype(np.float64)
         chosen = logits[[way.tokens[0] for way in ways]].astype(np.float64)
         if not np.isfinite(chosen).all():
-            raise SessionError("the model computes no finite number: its file is damaged")
+            raise ModelError("the model computes no finite number: its file is damaged")
         top = np.max(finite)
         weights = np.exp(chosen - top)
         everything = float(np.exp(finite - top).sum())
-        self._warn_of_other_words(float(weights.sum()) / everything)
+        self._check_mass(float(weights.sum()) / everything)
         return _softmax(chosen)
 
-    def _warn_of_other_words(self, mass: float) -> None:
-        if mass < _LOW_MASS and self._warn:
-            self._warn = False
-            _logger.warning(
-                "the model puts %.2g of its probability on the words it may answer with; "
-                "a Qwen3Guard-Gen puts nearly all of it there: is this the right file?",
-                mass,
+    def _check_mass(self, mass: float) -> None:
+        if mass >= LOW_MASS:
+            return
+        what = (
+            f"the model puts {mass:.2g} of its probability on the words it may answer with, and a "
+            "Qwen3Guard-Gen nearly all of it"
+        )
+        if not self._allow_random_weights:
+            raise ModelError(
+                f"{what}: its file is damaged, or it is another model's; fetch it again with "
+                "`edgeguard pull`, or type --allow-random-weights if its verdicts may mean nothing"
             )
+        if not self._warned:
+            self._warned = True
+            _logger.warning("%s: its verdicts mean nothing", what)
 
     def _longest(self, mode: Mode) -> int:
         """An upper bound of an answer's tokens: whatever it can decide, decided once."""

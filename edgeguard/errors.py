@@ -8,6 +8,8 @@
     ├── PolicyError                 2   a saved policy that is damaged, or is for another model file
     ├── SessionError                2   llama.cpp could not load or compute
     │   └── ClosedError             2   the guard was used after close()
+    ├── CancelledError              2   the caller gave up what was being judged
+    ├── TimeoutError                2   a text was not judged in the time that the caller gave
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
     ├── StoreError                  2   our own folder could not be read or written
@@ -23,6 +25,8 @@ This module does not print, log or exit.
 """
 
 from __future__ import annotations
+
+import builtins
 
 EXIT_OK = 0
 EXIT_FLAGGED = 1
@@ -62,6 +66,14 @@ class SessionError(EdgeguardError):
 
 class ClosedError(SessionError):
     """The guard was used after ``close()``."""
+
+
+class CancelledError(EdgeguardError):
+    """The caller gave up what was being judged."""
+
+
+class TimeoutError(EdgeguardError, builtins.TimeoutError):  # noqa: A001 - it is one of those
+    """A text was not judged in the time that the caller gave."""
 
 
 class ConversionError(EdgeguardError):

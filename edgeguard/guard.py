@@ -1,8 +1,8 @@
 """The guard: a loaded model that judges prompts, responses and conversations.
 
-Every surface (command, library, later server and batch) calls this one class with the same argument
-names. It puts the parts together and holds the lock that makes one guard safe under threads; the
-parts do the work: edgeguard.tokens, edgeguard.windows, edgeguard.decoder, edgeguard.session.
+Every surface (command, library, server, batch) calls this one class with the same argument names.
+It puts the parts together; the parts do the work: edgeguard.loading makes a model ready,
+edgeguard.session.thread computes and can be stopped, edgeguard.check makes verdicts.
 
 This module does not write questions, cut texts or read logits.
 """
@@ -11,29 +11,24 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
+from typing import NoReturn
 
-from edgeguard.decoder import Decoded, Decoder
-from edgeguard.errors import ClosedError, InputError, StoreError
+from edgeguard.cancellation import Cancellation
+from edgeguard.check import Check, Judge
+from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.policy import Policy
-from edgeguard.protocol.answer import Answer, write
-from edgeguard.protocol.messages import Message, mode_of, parse_messages
-from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE, Mode
-from edgeguard.session.claims import check_claims
-from edgeguard.session.cpu import physical_cores
+from edgeguard.protocol.messages import Message, parse_messages
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import Settings
-from edgeguard.store import file_sha256, find_policy, resolve
-from edgeguard.store.paths import starts_folder
-from edgeguard.tokens import QuestionTokenizer
-from edgeguard.tuning.record import remembered
-from edgeguard.verdict import ModelId, Probabilities, Verdict
-from edgeguard.windows import Windows
+from edgeguard.session.settings import MAX_THREADS, Settings
+from edgeguard.session.stop_flag import StopFlag
+from edgeguard.session.thread import ModelThread
+from edgeguard.store import find_policy, resolve
+from edgeguard.verdict import ModelId, Verdict
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -53,7 +48,8 @@ CheckRow = str | Mapping[str, object] | CheckMessages
 class Guard:
     """A model that judges texts. Use it as a context manager, or call ``close()``.
 
-    One guard may be shared by threads; calls wait for each other. A guard does not survive a fork.
+    One guard may be shared by threads; calls wait for each other, first come, first served. A guard
+    does not survive a fork: a child makes its own.
     """
 
     def __init__(
@@ -64,6 +60,9 @@ class Guard:
         threads: int | None = None,
         n_ctx: int = N_CTX,
         device: str = "auto",
+        allow_random_weights: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+        cancel: Cancellation | None = None,
     ) -> None:
         """Load a model.
 
@@ -74,124 +73,58 @@ class Guard:
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
+        allow_random_weights: take a model that puts nearly none of its probability on the words
+        of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
+        cancel: ends the load.
 
         Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
-        PolicyError.
+        PolicyError, CancelledError.
         """
         self._policy = find_policy(policy)
         _check_options(threads, n_ctx, device)
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
-        # Here and not above: `edgeguard --help` imports this module's neighbours, not llama.cpp.
-        from edgeguard.session.library import library_identity
-        from edgeguard.session.llama import LlamaSession
-
-        sha256 = file.sha256 or file_sha256(file.path)
-        self._policy.check_model(sha256, str(file.path))
-        settings = remembered(sha256, library_identity()) or Settings(physical_cores())
-        if threads is not None:
-            settings = replace(settings, threads=threads)
-        session = LlamaSession(
-            file.path,
-            settings=settings,
-            n_ctx=n_ctx,
-            device=device,
-            starts=_starts_folder(),
-            sha256=sha256,
-        )
-        try:
-            check_claims(session, str(file.path))
-            identity = ModelId(file.name, file.type or session.info.type, sha256)
-            self._set_up(session, identity, warn=not file.built_in)
-        except BaseException:
-            session.close()
-            raise
+        options = Options(threads, n_ctx, device, allow_random_weights)
+        plan = prepare(file, options)
+        self._policy.check_model(plan.model.sha256, str(file.path))
+        self._start(lambda flag: load(plan, flag, on_progress), cancel)
 
     @classmethod
-    def with_session(cls, session: Session, *, policy: str = "strict") -> Guard:
+    def with_session(
+        cls, session: Session, *, policy: str = "strict", allow_random_weights: bool = False
+    ) -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
         guard._policy = find_policy(policy)
         guard._policy.check_model("", session.info.name)
-        check_claims(session, session.info.name)
-        guard._set_up(session, ModelId(session.info.name, session.info.type, ""))
+        model = ModelId(session.info.name, session.info.type, "")
+        loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
+        guard._start(lambda _flag: loaded, None, flag=session.flag)
         return guard
 
-    def _set_up(self, session: Session, model: ModelId, *, warn: bool = True) -> None:
-        self._lock = threading.Lock()
-        self._session: Session | None = session
-        self._model = model
-        self._device = session.info.device
-        self._decoder = Decoder(session, warn=warn)
-        self._windows = Windows(session, QuestionTokenizer(session), self._decoder.room)
+    def _start(
+        self,
+        load: Callable[[StopFlag], Loaded],
+        cancel: Cancellation | None,
+        flag: StopFlag | None = None,
+    ) -> None:
+        flag = flag or StopFlag()
+        self._thread = ModelThread(flag)
+        try:
+            loaded = self._thread.run(lambda: load(flag), cancel=cancel)
+        except BaseException:
+            self._thread.stop(abort=True)
+            raise
+        self._loaded = loaded
+        # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
+        self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._model
-
-    def check(self, text: str, *, policy: str | None = None) -> Verdict:
-        """Judge a prompt: what a user asks of an assistant."""
-        return self.check_messages([{"role": "user", "content": text}], policy=policy)
-
-    def check_response(self, prompt: str, response: str, *, policy: str | None = None) -> Verdict:
-        """Judge a response to a prompt, and whether it is a refusal."""
-        messages = [
-            {"role": "user", "content": prompt},
-            {"role": "assistant", "content": response},
-        ]
-        return self.check_messages(messages, policy=policy)
-
-    def check_messages(
-        self, messages: CheckMessages, *, policy: str | None = None, fresh: bool = False
-    ) -> Verdict:
-        """Judge the last message of a conversation, with the messages before it as context.
-
-        messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
-        last one's role decides whether a prompt or a response is judged.
-        fresh: use nothing of the conversation that was judged just before, even where this one
-        goes on from it. It then takes longer, and gives the same bits in any order of calls.
-        Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError.
-        """
-        chosen = self._chosen(policy)
-        return self._check(parse_messages(messages), chosen, fresh=fresh)
-
-    def _check(self, parsed: tuple[Message, ...], policy: Policy, *, fresh: bool) -> Verdict:
-        with self._lock:
-            if self._session is None:
-                raise ClosedError("the guard is closed: make a new one")
-            started = time.perf_counter()
-            questions = self._windows.questions(parsed)
-            decoded = [self._decoder.decode(question, fresh=fresh) for question in questions]
-            seconds = time.perf_counter() - started
-        tokens = sum(len(question.tokens) for question in questions)
-        return self._verdict(mode_of(parsed), decoded, policy, tokens, seconds)
-
-    def _chosen(self, name: str | None) -> Policy:
-        """The policy of that name. Raises PolicyError if it is for another model, InputError."""
-        if name is None:
-            return self._policy
-        policy = find_policy(name)
-        policy.check_model(self._model.sha256, self._model.name)
-        return policy
-
-    def check_many(
-        self, rows: Iterable[CheckRow], *, policy: str | None = None
-    ) -> Iterator[Verdict | InputError]:
-        """Judge any number of texts, lazily and in order: one verdict for each, or its error.
-
-        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
-        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
-        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
-        the last 10,000 different ones reach.
-        Raises SessionError, ClosedError; InputError at once if there is no such policy.
-        """
-        from edgeguard.batch.many import check_many
-
-        # Now and once: a saved policy is a file, and may change between two rows.
-        chosen = self._chosen(policy)
-        return check_many(rows, lambda messages: self._check(messages, chosen, fresh=True))
+        return self._loaded.model
 
     @property
     def policy(self) -> Policy:
@@ -201,50 +134,154 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._device
+        return self._loaded.session.info.device
 
-    def _verdict(
-        self, mode: Mode, windows: list[Decoded], policy: Policy, tokens: int, seconds: float
+    @property
+    def settings(self) -> Settings | None:
+        """What the model computes with; None for a session that is not llama.cpp's."""
+        return self._loaded.settings
+
+    def check(
+        self,
+        text: str,
+        *,
+        policy: str | None = None,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
     ) -> Verdict:
-        """The verdict of one or more windows: the worst counts, and no category is lost."""
-        worst = max(windows, key=_badness)
-        severity = worst.answer.severity
-        named = [worst, *windows]
-        categories = tuple(dict.fromkeys(c for w in named for c in w.answer.categories))
-        refusal = worst.answer.refusal
-        if refusal is not None and any(w.answer.refusal == "No" for w in windows):
-            refusal = "No"  # what complies anywhere is no refusal
-        return Verdict(
-            mode=mode,
-            severity=severity,
-            probabilities=Probabilities(worst.probabilities),
-            categories=categories,
-            refusal=refusal,
-            policy=policy.name,
-            flagged=any(_flags(policy, window) for window in windows),
-            answer=write(Answer(severity, categories, refusal)),
-            model=self._model,
-            device=self._device,
-            tokens=tokens,
-            windows=len(windows),
-            seconds=round(seconds, 6),
-            choices=worst.choices if len(windows) == 1 else (),
+        """Judge a prompt: what a user asks of an assistant."""
+        messages = [{"role": "user", "content": text}]
+        return self.check_messages(messages, policy=policy, timeout=timeout, cancel=cancel)
+
+    def check_response(
+        self,
+        prompt: str,
+        response: str,
+        *,
+        policy: str | None = None,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Verdict:
+        """Judge a response to a prompt, and whether it is a refusal."""
+        messages = [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": response},
+        ]
+        return self.check_messages(messages, policy=policy, timeout=timeout, cancel=cancel)
+
+    def check_messages(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        fresh: bool = False,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Verdict:
+        """Judge the last message of a conversation, with the messages before it as context.
+
+        messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
+        last one's role decides whether a prompt or a response is judged.
+        fresh: use nothing of the conversation that was judged just before, even where this one
+        goes on from it. It then takes longer, and gives the same bits in any order of calls.
+        timeout: seconds from now, waiting for other calls included.
+        cancel: ends the call when it is cancelled, in any thread.
+        Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError, ModelError
+        (the model's numbers are broken), TimeoutError, CancelledError.
+        """
+        check = self.begin(messages, policy=policy, fresh=fresh, timeout=timeout, cancel=cancel)
+        return check.verdict()
+
+    def begin(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        fresh: bool = False,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Check:
+        """Begin to judge a conversation: what it will cost, and its windows one by one.
+
+        For programs that say no to what costs too much, or let long texts take turns. Arguments
+        and errors are those of ``check_messages``.
+        """
+        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        chosen = self._chosen(policy)
+        return self._begin(parse_messages(messages), chosen, fresh, deadline, cancel)
+
+    def _begin(
+        self,
+        parsed: tuple[Message, ...],
+        policy: Policy,
+        fresh: bool,
+        deadline: float | None,
+        cancel: Cancellation | None,
+    ) -> Check:
+        loaded, thread, started = self._loaded, self._thread, time.perf_counter()
+        questions = thread.run(
+            lambda: loaded.windows.questions(parsed), cancel=cancel, deadline=deadline
         )
+        return Check(
+            questions,
+            lambda question: thread.run(
+                lambda: loaded.decoder.decode(question, fresh=fresh),
+                cancel=cancel,
+                deadline=deadline,
+            ),
+            Judge(loaded.model, self.device, policy),
+            time.perf_counter() - started,
+        )
+
+    def _chosen(self, name: str | None) -> Policy:
+        """The policy of that name. Raises PolicyError if it is for another model, InputError."""
+        if name is None:
+            return self._policy
+        policy = find_policy(name)
+        policy.check_model(self.model.sha256, self.model.name)
+        return policy
+
+    def check_many(
+        self,
+        rows: Iterable[CheckRow],
+        *,
+        policy: str | None = None,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Iterator[Verdict | EdgeguardError]:
+        """Judge any number of texts, lazily and in order: one verdict for each, or its error.
+
+        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
+        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
+        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
+        the last 10,000 different ones reach.
+        timeout: seconds for each text; one that takes longer gives its TimeoutError.
+        Raises SessionError, ClosedError, CancelledError; InputError at once if there is no such
+        policy.
+        """
+        from edgeguard.batch.many import check_many
+
+        # Now and once: a saved policy is a file, and may change between two rows.
+        chosen = self._chosen(policy)
+        limit = None if timeout is None else _seconds(timeout)
+
+        def judge(messages: tuple[Message, ...]) -> Verdict:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._begin(messages, chosen, True, deadline, cancel).verdict()
+
+        return check_many(rows, judge)
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
-        with self._lock:
-            if self._session is None:
-                raise ClosedError("the guard is closed: make a new one")
-            session = self._session
-            return tuple(session.token_bytes(token) for token in session.tokenize(text))
+        session = self._loaded.session
+        return self._thread.run(
+            lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
+        )
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        if self._free.detach() is not None:
+            self._thread.stop(self._loaded.session.close)
 
     def __enter__(self) -> Guard:
         return self
@@ -257,27 +294,29 @@ class Guard:
     ) -> None:
         self.close()
 
-
-def _starts_folder() -> Path | None:
-    try:
-        return starts_folder()
-    except StoreError:
-        return None  # a user without a home folder pays at each start, and nothing else
-
-
-def _flags(policy: Policy, window: Decoded) -> bool:
-    return policy.flags(window.answer.severity, Probabilities(window.probabilities))
-
-
-def _badness(window: Decoded) -> tuple[int, float]:
-    unsafe = window.probabilities[SEVERITIES.index(UNSAFE)]
-    return SEVERITY_RANK[window.answer.severity], unsafe
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a guard cannot be pickled: make one in each process")
 
 
 def _check_options(threads: int | None, n_ctx: int, device: str) -> None:
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}; it must be at least 1")
-    if n_ctx < 512:
-        raise InputError(f"n_ctx is {n_ctx}; the question alone needs 512 tokens")
+    if threads is not None and not _is_whole(threads, 1, MAX_THREADS):
+        raise InputError(
+            f"threads is {threads!r}; it must be a whole number from 1 to {MAX_THREADS}"
+        )
+    if not _is_whole(n_ctx, 512, None):
+        raise InputError(f"n_ctx is {n_ctx!r}; the question alone needs 512 tokens")
     if device not in DEVICES:
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
+
+
+def _is_whole(value: object, least: int, most: int | None) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
+
+
+def _seconds(timeout: float) -> float:
+    """A time limit that makes sense. Raises InputError."""
+    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout < float("inf"):
+        raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
+    return float(timeout)

@@ -22,7 +22,7 @@ from edgeguard.batch.rows import TEXT, VERDICT, Names
 from edgeguard.batch.source import PIPE, is_plain_file, sha256_of_input
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
-from edgeguard.commands.options import guard_options
+from edgeguard.commands.options import Running, guard_options
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 
@@ -74,9 +74,7 @@ def command(
     resume: bool,
     model: str | None,
     policy: str,
-    threads: int | None,
-    n_ctx: int,
-    device: str,
+    running: Running,
 ) -> int:
     """Judge every row of IN, a JSONL, CSV or Parquet file or - for standard input.
 
@@ -94,13 +92,13 @@ def command(
     format_name = format_of(input_, out, cast("FormatName | None", format_))
 
     def load() -> Guard:
-        return Guard(model, policy=policy, threads=threads, n_ctx=n_ctx, device=device)
+        return Guard(model, policy=policy, **running)
 
     with open_input(input_, format_name, names) as form:
         if out == PIPE:
             tally = _to_stdout(form, names, load)
         else:
-            options: dict[str, object] = {"--format": format_name, "--n-ctx": n_ctx}
+            options: dict[str, object] = {"--format": format_name, "--n-ctx": running["n_ctx"]}
             options |= {f"--{name}-field": value for name, value in asdict(names).items()}
             tally = _to_file(form, names, load, input_, options, Path(out), resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 import click
 
-from edgeguard.commands.options import model_options
+from edgeguard.commands.options import Running, model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.intervals import rate
@@ -60,9 +60,7 @@ def command(
     name: str,
     base: str,
     model: str | None,
-    threads: int | None,
-    n_ctx: int,
-    device: str,
+    running: Running,
 ) -> int:
     """Find a threshold on the labelled rows of DATA, and save it as the policy NAME.
 
@@ -75,7 +73,7 @@ def command(
     known = [row.label in OFFICIAL[base].harmful for row in rows if row.label is not None]
     check_counts(sum(known), len(known) - sum(known), target, wanted)
     with (
-        Guard(model, threads=threads, n_ctx=n_ctx, device=device) as guard,
+        Guard(model, **running) as guard,
         progress_bar("judging") as progress,
     ):
         outcome = judge(rows, lambda row: guard.check_messages(row.messages, fresh=True), progress)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from edgeguard.commands.options import guard_options
+from edgeguard.commands.options import Running, guard_options
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
@@ -40,9 +40,7 @@ def command(
     messages: str | None,
     model: str | None,
     policy: str,
-    threads: int | None,
-    n_ctx: int,
-    device: str,
+    running: Running,
     as_json: bool,
 ) -> int:
     """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
@@ -50,7 +48,7 @@ def command(
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
     conversation = _conversation(text, response, messages)
-    with Guard(model, policy=policy, threads=threads, n_ctx=n_ctx, device=device) as guard:
+    with Guard(model, policy=policy, **running) as guard:
         verdict = guard.check_messages(conversation)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
     return EXIT_FLAGGED if verdict.flagged else EXIT_OK

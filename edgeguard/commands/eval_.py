@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edgeguard.commands.options import guard_options
+from edgeguard.commands.options import Running, guard_options
 from edgeguard.console import note, progress_bar, terminal_width
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.comparison import compare as compare_runs
@@ -62,9 +62,7 @@ def command(
     compare: bool,
     model: str | None,
     policy: str,
-    threads: int | None,
-    n_ctx: int,
-    device: str,
+    running: Running,
     limit: int | None,
     seed: int,
     records: str | None,
@@ -83,7 +81,7 @@ def command(
     require("eval", "eval")
     check_writable(json_file, html_file)
     rows, described = _rows(data, limit, seed)
-    options = {"threads": threads, "n_ctx": n_ctx, "device": device}
+    options = dict(running)
     if compare and records is not None:
         raise click.UsageError("--records keeps the verdicts of one model: not with --compare")
     if compare:

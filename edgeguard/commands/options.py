@@ -6,8 +6,8 @@ This module makes no guard.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
-from typing import Any, TypeVar
+from functools import reduce, wraps
+from typing import Any, TypedDict, TypeVar
 
 import click
 
@@ -16,6 +16,16 @@ from edgeguard.policy import STRICT
 from edgeguard.store.policies import POLICY_VARIABLE
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Running(TypedDict):
+    """How a model runs: keyword arguments of Guard."""
+
+    threads: int | None
+    n_ctx: int
+    device: str
+    allow_random_weights: bool
+
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
 _POLICY = click.option(
@@ -43,22 +53,37 @@ _RUNNING = (
         help="Tokens of one window.",
     ),
     _DEVICE,
+    click.option(
+        "--allow-random-weights",
+        envvar="EDGEGUARD_ALLOW_RANDOM_WEIGHTS",
+        is_flag=True,
+        help="Take a stand-in with random weights, whose verdicts mean nothing.",
+    ),
 )
 
 
 def guard_options(command: _F) -> _F:
-    """--model, --policy, --threads, --n-ctx and --device: what a Guard takes."""
-    return _all(command, _MODEL, _POLICY, *_RUNNING)
+    """--model, --policy, and as ``running`` what else a Guard takes."""
+    return _all(_running(command), _MODEL, _POLICY, *_RUNNING)
 
 
 def model_options(command: _F) -> _F:
     """The same without --policy."""
-    return _all(command, _MODEL, *_RUNNING)
+    return _all(_running(command), _MODEL, *_RUNNING)
 
 
 def file_options(command: _F) -> _F:
     """--model and --device: which file runs, and where."""
     return _all(command, _MODEL, _DEVICE)
+
+
+def _running(command: Callable[..., Any]) -> Any:
+    @wraps(command)
+    def gathered(**options: Any) -> Any:
+        running = {name: options.pop(name) for name in Running.__annotations__}
+        return command(running=running, **options)
+
+    return gathered
 
 
 def _all(command: _F, *options: Callable[[_F], _F]) -> _F:

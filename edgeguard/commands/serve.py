@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from edgeguard.commands.options import guard_options
+from edgeguard.commands.options import Running, guard_options
 from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -72,9 +72,7 @@ from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
 def command(
     model: str | None,
     policy: str,
-    threads: int | None,
-    n_ctx: int,
-    device: str,
+    running: Running,
     host: str,
     port: int,
     api_key: str | None,
@@ -99,7 +97,7 @@ def command(
     )
 
     def load() -> Guard:
-        return Guard(model, policy=policy, threads=threads, n_ctx=n_ctx, device=device)
+        return Guard(model, policy=policy, **running)
 
     require("server", "the server")
     from edgeguard.server.run import serve

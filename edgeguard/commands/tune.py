@@ -6,6 +6,7 @@ This module measures nothing itself.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import click
 
@@ -51,14 +52,22 @@ def _tune(file: ModelFile, device: str) -> Measured:
     # Here and not above: `edgeguard --help` does not load llama.cpp.
     from edgeguard.session.library import library_identity
     from edgeguard.session.llama import LlamaSession
+    from edgeguard.session.stop_flag import StopFlag
+    from edgeguard.session.thread import ModelThread
     from edgeguard.tuning.record import remember
 
     note(f"measuring {file.full_name}")
-    session = LlamaSession(file.path, device=device)
+    flag = StopFlag()
+    thread = ModelThread(flag)
+
+    def measure() -> Measured:
+        with closing(LlamaSession(file.path, device=device, flag=flag)) as session:
+            return tune(session, physical_cores(), lambda one: click.echo(_measured(file, one)))
+
     try:
-        best = tune(session, physical_cores(), lambda one: click.echo(_measured(file, one)))
+        best = thread.run(measure)
     finally:
-        session.close()
+        thread.stop(abort=True)
     remember(file.sha256 or file_sha256(file.path), library_identity(), best.settings)
     return best
 

@@ -22,10 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.errors import SessionError
+from edgeguard.errors import CancelledError, SessionError
 from edgeguard.session.library import last_error, lib
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
+from edgeguard.session.stop_flag import StopFlag, asks_for_stop
+
+_STOPPED = 2
+"""What llama_decode returns when the abort callback has said so."""
+
+_asks_for_stop = asks_for_stop(lib.ggml_abort_callback)
 
 _STEP = 256
 """llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
@@ -41,8 +47,10 @@ class Context:
         n_vocab: int,
         size: int,
         settings: Settings,
+        flag: StopFlag,
         starts: StartFiles | None = None,
     ) -> None:
+        self._flag = flag
         self._model = model
         self._n_vocab = n_vocab
         self._size = size
@@ -199,7 +207,11 @@ class Context:
             for place in outputs:
                 wanted[place] = 1
             batch.logits = wanted
+        if self._flag.is_set:  # between two batches
+            raise CancelledError("the computation was stopped")
         code = lib.llama_decode(self._context, batch)
+        if code == _STOPPED and self._flag.is_set:
+            raise CancelledError("the computation was stopped")
         if code != 0:
             raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
 
@@ -243,6 +255,8 @@ class Context:
         params.n_threads = params.n_threads_batch = settings.threads
         params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
         params.no_perf = True
+        params.abort_callback = _asks_for_stop
+        params.abort_callback_data = self._flag.address
         context = lib.llama_init_from_model(self._model, params)
         if not context:
             raise SessionError(

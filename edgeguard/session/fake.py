@@ -7,14 +7,16 @@ that no real model gives on demand. It does not imitate a model's probabilities.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from edgeguard.errors import ClosedError, SessionError
+from edgeguard.errors import CancelledError, ClosedError, SessionError
 from edgeguard.protocol.names import PROTOCOL
 from edgeguard.protocol.question import CONTROLS, IM_END
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.settings import Settings
+from edgeguard.session.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,9 +48,15 @@ class FakeSession:
         info: ModelInfo = FAKE_INFO,
         n_ctx: int = 8192,
         confidence: float = 10.0,
+        seconds: float = 0.0,
     ) -> None:
-        """``confidence`` is the logit of the scripted token; all others have 0."""
+        """``confidence`` is the logit of the scripted token; all others have 0.
+
+        ``seconds`` is how long each ``read`` takes, unless the flag ends it.
+        """
         self.info = info
+        self.flag = StopFlag()
+        self._seconds = seconds
         self.n_ctx = n_ctx
         self.end_tokens: tuple[int, ...] = (_CONTROL[IM_END.text],)
         self.reads: list[tuple[int, ...]] = []
@@ -89,6 +97,7 @@ class FakeSession:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
         if not 0 <= fixed <= max(fixed, conversation) <= len(tokens):
             raise SessionError(f"{fixed} and {conversation} are not places in {len(tokens)} tokens")
+        self._take_time()
         self.grew.append(grows)
         self.ahead = tuple(ahead)
         self.reads.append(tuple(tokens))
@@ -112,6 +121,13 @@ class FakeSession:
     def close(self) -> None:
         """Forget everything."""
         self._held = None
+
+    def _take_time(self) -> None:
+        end = time.monotonic() + self._seconds
+        while time.monotonic() < end and not self.flag.is_set:
+            time.sleep(0.002)
+        if self.flag.is_set:
+            raise CancelledError("the computation was stopped")
 
     def _logits(self) -> NDArray[np.float32]:
         import numpy as np

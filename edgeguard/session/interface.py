@@ -1,8 +1,8 @@
 """What the rest of edgeguard needs of a loaded model, and nothing of llama.cpp.
 
 Two classes have this shape: LlamaSession runs llama.cpp, FakeSession follows a script and lets
-everything above be tested without a model. A session is used by one thread at a time; the guard
-holds the lock.
+everything above be tested without a model. A session is used by one thread; see
+edgeguard.session.thread.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from edgeguard.session.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,10 @@ class Session(Protocol):
     @property
     def n_ctx(self) -> int:
         """The most tokens that a question with its answer may have."""
+
+    @property
+    def flag(self) -> StopFlag:
+        """Ends ``read`` and ``extend`` with CancelledError while it is set."""
 
     @property
     def end_tokens(self) -> tuple[int, ...]:

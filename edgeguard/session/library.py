@@ -14,15 +14,19 @@ import ctypes
 import logging
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgeguard.errors import ModelError, SessionError
+from edgeguard.errors import CancelledError, ModelError, SessionError
+from edgeguard.session import openmp
+from edgeguard.session.stop_flag import StopFlag
 
 try:
-    import llama_cpp.llama_cpp as lib
+    with openmp.patient():
+        import llama_cpp.llama_cpp as lib
 except (ImportError, OSError, RuntimeError) as error:
     raise SessionError(
         f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
@@ -30,6 +34,7 @@ except (ImportError, OSError, RuntimeError) as error:
 
 __all__ = [
     "LibraryInfo",
+    "Progress",
     "last_error",
     "lib",
     "library_identity",
@@ -47,6 +52,18 @@ _LEVELS = {3: logging.INFO, _ERROR: logging.INFO}
 _errors: list[str] = []
 _started = False
 _starting = threading.Lock()
+
+Progress = Callable[[float], None]
+"""Called with the share of a model file that is loaded, from 0 to 1."""
+
+
+def _after_fork() -> None:
+    global _starting
+    _starting = threading.Lock()  # another thread may have held it when this process was made
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True)
@@ -106,19 +123,29 @@ def library_identity() -> str:
     return "\n".join([info.version, info.system_info, *marks])
 
 
-def load_model(path: Path, device: str) -> tuple[Any, str]:
+def load_model(
+    path: Path,
+    device: str,
+    *,
+    flag: StopFlag,
+    plain_weights: bool = False,
+    on_progress: Progress | None = None,
+) -> tuple[Any, str]:
     """The model of a file, and where its layers are: ``gpu`` or ``cpu``.
 
-    An accelerator that cannot load the model is left alone, with a warning. Raises ModelError for a
-    file that llama.cpp refuses.
+    An accelerator that cannot load the model is left alone, with a warning. ``plain_weights``: do
+    not rearrange the weights for the processor, nor use its matrix unit (AMX); slower, and safe
+    where a build of llama.cpp computes wrong with them. Raises ModelError for a file that llama.cpp
+    refuses, CancelledError when the flag is set.
     """
     start_library()
+    watch = _Watch(flag, on_progress)
     if device == "auto" and lib.llama_supports_gpu_offload():
-        model = _try_load(path, gpu_layers=-1)
+        model = _try_load(path, watch, gpu_layers=-1, plain_weights=plain_weights)
         if model:
             return model, "gpu"
         _logger.warning("the accelerator cannot load the model; it runs on the CPU")
-    model = _try_load(path, gpu_layers=0)
+    model = _try_load(path, watch, gpu_layers=0, plain_weights=plain_weights)
     if not model:
         raise ModelError(
             f"llama.cpp cannot load {path}: {last_error()}; check the file with "
@@ -132,12 +159,41 @@ def last_error() -> str:
     return _errors[0] if _errors else "it does not say why"
 
 
-def _try_load(path: Path, *, gpu_layers: int) -> Any:
+class _Watch:
+    """Hears of a load's progress, and ends it where the flag or the caller says so."""
+
+    def __init__(self, flag: StopFlag, report: Progress | None) -> None:
+        self._flag = flag
+        self._report = report
+        self._error: BaseException | None = None
+        self.callback = lib.llama_progress_callback(self._heard)
+
+    def _heard(self, share: float, _data: object) -> bool:
+        try:
+            if self._report is not None:
+                self._report(share)
+        except BaseException as error:  # out of a callback it would only be printed
+            self._error = error
+        return self._error is None and not self._flag.is_set
+
+    def raise_if_ended(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._flag.is_set:
+            raise CancelledError("the load was cancelled")
+
+
+def _try_load(path: Path, watch: _Watch, *, gpu_layers: int, plain_weights: bool) -> Any:
     _errors.clear()
     params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
+    params.progress_callback = watch.callback
+    params.use_extra_bufts = not plain_weights
     if gpu_layers == 0:
         # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
         # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
         params.load_mode = lib.LLAMA_LOAD_MODE_NONE
-    return lib.llama_model_load_from_file(os.fsencode(path), params)
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    if not model:
+        watch.raise_if_ended()
+    return model

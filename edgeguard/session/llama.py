@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,9 +23,10 @@ from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.interface import ModelInfo
-from edgeguard.session.library import lib, library_identity, load_model
+from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
+from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.vocabulary import Vocabulary
 
 _CONTEXTS = 2  # one for prompts, one for responses
@@ -42,6 +44,9 @@ class LlamaSession:
         device: str = "auto",
         starts: Path | None = None,
         sha256: str = "",
+        plain_weights: bool = False,
+        flag: StopFlag | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         """Load a GGUF file.
 
@@ -49,13 +54,19 @@ class LlamaSession:
         context, in tokens; the model's own bound counts where it is lower. ``device`` is ``auto``
         (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``starts`` is a folder
         for computed starts of questions; they are kept where ``sha256`` says which file this is.
-        Raises ModelError for a file that llama.cpp refuses.
+        ``plain_weights``: see load_model. ``flag`` stops the load and what is computed later;
+        ``on_progress`` hears how much of the file is loaded, from 0 to 1.
+        Raises ModelError for a file that llama.cpp refuses, CancelledError.
         """
         self._process = os.getpid()
         self._model: Any = None
         self._contexts: OrderedDict[tuple[int, ...], Context] = OrderedDict()
         self._settings = settings or Settings(threads=physical_cores())
-        self._model, on = load_model(path, device)
+        self.flag = flag or StopFlag()
+        self._plain_weights = plain_weights
+        self._model, on = load_model(
+            path, device, flag=self.flag, plain_weights=plain_weights, on_progress=on_progress
+        )
         self._vocabulary = Vocabulary(self._model)
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
@@ -127,8 +138,8 @@ class LlamaSession:
         self._model = None
 
     def __del__(self) -> None:
-        # At interpreter exit the library may be gone already.
-        if getattr(self, "_model", None) is not None and lib is not None:
+        # At interpreter exit the library may be gone already, and the system takes the memory.
+        if getattr(self, "_model", None) is not None and not sys.is_finalizing():
             self.close()
 
     def _context_for(self, start: tuple[int, ...]) -> Context:
@@ -141,6 +152,7 @@ class LlamaSession:
                 n_vocab=self.info.n_vocab,
                 size=self.n_ctx,
                 settings=self._settings,
+                flag=self.flag,
                 starts=self._starts,
             )
         self._contexts.move_to_end(start)
@@ -154,6 +166,7 @@ class LlamaSession:
             "model": sha256,
             "library": library_identity(),
             "device": self.info.device,
+            "plain weights": self._plain_weights,
             **asdict(self._settings),
         }
         return StartFiles(folder, depends_on)

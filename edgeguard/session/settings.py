@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 N_BATCH = 512
+MAX_THREADS = 512
+"""ggml's own bound (GGML_MAX_N_THREADS); far beyond it, making the threads ends the process."""
 
 
 @dataclass(frozen=True)

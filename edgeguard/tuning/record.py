@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeguard.errors import StoreError
 from edgeguard.files import replace_text
 from edgeguard.session.cpu import physical_cores
-from edgeguard.session.settings import Settings
+from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.store.paths import tuning_folder
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _parse(values: dict[str, object]) -> Settings:
     if set(values) != {field.name for field in fields(Settings)}:
         raise ValueError("other settings than there are")
     threads, n_batch, flash = (values[f.name] for f in fields(Settings))
-    if type(threads) is not int or not 1 <= threads <= 1024:
+    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
         raise ValueError(f"threads is {threads!r}")
     if type(n_batch) is not int or not 32 <= n_batch <= 4096:
         raise ValueError(f"n_batch is {n_batch!r}")

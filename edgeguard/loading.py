@@ -1,0 +1,124 @@
+"""From a model's file to a model that can be asked: settings, llama.cpp, and what must hold.
+
+    prepare   in the caller's thread: which file, which settings; nothing native yet
+    load      in the model's thread: the weights, and every check that a loaded model must pass
+
+This module judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgeguard.decoder import Decoder
+from edgeguard.errors import StoreError
+from edgeguard.session.claims import check_claims
+from edgeguard.session.cpu import physical_cores
+from edgeguard.session.interface import Session
+from edgeguard.session.settings import Settings
+from edgeguard.session.stop_flag import StopFlag
+from edgeguard.store import file_sha256
+from edgeguard.store.model_file import ModelFile
+from edgeguard.store.paths import starts_folder
+from edgeguard.tokens import QuestionTokenizer
+from edgeguard.tuning.record import remembered
+from edgeguard.verdict import ModelId
+from edgeguard.windows import Windows
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a guard was asked for; see edgeguard.guard.Guard."""
+
+    threads: int | None
+    n_ctx: int
+    device: str
+    allow_random_weights: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before the file is loaded."""
+
+    path: Path
+    model: ModelId
+    settings: Settings
+    options: Options
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that can be asked."""
+
+    session: Session
+    model: ModelId
+    settings: Settings | None
+    decoder: Decoder
+    windows: Windows
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        model: ModelId,
+        where: str,
+        *,
+        settings: Settings | None = None,
+        allow_random_weights: bool = False,
+    ) -> Loaded:
+        """Around a session; ``where`` names it in errors.
+
+        Raises ModelError unless it can be a Qwen3Guard-Gen.
+        """
+        check_claims(session, where)
+        decoder = Decoder(session, allow_random_weights=allow_random_weights)
+        windows = Windows(session, QuestionTokenizer(session), decoder.room)
+        return cls(session, model, settings, decoder, windows)
+
+
+def prepare(file: ModelFile, options: Options) -> Plan:
+    """Choose the settings. Raises SessionError, StoreError."""
+    # Here and not above: `edgeguard --help` imports this module, and not llama.cpp.
+    from edgeguard.session.library import library_identity
+
+    sha256 = file.sha256 or file_sha256(file.path)
+    settings = remembered(sha256, library_identity()) or Settings(physical_cores())
+    if options.threads is not None:
+        settings = replace(settings, threads=options.threads)
+    return Plan(file.path, ModelId(file.name, file.type or "", sha256), settings, options)
+
+
+def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:
+    """Load the file. Raises ModelError, SessionError, CancelledError."""
+    from edgeguard.session.llama import LlamaSession
+
+    session = LlamaSession(
+        plan.path,
+        settings=plan.settings,
+        n_ctx=plan.options.n_ctx,
+        device=plan.options.device,
+        starts=_starts_folder(),
+        sha256=plan.model.sha256,
+        flag=flag,
+        on_progress=on_progress,
+    )
+    try:
+        return Loaded.of(
+            session,
+            replace(plan.model, type=plan.model.type or session.info.type),
+            str(plan.path),
+            settings=plan.settings,
+            allow_random_weights=plan.options.allow_random_weights,
+        )
+    except BaseException:
+        session.close()
+        raise
+
+
+def _starts_folder() -> Path | None:
+    try:
+        return starts_folder()
+    except StoreError:
+        return None  # a user without a home folder pays at each start, and nothing else
