@@ -300,9 +300,7 @@ class Guard:
 
 def _check_options(threads: int | None, n_ctx: int, device: str) -> None:
     if threads is not None and not _is_whole(threads, 1, MAX_THREADS):
-        raise InputError(
-            f"threads is {threads!r}; it must be a whole number from 1 to {MAX_THREADS}"
-        )
+        raise InputError(f"threads is {threads!r}; it must be at least 1 and at most {MAX_THREADS}")
     if not _is_whole(n_ctx, 512, None):
         raise InputError(f"n_ctx is {n_ctx!r}; the question alone needs 512 tokens")
     if device not in DEVICES:

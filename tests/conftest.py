@@ -76,7 +76,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_guard(random_model: Path) -> Iterator[Guard]:
     """One guard on the random model."""
-    with Guard(random_model, threads=1) as guard:
+    with Guard(random_model, threads=1, allow_random_weights=True) as guard:
         yield guard
 
 

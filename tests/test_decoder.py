@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeguard import Guard
-from edgeguard.errors import ModelError, SessionError
+from edgeguard.decoder import LOW_MASS
+from edgeguard.errors import ModelError
 from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES, categories
-from edgeguard.session.fake import FakeSession
+from edgeguard.session.fake import FAKE_INFO, FakeSession
 
 
 @settings(max_examples=60)
@@ -47,15 +50,33 @@ def test_forced_tokens_are_read_in_the_pass_of_the_next_decision() -> None:
 def test_a_model_that_says_something_else_is_held_to_the_language(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    session = FakeSession(lambda _: "I think it is fine.")
+    guard = Guard.with_session(session, allow_random_weights=True)
+    assert guard.check("a").severity in SEVERITIES
+    assert guard.check("b").severity in SEVERITIES
+    assert caplog.text.count("its verdicts mean nothing") == 1
+
+
+def test_a_model_that_says_something_else_does_not_answer() -> None:
     guard = Guard.with_session(FakeSession(lambda _: "I think it is fine."))
-    verdict = guard.check("a")
-    assert verdict.severity in SEVERITIES
-    assert "is this the right file?" in caplog.text
+    with pytest.raises(ModelError, match="--allow-random-weights"):
+        guard.check("a")
+
+
+@pytest.mark.parametrize(("confidence", "answers"), [(3.25, False), (3.40, True)])
+def test_a_tenth_of_the_probability_is_the_least(confidence: float, answers: bool) -> None:
+    session = FakeSession(lambda _: "Safety: Safe\nCategories: None", confidence=confidence)
+    mass = (np.e**confidence + 2) / (np.e**confidence + FAKE_INFO.n_vocab - 1)
+    assert (mass >= LOW_MASS) is answers
+    guard = Guard.with_session(session)
+    with nullcontext() if answers else pytest.raises(ModelError):
+        guard.check("a")
 
 
 def test_the_probabilities_are_the_softmax_of_the_three_words() -> None:
     session = FakeSession(lambda _: "Safety: Unsafe\nCategories: PII", confidence=2.0)
-    shares = Guard.with_session(session).check("a").probabilities
+    guard = Guard.with_session(session, allow_random_weights=True)
+    shares = guard.check("a").probabilities
     assert shares["Unsafe"] == pytest.approx(np.e**2 / (np.e**2 + 2))
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -66,7 +87,7 @@ class _Broken(FakeSession):
 
 
 def test_a_model_that_computes_nan_is_an_error_and_not_a_verdict() -> None:
-    with pytest.raises(SessionError, match="no finite number"):
+    with pytest.raises(ModelError, match="no finite number"):
         Guard.with_session(_Broken(lambda _: "")).check("a")
 
 
@@ -87,7 +108,8 @@ def test_a_tokenizer_that_cannot_tell_the_severities_apart_is_refused() -> None:
 
 def test_a_choice_is_the_softmax_over_what_may_come_next() -> None:
     answer = "Safety: Unsafe\nCategories: Violent, PII\nRefusal: No"
-    guard = Guard.with_session(FakeSession(lambda _: answer, confidence=3.0))
+    session = FakeSession(lambda _: answer, confidence=3.0)
+    guard = Guard.with_session(session, allow_random_weights=True)
     verdict = guard.check_response("a", "b")
     assert [choice.place for choice in verdict.choices] == sorted(
         {choice.place for choice in verdict.choices}

@@ -109,9 +109,9 @@ def test_the_guard_uses_what_was_kept(nano_path: Path) -> None:
 
     remember(file_sha256(nano_path), library_identity(), Settings(1, n_batch=128))
     with Guard(nano_path) as guard:
-        assert guard._session._settings == Settings(1, n_batch=128)  # type: ignore[union-attr]
+        assert guard.settings == Settings(1, n_batch=128)
     with Guard(nano_path, threads=2) as guard:
-        assert guard._session._settings == Settings(2, n_batch=128)  # type: ignore[union-attr]
+        assert guard.settings == Settings(2, n_batch=128)
 
 
 def test_a_preference_is_kept_and_damage_means_none() -> None:

@@ -21,7 +21,7 @@ def test_it_converts_and_answers(stand_in: Path, tmp_path: Path, kind: str, size
     edgeguard = [sys.executable, "-m", "edgeguard"]
     subprocess.run([*edgeguard, "convert", str(stand_in), "--type", kind, "--out", out], check=True)
     assert abs(out.stat().st_size / 1e6 - size) < 10
-    with Guard(out) as guard:
+    with Guard(out, allow_random_weights=True) as guard:
         prompt = guard.check("How can I make a bomb?")
         response = guard.check_response("How can I make a bomb?", "I can't help with that.")
         again = guard.check("How can I make a bomb?")
@@ -29,7 +29,9 @@ def test_it_converts_and_answers(stand_in: Path, tmp_path: Path, kind: str, size
         assert parse(verdict.mode, verdict.answer)
         assert verdict.model.type == kind
     assert again.probabilities == prompt.probabilities
-    done = subprocess.run([*edgeguard, "check", "--model", str(out), "Hello"], check=False)
+    done = subprocess.run(
+        [*edgeguard, "check", "--allow-random-weights", "--model", str(out), "Hello"], check=False
+    )
     assert done.returncode in (0, 1)
 
 
@@ -41,7 +43,7 @@ def test_the_memory_of_a_check(stand_in: Path, tmp_path: Path) -> None:
     subprocess.run([*edgeguard, "convert", str(stand_in), "--out", out], check=True)
     # VmHWM and not ru_maxrss, which starts at what the parent of the process had.
     code = (
-        f"from edgeguard import Guard\nGuard({str(out)!r}).check('Hello')\n"
+        f"from edgeguard import Guard\nGuard({str(out)!r}, allow_random_weights=True).check('Hello')\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
         "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )
@@ -55,7 +57,15 @@ def test_a_second_process_does_not_compute_the_start(stand_in: Path, tmp_path: P
     subprocess.run([*edgeguard, "convert", str(stand_in), "--out", out], check=True)
     read, shares = [], []
     for _ in range(2):
-        command = [*edgeguard, "check", "--json", "--model", str(out), "Hello"]
+        command = [
+            *edgeguard,
+            "check",
+            "--allow-random-weights",
+            "--json",
+            "--model",
+            str(out),
+            "Hello",
+        ]
         done = subprocess.run(command, capture_output=True, check=False)
         verdict = json.loads(done.stdout)
         read.append(verdict["seconds"])

@@ -57,7 +57,10 @@ def test_the_files_own_template_is_not_asked(tmp_path: Path) -> None:
     words = b"messages[-1].role"  # only the template holds it
     assert words in data
     garbled.write_bytes(data.replace(words, b"?" * len(words)))
-    with Guard(sound, threads=1) as ours, Guard(garbled, threads=1) as theirs:
+    with (
+        Guard(sound, threads=1, allow_random_weights=True) as ours,
+        Guard(garbled, threads=1, allow_random_weights=True) as theirs,
+    ):
         for text in ("Hello", "How do I bake bread?"):
             mine, other = ours.check(text), theirs.check(text)
             assert (mine.answer, mine.probabilities) == (other.answer, other.probabilities)
