@@ -37,9 +37,9 @@ class Edgeguard:
         self._parse = parse_messages
         self._session = LlamaSession(Path(model), settings=Settings(threads), n_ctx=8192)
         self._steered = Steered(self._session)
-        self._guard = Guard.with_session(self._steered)
+        self._guard = Guard.with_session(self._steered, allow_random_weights=True)
         self._tokenizer = QuestionTokenizer(self._session)
-        self._room = Decoder(self._session, warn=False).room
+        self._room = Decoder(self._session).room
 
     def tokens(self, messages: list[dict[str, str]], answer: str) -> dict[str, Any]:
         """Token ids of a question and of the answer, for the other contestants."""

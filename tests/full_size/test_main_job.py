@@ -13,6 +13,7 @@ from edgeguard import Guard
 from edgeguard.protocol.answer import parse
 
 MB = 1 << 20
+ALLOWED = ["--allow-random-weights"]
 
 
 @pytest.mark.parametrize(("kind", "size"), [("q4_k_m", 400), ("q8_0", 640)])
@@ -30,7 +31,7 @@ def test_it_converts_and_answers(stand_in: Path, tmp_path: Path, kind: str, size
         assert verdict.model.type == kind
     assert again.probabilities == prompt.probabilities
     done = subprocess.run(
-        [*edgeguard, "check", "--allow-random-weights", "--model", str(out), "Hello"], check=False
+        [*edgeguard, "check", *ALLOWED, "--model", str(out), "Hello"], check=False
     )
     assert done.returncode in (0, 1)
 
@@ -43,7 +44,8 @@ def test_the_memory_of_a_check(stand_in: Path, tmp_path: Path) -> None:
     subprocess.run([*edgeguard, "convert", str(stand_in), "--out", out], check=True)
     # VmHWM and not ru_maxrss, which starts at what the parent of the process had.
     code = (
-        f"from edgeguard import Guard\nGuard({str(out)!r}, allow_random_weights=True).check('Hello')\n"
+        "from edgeguard import Guard\n"
+        f"Guard({str(out)!r}, allow_random_weights=True).check('Hello')\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
         "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )

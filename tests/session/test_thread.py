@@ -178,7 +178,7 @@ def test_closing_from_another_thread_does_not_wait_for_those_that_wait(nano_path
 
 
 def _swallow_long(guard: Guard, cancel: Cancellation) -> None:
-    with pytest.raises(CancelledError):
+    with pytest.raises((CancelledError, ClosedError)):
         guard.check(LONG, cancel=cancel)
 
 
@@ -280,7 +280,7 @@ def test_ctrl_c_ends_a_load_and_a_check_at_once(nano_path: Path, moment: str) ->
         "def ask(*_):\n"
         "    if not asked:\n"
         "        asked.append(time.monotonic())\n"
-        "        signal.raise_signal(signal.SIGINT) if False else os.kill(os.getpid(), signal.SIGINT)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         f"load = {moment == 'load'}\n"
         "try:\n"
         f"    guard = Guard({str(nano_path)!r}, threads=1, on_progress=ask if load else None)\n"
@@ -290,8 +290,5 @@ def test_ctrl_c_ends_a_load_and_a_check_at_once(nano_path: Path, moment: str) ->
         "    print(time.monotonic() - asked[0])\n"
     )
     ended = run(code)
-    assert ended.stderr.replace(NANO, "") == "", ended.stderr
+    assert ended.stderr == ""
     assert float(ended.stdout) < 5
-
-
-NANO = ""
