@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgeguard.convert import child
+from edgeguard import child
 from edgeguard.errors import ConversionError
 
 _FILE_TYPES = {

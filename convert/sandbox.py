@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, NoReturn
 
-from edgeguard.convert import child
+from edgeguard import child
 from edgeguard.convert.files import short
 
 SECONDS = 20.0

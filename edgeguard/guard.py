@@ -28,6 +28,7 @@ from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
+from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 
 DEVICES = ("auto", "cpu")
@@ -89,6 +90,7 @@ class Guard:
         options = Options(threads, n_ctx, device, allow_random_weights)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
+        plan = tried(plan, cancel=cancel)
         self._start(lambda flag: load(plan, flag, on_progress), cancel)
 
     @classmethod

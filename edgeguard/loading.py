@@ -1,7 +1,7 @@
 """From a model's file to a model that can be asked: settings, llama.cpp, and what must hold.
 
-    prepare   in the caller's thread: which file, which settings; nothing native yet
-    load      in the model's thread: the weights, and every check that a loaded model must pass
+    prepare   in the caller's thread: which file, by its content; nothing native yet
+    load      in the model's thread: settings, weights, and every check of a loaded model
 
 This module judges nothing.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from edgeguard.decoder import Decoder
 from edgeguard.errors import StoreError
 from edgeguard.session.claims import check_claims
-from edgeguard.session.cpu import physical_cores
+from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
@@ -44,8 +44,8 @@ class Plan:
 
     path: Path
     model: ModelId
-    settings: Settings
     options: Options
+    plain_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,28 +79,28 @@ class Loaded:
 
 
 def prepare(file: ModelFile, options: Options) -> Plan:
-    """Choose the settings. Raises SessionError, StoreError."""
-    # Here and not above: `edgeguard --help` imports this module, and not llama.cpp.
-    from edgeguard.session.library import library_identity
-
+    """Know the file by its content. Raises StoreError."""
     sha256 = file.sha256 or file_sha256(file.path)
-    settings = remembered(sha256, library_identity()) or Settings(physical_cores())
-    if options.threads is not None:
-        settings = replace(settings, threads=options.threads)
-    return Plan(file.path, ModelId(file.name, file.type or "", sha256), settings, options)
+    return Plan(file.path, ModelId(file.name, file.type or "", sha256), options)
 
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:
     """Load the file. Raises ModelError, SessionError, CancelledError."""
+    # Here and not above: `edgeguard --help` imports this module, and not llama.cpp.
+    from edgeguard.session.library import library_identity
     from edgeguard.session.llama import LlamaSession
 
+    settings = remembered(plan.model.sha256, library_identity()) or Settings(usable_cores())
+    if plan.options.threads is not None:
+        settings = replace(settings, threads=plan.options.threads)
     session = LlamaSession(
         plan.path,
-        settings=plan.settings,
+        settings=settings,
         n_ctx=plan.options.n_ctx,
         device=plan.options.device,
         starts=_starts_folder(),
         sha256=plan.model.sha256,
+        plain_weights=plan.plain_weights,
         flag=flag,
         on_progress=on_progress,
     )
@@ -109,7 +109,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
             session,
             replace(plan.model, type=plan.model.type or session.info.type),
             str(plan.path),
-            settings=plan.settings,
+            settings=settings,
             allow_random_weights=plan.options.allow_random_weights,
         )
     except BaseException:

@@ -25,14 +25,24 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
+@pytest.fixture(scope="session")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """How first tries of llama.cpp ended: one for each model, not one for each test."""
+    return tmp_path_factory.mktemp("trials")
+
+
 @pytest.fixture(autouse=True)
-def isolation(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolation(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, trials: Path
+) -> Path:
     """Point every folder that edgeguard or the hub may touch at an empty one; return it."""
     for name in list(os.environ):
         if name.startswith(("EDGEGUARD_", "HF_")):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("EDGEGUARD_HOME", str(home / "edgeguard"))
+    (home / "edgeguard" / "cache").mkdir(parents=True)
+    (home / "edgeguard" / "cache" / "trials").symlink_to(trials)
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
     monkeypatch.setenv("NO_COLOR", "1")
     return home

@@ -13,7 +13,7 @@ import click
 from edgeguard.commands.options import file_options
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
-from edgeguard.session.cpu import physical_cores
+from edgeguard.session.cpu import usable_cores
 from edgeguard.store import ModelFile, file_sha256, resolve
 from edgeguard.store.model_file import types_of
 from edgeguard.store.preferred import prefer
@@ -62,7 +62,7 @@ def _tune(file: ModelFile, device: str) -> Measured:
 
     def measure() -> Measured:
         with closing(LlamaSession(file.path, device=device, flag=flag)) as session:
-            return tune(session, physical_cores(), lambda one: click.echo(_measured(file, one)))
+            return tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
 
     try:
         best = thread.run(measure)

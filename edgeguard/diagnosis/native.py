@@ -94,7 +94,7 @@ def parse_system_info(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _ask() -> dict[str, Any]:
-    from edgeguard.convert import child
+    from edgeguard import child
 
     answer: dict[str, Any] = {}
     try:

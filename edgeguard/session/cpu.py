@@ -1,15 +1,70 @@
 """How many cores to compute on: the physical ones that this process may use.
 
 Two threads on one physical core share its arithmetic units, and a thread that waits for a core it
-cannot have stalls all the others. This module does not measure speed.
+cannot have stalls all the others. A container's quota of processor time counts as fewer cores: with
+more threads than that, all of them are stopped for the rest of each period. This module does not
+measure speed.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+
+def usable_cores() -> int:
+    """The physical cores that this process may use, and has the time of; at least 1."""
+    cores, quota = physical_cores(), quota_cores()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def quota_cores(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> float | None:
+    """How many cores' time this process may use, by its control group or one around it.
+
+    None without a quota, and where there are no control groups. Source: the kernel's cgroup-v2
+    (cpu.max) and cgroup-v1 (cpu.cfs_quota_us) documentation.
+    """
+    try:
+        lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    quotas = [quota for line in lines for quota in _quotas(root, *line.split(":", 2))]
+    return min(quotas, default=None)
+
+
+def _quotas(root: Path, _number: str, controllers: str, group: str) -> Iterator[float]:
+    """The quotas of a group and of those around it, as far as they can be seen from here."""
+    if controllers and "cpu" not in controllers.split(","):
+        return
+    tops = [root / controllers, root / "cpu", root] if controllers else [root, root / "unified"]
+    for top in tops:
+        folder = top / group.strip("/")
+        while folder == top or top in folder.parents:
+            quota = _quota(folder)
+            if quota is not None:
+                yield quota
+            folder = folder.parent
+
+
+def _quota(folder: Path) -> float | None:
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii")
+                for name in ("quota", "period")
+            )
+        cores = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # "max": no quota
+        return None
+    return cores if cores > 0 else None
 
 
 def physical_cores() -> int:

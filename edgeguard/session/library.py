@@ -22,6 +22,7 @@ from typing import Any
 
 from edgeguard.errors import CancelledError, ModelError, SessionError
 from edgeguard.session import openmp
+from edgeguard.session.library_files import library_files, library_folder
 from edgeguard.session.stop_flag import StopFlag
 
 try:
@@ -91,6 +92,8 @@ def start_library() -> None:
     """Silence llama.cpp, and start it once a process."""
     global _started
     with _starting:
+        # Else ggml, when it ends the process, has gdb write 80 lines to standard output first.
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         lib.llama_log_set(_log, ctypes.c_void_p(0))
         if not _started:
             lib.llama_backend_init()
@@ -105,7 +108,7 @@ def library_info() -> LibraryInfo:
         system_info=lib.llama_print_system_info().decode("utf-8", "replace").strip(),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
         max_devices=int(lib.llama_max_devices()),
-        path=str(Path(lib.__file__).parent / "lib"),
+        path=str(library_folder() or ""),
     )
 
 
@@ -117,10 +120,7 @@ def library_identity() -> str:
     their sizes and times.
     """
     info = library_info()
-    folder = Path(info.path)
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    marks = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return "\n".join([info.version, info.system_info, *marks])
+    return "\n".join([info.version, info.system_info, *library_files()])
 
 
 def load_model(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgeguard.errors import ClosedError, SessionError
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
-from edgeguard.session.cpu import physical_cores
+from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.settings import Settings
@@ -61,7 +61,7 @@ class LlamaSession:
         self._process = os.getpid()
         self._model: Any = None
         self._contexts: OrderedDict[tuple[int, ...], Context] = OrderedDict()
-        self._settings = settings or Settings(threads=physical_cores())
+        self._settings = settings or Settings(threads=usable_cores())
         self.flag = flag or StopFlag()
         self._plain_weights = plain_weights
         self._model, on = load_model(

@@ -55,6 +55,11 @@ def starts_folder() -> Path:
     return home() / "cache" / "starts"
 
 
+def trials_folder() -> Path:
+    """The folder of how first tries of the native library ended; it may be removed at any time."""
+    return home() / "cache" / "trials"
+
+
 def tuning_folder() -> Path:
     """The folder of what `edgeguard tune` found on this machine."""
     return home() / "tuning"

@@ -1,8 +1,13 @@
 """A second Python for work that must not be able to hurt this one.
 
 The quantizer is native code that can abort and cannot be interrupted; a chat template is code out
-of a file. Both run in a child process: Ctrl-C works, a crash is an error message, and memory goes
-back when it ends. The child ends when this process does, however that ends.
+of a file; a build of llama.cpp may be another processor's. All run in a child process: Ctrl-C
+works, a crash is an error message, and memory goes back when it ends. The child ends when this
+process does, however that ends.
+
+In a frozen program ``sys.executable`` is that program and not Python. It is started as it is then,
+with a variable that the hook for PyInstaller (edgeguard/_pyinstaller) looks for before the program
+itself begins. Where neither is to be had, a child cannot be started, and a ChildError says so.
 
 A child module has a function ``main(request, reply)``. This module does not know what it does.
 """
@@ -17,28 +22,50 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import CancelledError
 
 _BOOT = (
     # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
     "import sys; sys.path = [p for p in sys.path if p]; import json; "
     "sys.path = json.loads(sys.argv[1]); "
-    "from edgeguard.convert import child; child.serve(sys.argv[2])"
+    "from edgeguard import child; child.serve(sys.argv[2])"
 )
+
+MODULE_VARIABLE = "EDGEGUARD_CHILD_MODULE"
+"""In a frozen program's child: the module to serve. Nobody sets it by hand."""
+HOOKED = "_edgeguard_children"
+"""The attribute of ``sys`` by which a frozen program says that its children serve."""
 
 
 class ChildError(Exception):
-    """The child did not finish: what it last said on stderr, or how it ended."""
+    """The child did not finish: what it last said on stderr, or how it ended.
+
+    ``code`` is how its process ended, as subprocess has it (a signal is negative); None where it
+    could not be started.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-def run(module: str, request: Any, *, timeout: float | None = None) -> Generator[Any, None, None]:
+def run(
+    module: str,
+    request: Any,
+    *,
+    timeout: float | None = None,
+    cancel: Cancellation | None = None,
+) -> Generator[Any, None, None]:
     """Run ``main`` of a module in a child and yield what it replies, as it comes.
 
     Requests and replies are JSON. Whatever ends the iteration ends the child. Raises ChildError,
-    and TimeoutError after `timeout` seconds.
+    and TimeoutError after `timeout` seconds; after ``cancel``, CancelledError.
     """
     expired = threading.Event()
     with tempfile.TemporaryFile() as complaints:
@@ -47,9 +74,13 @@ def run(module: str, request: Any, *, timeout: float | None = None) -> Generator
         if timeout is not None:
             timer.start()
         try:
-            yield from _replies(process, request)
-            if process.wait() != 0 and not expired.is_set():
-                raise ChildError(_last_words(complaints, process.returncode))
+            with cancel.heard_by(process.kill) if cancel else nullcontext():
+                yield from _replies(process, request)
+                ended = process.wait()
+            if cancel is not None and cancel.cancelled:
+                raise CancelledError("the child process was cancelled")
+            if ended != 0 and not expired.is_set():
+                raise ChildError(_last_words(complaints, ended), ended)
         finally:
             timer.cancel()
             _stop(process)
@@ -74,13 +105,35 @@ def serve(module: str) -> None:
 
 
 def _start(module: str, complaints: BinaryIO) -> subprocess.Popen[bytes]:
-    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
-    command = [sys.executable, "-c", _BOOT, path, module]
-    pipe = subprocess.PIPE
+    command, variables = _command(module)
+    pipe, all_variables = subprocess.PIPE, {**os.environ, **variables}
     try:
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints)
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=complaints, env=all_variables
+        )
     except OSError as error:
         raise ChildError(f"Python ({sys.executable}) cannot be started: {error}") from error
+
+
+def _command(module: str) -> tuple[list[str], dict[str, str]]:
+    """What to start, and which variables to set. Raises ChildError where there is no way."""
+    if getattr(sys, "frozen", False):
+        if not hasattr(sys, HOOKED):
+            raise ChildError(
+                "this frozen program cannot start a child: freeze it with PyInstaller, which finds "
+                "edgeguard's own hook"
+            )
+        # PyInstaller's onefile programs unpack themselves anew for a child unless told otherwise.
+        return [sys.executable], {MODULE_VARIABLE: module, "PYINSTALLER_RESET_ENVIRONMENT": "1"}
+    if not _is_python(sys.executable):
+        raise ChildError(f"the program {sys.executable!r} is no Python that could be started")
+    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
+    return [sys.executable, "-c", _BOOT, path, module], {}
+
+
+def _is_python(executable: str | None) -> bool:
+    """Whether it is an interpreter: a program that embeds one would start itself once more."""
+    return Path(executable or "").name.lower().startswith(("python", "pypy"))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

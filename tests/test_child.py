@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeguard.convert import child
+from edgeguard import child
 
 MODULE = """
 import os, signal, sys, time
@@ -83,7 +83,7 @@ def test_leaving_early_ends_the_child() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from edgeguard.convert import child\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from edgeguard import child\n"
         "for reply in child.run('worker_for_test', {'do': 'hang'}): print(reply['pid'], flush=True)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -1,0 +1,216 @@
+"""The first time that a library, a processor and a model file compute together: in a child.
+
+llama.cpp ends the process where it was built for another processor, where its use of AMX was
+compiled wrong, and on some damaged files. So a child tries them first: it loads the file, computes
+a long pass and short ones, twice, and its numbers must be finite, equal, and an answer's. A child
+that fails is followed by one with plain weights, which use none of the processor's special units;
+if that one is well, the model runs with plain weights, and the user is told. If not, its failure is
+an error of ours, and no crash of this process.
+
+How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
+computed of the questions' starts is kept too (edgeguard.session.starts), so that the first start
+costs little more than one load. This module trusts nothing that it has not seen in a child.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import edgeguard.errors
+from edgeguard import child
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import EdgeguardError, ModelError, SessionError, StoreError
+from edgeguard.files import replace_text
+from edgeguard.loading import Options, Plan, load
+from edgeguard.protocol.messages import Message
+from edgeguard.session.library_files import library_files
+from edgeguard.session.processor import processor
+from edgeguard.session.stop_flag import StopFlag
+from edgeguard.store.paths import trials_folder
+from edgeguard.verdict import ModelId
+
+_FORM = 1  # of a trial; another one makes remembered outcomes unknown
+_MOST = 256
+"""Outcomes that are kept; the oldest go first."""
+_SECONDS = 900.0
+"""How long a child may take: a large model on a slow disk, and no longer."""
+
+_logger = logging.getLogger(__name__)
+
+_REBUILD = (
+    "build llama.cpp for this machine (pip install --force-reinstall --no-deps --no-cache-dir "
+    "--no-binary llama-cpp-python llama-cpp-python), or install another wheel of it; "
+    "`edgeguard doctor` says more"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended well: with which weights, and what failed before, if anything."""
+
+    plain_weights: bool
+    failure: str = ""
+
+
+def tried(plan: Plan, *, cancel: Cancellation | None = None) -> Plan:
+    """The plan, with plain weights where only they work here.
+
+    Raises SessionError where the library cannot be used at all, ModelError for a file that is
+    damaged, CancelledError.
+    """
+    key = _key(plan)
+    outcome = _recall(key)
+    if outcome is None:
+        outcome = try_out(plan, cancel=cancel)
+        _remember(key, outcome)
+    if outcome.failure:
+        _logger.warning("%s; the model runs with plain weights, which is slower", outcome.failure)
+    return replace(plan, plain_weights=outcome.plain_weights)
+
+
+def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
+    """Try now, whatever is remembered. Raises what ``tried`` does."""
+    try:
+        _ask(plan, cancel)
+        return Outcome(plain_weights=False)
+    except child.ChildError as error:
+        if error.code is None:
+            # Nothing can be tried out here. Plain weights are what has never been seen to fail.
+            return Outcome(plain_weights=True, failure=f"llama.cpp could not be tried out: {error}")
+        first: Exception = error
+    except (ModelError, SessionError) as error:
+        first = error
+    _logger.info("the first try failed (%s); trying plain weights", _how(first))
+    try:
+        _ask(replace(plan, plain_weights=True), cancel)
+    except child.ChildError as error:
+        raise _dead(plan, error) from error
+    what = f"with this processor's own instructions llama.cpp fails ({_how(first)})"
+    return Outcome(plain_weights=True, failure=f"{what}: {_REBUILD}")
+
+
+def _ask(plan: Plan, cancel: Cancellation | None) -> None:
+    """Have a child try. Raises ChildError, or what the child says that it met."""
+    request = {**asdict(plan), "path": str(plan.path)}
+    try:
+        for reply in child.run(__name__, request, timeout=_SECONDS, cancel=cancel):
+            if "error" in reply:
+                raise _known(reply["error"])(reply["message"])
+    except TimeoutError as error:
+        raise SessionError(
+            f"llama.cpp did not end a first try of {plan.path} within {_SECONDS:.0f} seconds"
+        ) from error
+
+
+def _known(name: str) -> type[EdgeguardError]:
+    kind = getattr(edgeguard.errors, name, None)
+    return kind if isinstance(kind, type) and issubclass(kind, EdgeguardError) else SessionError
+
+
+def _dead(plan: Plan, error: child.ChildError) -> EdgeguardError:
+    """What is said when the child died with plain weights too."""
+    if error.code == -getattr(signal, "SIGABRT", 0):
+        return ModelError(
+            f"llama.cpp cannot read {plan.path}: it ended itself in a first try ({_how(error)}); "
+            "the file is damaged: fetch it again with `edgeguard pull`, or make it again with "
+            "`edgeguard convert`"
+        )
+    return SessionError(
+        f"llama.cpp cannot be used here: it died in a first try of {plan.path} ({_how(error)}); "
+        f"{_REBUILD}"
+    )
+
+
+def _how(error: Exception) -> str:
+    """How a child ended: a signal by its name, and why."""
+    code = getattr(error, "code", None)
+    if code is None or code >= 0:
+        return str(error)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return name if str(code) in str(error) else f"{name}: {error}"
+
+
+# The child's side
+
+
+def main(request: Any, reply: Callable[[Any], None]) -> None:
+    """Load, compute and compare; reply with the error, if there is one."""
+    plan = Plan(
+        Path(request["path"]),
+        ModelId(**request["model"]),
+        Options(**request["options"]),
+        request["plain_weights"],
+    )
+    logging.disable(logging.WARNING)  # this process has a later, louder one
+    try:
+        _try(plan)
+    except EdgeguardError as error:
+        reply({"error": type(error).__name__, "message": str(error)})
+
+
+def _try(plan: Plan) -> None:
+    loaded = load(plan, StopFlag(), None)
+    with closing(loaded.session):
+        # The long passes are the starts of both questions; the short ones end the answers.
+        found = []
+        for _ in range(2):
+            for messages in _QUESTIONS:
+                (question,) = loaded.windows.questions(messages)
+                found.append(loaded.decoder.decode(question))
+    if found[: len(_QUESTIONS)] != found[len(_QUESTIONS) :]:
+        raise SessionError("llama.cpp computes other numbers for the same text each time")
+
+
+_USER = Message("user", "What is the capital of France?")
+_QUESTIONS = ((_USER,), (_USER, Message("assistant", "The capital of France is Paris.")))
+
+
+# What is remembered
+
+
+def _key(plan: Plan) -> str:
+    """Everything that a trial depends on, and its outcome with it."""
+    parts = {
+        "form": _FORM,
+        "model": plan.model.sha256,
+        "library": library_files(),
+        "processor": processor(),
+        "device": plan.options.device,
+        "random": plan.options.allow_random_weights,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _recall(key: str) -> Outcome | None:
+    try:
+        return Outcome(**json.loads((trials_folder() / key).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, StoreError):
+        return None
+
+
+def _remember(key: str, outcome: Outcome) -> None:
+    if outcome.failure.startswith("llama.cpp could not be tried out"):
+        return
+    try:
+        folder = trials_folder()
+        replace_text(folder / key, json.dumps(asdict(outcome)))
+        for old in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime)[:-_MOST]:
+            with suppress(OSError):
+                old.unlink()
+    except (OSError, StoreError) as error:
+        _logger.warning(
+            "that llama.cpp works here cannot be remembered (%s), so it is tried out at each "
+            "start; set EDGEGUARD_HOME to a folder that can be written",
+            error,
+        )
