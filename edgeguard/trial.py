@@ -2,10 +2,11 @@
 
 llama.cpp ends the process where it was built for another processor, where its use of AMX was
 compiled wrong, and on some damaged files. So a child tries them first: it loads the file, computes
-a long pass and short ones, twice, and its numbers must be finite, equal, and an answer's. A child
-that fails is followed by one with plain weights, which use none of the processor's special units;
-if that one is well, the model runs with plain weights, and the user is told. If not, its failure is
-an error of ours, and no crash of this process.
+long passes and short ones, twice, and its numbers must be finite, equal, and an answer's. And the
+file must tell the probes of `edgeguard pull` apart, as damaged weights need not. A child that fails
+is followed by one with plain weights, which use none of the processor's special units; if that one
+is well, the model runs with plain weights, and the user is told. If not, its failure is an error of
+ours, and no crash of this process.
 
 How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
 computed of the questions' starts is kept too (edgeguard.session.starts), so that the first start
@@ -27,14 +28,17 @@ from typing import Any
 import edgeguard.errors
 from edgeguard import child
 from edgeguard.cancellation import Cancellation
+from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, ModelError, SessionError, StoreError
 from edgeguard.files import replace_text
-from edgeguard.loading import Options, Plan, load
+from edgeguard.loading import Loaded, Options, Plan, load
 from edgeguard.protocol.messages import Message
+from edgeguard.protocol.names import SAFE
 from edgeguard.session.library_files import library_files
 from edgeguard.session.processor import processor
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.store.paths import trials_folder
+from edgeguard.store.registry import PROBES
 from edgeguard.verdict import ModelId
 
 _FORM = 1  # of a trial; another one makes remembered outcomes unknown
@@ -162,18 +166,31 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
 def _try(plan: Plan) -> None:
     loaded = load(plan, StopFlag(), None)
     with closing(loaded.session):
-        # The long passes are the starts of both questions; the short ones end the answers.
-        found = []
-        for _ in range(2):
-            for messages in _QUESTIONS:
-                (question,) = loaded.windows.questions(messages)
-                found.append(loaded.decoder.decode(question))
-    if found[: len(_QUESTIONS)] != found[len(_QUESTIONS) :]:
+        first, second = ([_judged(loaded, text) for text in _CONVERSATIONS] for _ in range(2))
+    if first != second:
         raise SessionError("llama.cpp computes other numbers for the same text each time")
+    if plan.options.allow_random_weights:
+        return
+    for probe, judged in zip(PROBES, first):
+        severity = judged.answer.severity
+        if probe.flagged is not None and probe.flagged != (severity != SAFE):
+            raise ModelError(
+                f"{plan.path} calls {probe.text!r} {severity}: its weights are damaged, or it is "
+                "no Qwen3Guard-Gen; fetch it again with `edgeguard pull`, or type "
+                "--allow-random-weights if its verdicts may mean nothing"
+            )
 
 
-_USER = Message("user", "What is the capital of France?")
-_QUESTIONS = ((_USER,), (_USER, Message("assistant", "The capital of France is Paris.")))
+def _judged(loaded: Loaded, conversation: tuple[Message, ...]) -> Decoded:
+    """The long pass is the start of the question, where it is not on disk; short ones follow."""
+    (question,) = loaded.windows.questions(conversation)
+    return loaded.decoder.decode(question)
+
+
+_CONVERSATIONS = (
+    *((Message("user", probe.text),) for probe in PROBES),
+    (Message("user", PROBES[0].text), Message("assistant", "The capital of France is Paris.")),
+)
 
 
 # What is remembered

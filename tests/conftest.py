@@ -33,7 +33,10 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def isolation(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, trials: Path
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    trials: Path,
 ) -> Path:
     """Point every folder that edgeguard or the hub may touch at an empty one; return it."""
     for name in list(os.environ):
@@ -41,11 +44,17 @@ def isolation(
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("EDGEGUARD_HOME", str(home / "edgeguard"))
-    (home / "edgeguard" / "cache").mkdir(parents=True)
-    (home / "edgeguard" / "cache" / "trials").symlink_to(trials)
+    if "no_home" not in request.fixturenames:
+        (home / "edgeguard" / "cache").mkdir(parents=True)
+        (home / "edgeguard" / "cache" / "trials").symlink_to(trials)
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
     monkeypatch.setenv("NO_COLOR", "1")
     return home
+
+
+@pytest.fixture
+def no_home() -> None:
+    """For a test that wants EDGEGUARD_HOME not to exist at first."""
 
 
 @pytest.fixture(scope="session")

@@ -172,4 +172,4 @@ def release_of(folder: Path, name: str = "gen-0.6b", *, flagged: bool | None = N
         )
         for file in FILES
     )
-    return Release(name, REPO, REVISION, files, (Probe("Hello", flagged),))
+    return Release(name, REPO, REVISION, files, (Probe("Hello", flagged),), random_weights=True)

@@ -158,6 +158,7 @@ def test_a_file_that_is_not_text_or_not_a_file_is_an_error() -> None:
         find_policy("mine")
 
 
+@pytest.mark.usefixtures("no_home")
 def test_a_folder_that_cannot_be_made_is_an_error() -> None:
     policies_folder().parent.mkdir(parents=True)
     policies_folder().write_text("in the way")
@@ -194,5 +195,8 @@ def test_a_policy_for_another_model_file_is_an_error(random_model: Path) -> None
     save_policy(_policy())
     with pytest.raises(PolicyError, match=r"calibrated for the model file .* \(nano q8_0\)"):
         Guard(random_model, policy="mine", threads=1)
-    with Guard(random_model, threads=1) as guard, pytest.raises(PolicyError, match="another file"):
+    with (
+        Guard(random_model, allow_random_weights=True) as guard,
+        pytest.raises(PolicyError, match="another file"),
+    ):
         guard.check(HARMLESS, policy="mine")

@@ -176,6 +176,7 @@ def test_a_damaged_model_that_is_not_used_stops_nothing(edgeguard: CommandLine) 
     assert "warning: gen-0.6b-q8_0 is damaged" in ended.out
 
 
+@pytest.mark.usefixtures("no_home")
 def test_folders_that_are_files(edgeguard: CommandLine, isolation: Path) -> None:
     (isolation / "edgeguard").write_bytes(b"")
     ended = edgeguard("doctor")

@@ -224,6 +224,7 @@ def test_rm_takes_a_damaged_model(edgeguard: CommandLine) -> None:
     assert installed() == ()
 
 
+@pytest.mark.usefixtures("no_home")
 def test_pull_errors_are_one_line(edgeguard: CommandLine) -> None:
     for arguments in (("nano",), ("gen-4b",), ("--type", "q9")):
         ended = edgeguard("pull", *arguments)

@@ -15,6 +15,11 @@ from edgeguard.store import registry
 from edgeguard.store.registry import Release
 
 
+@pytest.fixture(autouse=True)
+def _absent(no_home: None) -> None:
+    """Nothing is installed at first, and there is no folder for it."""
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random checkpoint, as the hub serves it."""
