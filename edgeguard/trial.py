@@ -34,7 +34,7 @@ from edgeguard.files import replace_text
 from edgeguard.loading import Loaded, Options, Plan, load
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import SAFE
-from edgeguard.session.library_files import library_files
+from edgeguard.session.library_files import library_files, rebuild_command
 from edgeguard.session.processor import processor
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.store.paths import trials_folder
@@ -48,12 +48,6 @@ _SECONDS = 900.0
 """How long a child may take: a large model on a slow disk, and no longer."""
 
 _logger = logging.getLogger(__name__)
-
-_REBUILD = (
-    "build llama.cpp for this machine (pip install --force-reinstall --no-deps --no-cache-dir "
-    "--no-binary llama-cpp-python llama-cpp-python), or install another wheel of it; "
-    "`edgeguard doctor` says more"
-)
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
     except child.ChildError as error:
         raise _dead(plan, error) from error
     what = f"with this processor's own instructions llama.cpp fails ({_how(first)})"
-    return Outcome(plain_weights=True, failure=f"{what}: {_REBUILD}")
+    return Outcome(plain_weights=True, failure=f"{what}; {_rebuild()}")
 
 
 def _ask(plan: Plan, cancel: Cancellation | None) -> None:
@@ -129,7 +123,14 @@ def _dead(plan: Plan, error: child.ChildError) -> EdgeguardError:
         )
     return SessionError(
         f"llama.cpp cannot be used here: it died in a first try of {plan.path} ({_how(error)}); "
-        f"{_REBUILD}"
+        f"{_rebuild()}"
+    )
+
+
+def _rebuild() -> str:
+    return (
+        f"build it for this machine ({rebuild_command()}), or install another wheel; "
+        "`edgeguard doctor` says more"
     )
 
 

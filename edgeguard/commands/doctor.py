@@ -12,7 +12,7 @@ from dataclasses import asdict
 import click
 
 from edgeguard.diagnosis.native import Library
-from edgeguard.diagnosis.report import Diagnosis, Folder, Machine, diagnose
+from edgeguard.diagnosis.report import Diagnosis, Folder, Machine, Tried, diagnose
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 
 
@@ -34,7 +34,7 @@ def command(as_json: bool) -> int:
 def _lines(found: Diagnosis) -> Iterator[str]:
     yield from _section("Installed", found.versions.items())
     yield from _section("Machine", _machine(found.machine))
-    yield from _section("llama.cpp", _library(found.library))
+    yield from _section("llama.cpp", [*_library(found.library), *_tried(found.tried)])
     yield from _section("Folders", ((f.use, _folder(f)) for f in found.folders))
     models = ((model.name, "damaged" if model.problem else "ok") for model in found.models)
     yield from _section("Models", models)
@@ -68,6 +68,12 @@ def _library(library: Library | None) -> Iterator[tuple[str, str]]:
     yield "library", f"{library.path} (llama.cpp {library.version})"
     yield "CPU features", ", ".join(library.cpu_features) or "none named"
     yield "accelerators", ", ".join(library.accelerators) or "none: it computes on the CPU"
+
+
+def _tried(tried: Tried | None) -> Iterator[tuple[str, str]]:
+    if tried is not None:
+        weights = "plain weights" if tried.plain_weights else "the processor's own instructions"
+        yield "tried out", f"with {tried.model} and {weights}, in {tried.seconds} s"
 
 
 def _folder(folder: Folder) -> str:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeguard.diagnosis.problems import Problem
+from edgeguard.session.library_files import rebuild_command
 
 WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 INSTALL = f"pip install llama-cpp-python --extra-index-url {WHEELS}"
-_BUILD = "pip install --force-reinstall --no-deps --no-binary llama-cpp-python llama-cpp-python"
 
 _ILLEGAL = ("code -4", "code 3221225501")
 """How a process ends at an instruction that the processor lacks: SIGILL; Windows' 0xC000001D."""
@@ -65,15 +65,17 @@ def explain(error: str) -> Problem:
         return Problem(f"llama.cpp needs the system's library libgomp ({error})", todo, stops=True)
     if any(code in error for code in _ILLEGAL):
         what = "llama.cpp was built for a processor with instructions that this one lacks"
-        return Problem(what, f"build it here: {_BUILD}", stops=True)
+        return Problem(what, f"build it here: {rebuild_command()}", stops=True)
     if "musl" in error or "GLIBC" in error:
         what = f"llama.cpp was built for another C library than this system's ({error})"
-        return Problem(what, f"build it here: {_BUILD}", stops=True)
+        return Problem(what, f"build it here: {rebuild_command()}", stops=True)
     if "not found" in error and "hared library" in error:
         what = f"llama-cpp-python has come without its library ({error})"
         todo = f"unset LLAMA_CPP_LIB_PATH if it is set, or install again: {INSTALL}"
         return Problem(what, todo, stops=True)
-    return Problem(f"llama.cpp cannot be loaded ({error})", f"build it here: {_BUILD}", stops=True)
+    return Problem(
+        f"llama.cpp cannot be loaded ({error})", f"build it here: {rebuild_command()}", stops=True
+    )
 
 
 def parse_system_info(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

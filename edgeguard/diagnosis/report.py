@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,15 @@ from edgeguard.diagnosis import environment, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
+from edgeguard.guard import DEVICES, N_CTX
+from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.paths import home
 from edgeguard.store.registry import BUILT_IN
 from edgeguard.store.store import installed
 from edgeguard.store.versions import MISSING, version_of
+from edgeguard.trial import try_out
 
 PACKAGES = ("edgeguard", "llama-cpp-python", "gguf", "huggingface-hub", "numpy", "click")
 _FOR_CHECK = ("llama-cpp-python", "numpy")
@@ -63,12 +67,22 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A model that llama.cpp was tried out with, in how many seconds, and with which weights."""
+
+    model: str
+    seconds: float
+    plain_weights: bool
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything that was found out."""
 
     versions: dict[str, str]
     machine: Machine
     library: Library | None
+    tried: Tried | None
     folders: tuple[Folder, ...]
     models: tuple[Model, ...]
     default_model: str | None
@@ -82,12 +96,14 @@ def diagnose() -> Diagnosis:
     versions = {package: version_of(package) for package in PACKAGES}
     machine, library = _machine(found), _library(versions, found)
     folders, models, default = _folders(found), _models(found), _default(found)
+    tried = _try(default, found) if library is not None else None
     found += environment.problems()
     found.sort(key=lambda problem: not problem.stops)
     return Diagnosis(
         versions=versions,
         machine=machine,
         library=library,
+        tried=tried,
         folders=folders,
         models=models,
         default_model=default,
@@ -195,6 +211,21 @@ def _complaint(check: Callable[[], object], found: list[Problem]) -> str | None:
         found.append(of_error(error, stops=False))
         return str(error)
     return None
+
+
+def _try(default: str | None, found: list[Problem]) -> Tried | None:
+    """Try llama.cpp out in a child now, whatever is remembered, with the model that is used."""
+    started = time.perf_counter()
+    try:
+        file = resolve(default or BUILT_IN)
+        outcome = try_out(prepare(file, Options(None, N_CTX, DEVICES[0], False)))
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=True))
+        return None
+    if outcome.failure:
+        what, _, todo = outcome.failure.partition("; ")
+        found.append(Problem(what, todo or "nothing needs to be done", stops=False))
+    return Tried(file.full_name, round(time.perf_counter() - started, 2), outcome.plain_weights)
 
 
 def _default(found: list[Problem]) -> str | None:

@@ -8,8 +8,25 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 from functools import cache
 from pathlib import Path
+
+_PIP = (
+    "pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
+    "llama-cpp-python"
+)
+_WITHOUT_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+
+
+def rebuild_command() -> str:
+    """What a person types to build the library for this machine.
+
+    On x86-64 without AMX, which GCC compiles wrong; scripts/build-llama-cpp of a clone keeps it.
+    """
+    if platform.machine() != "x86_64" or os.name == "nt":
+        return _PIP
+    return f'CFLAGS="{_WITHOUT_AMX}" CXXFLAGS="{_WITHOUT_AMX}" {_PIP}'
 
 
 @cache

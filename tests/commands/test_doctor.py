@@ -14,10 +14,13 @@ from command_line import CommandLine
 from fake_models import install_fake
 from fake_nano import write_nano
 
-from edgeguard.diagnosis import environment, native
+from edgeguard.diagnosis import environment, native, report
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem
 from edgeguard.diagnosis.report import diagnose
+from edgeguard.errors import EdgeguardError, SessionError
+from edgeguard.loading import Plan
+from edgeguard.trial import Outcome
 
 INFO = {
     "version": "1.2.3",
@@ -34,6 +37,21 @@ def library(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     answer: dict[str, object] = dict(INFO)
     monkeypatch.setattr(native, "_ask", lambda: answer)
     return answer
+
+
+@pytest.fixture(autouse=True)
+def outcome(monkeypatch: pytest.MonkeyPatch) -> list[Outcome | EdgeguardError]:
+    """How a try of llama.cpp ends here; a test may put another end there."""
+    ends: list[Outcome | EdgeguardError] = [Outcome(plain_weights=False)]
+
+    def try_out(_plan: Plan) -> Outcome:
+        end = ends[-1]
+        if isinstance(end, EdgeguardError):
+            raise end
+        return end
+
+    monkeypatch.setattr(report, "try_out", try_out)
+    return ends
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +79,23 @@ def test_all_is_well(edgeguard: CommandLine) -> None:
     assert "gen-0.6b-q4_k_m: ok" in ended.out
     assert "used: gen-0.6b-q4_k_m" in ended.out
     assert ended.err == ""
+
+
+def test_llama_cpp_is_tried_out(
+    edgeguard: CommandLine, outcome: list[Outcome | EdgeguardError]
+) -> None:
+    install_fake()
+    ended = edgeguard("doctor")
+    assert "tried out: with gen-0.6b-q4_k_m and the processor's own instructions, in" in ended.out
+    outcome.append(Outcome(plain_weights=True, failure="llama.cpp fails (SIGSEGV); build it anew"))
+    ended = edgeguard("doctor")
+    assert ended.code == 0
+    assert "and plain weights, in" in ended.out
+    assert "warning: llama.cpp fails (SIGSEGV)\n    build it anew" in ended.out
+    outcome.append(SessionError("llama.cpp cannot be used here (SIGILL); build it anew"))
+    ended = edgeguard("doctor")
+    assert ended.code == 2
+    assert "error: llama.cpp cannot be used here (SIGILL)\n    build it anew" in ended.out
 
 
 def test_as_json(edgeguard: CommandLine) -> None:
