@@ -83,6 +83,8 @@ def cli(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with its code; no failure ever exits with 0 or 1."""
     use_utf8()
+    # numpy is here to add up a few numbers; its threads would take memory, and time at the start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(_run())
 
 
@@ -108,6 +110,9 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, OSError):
             note(f"error: the output cannot be written: {error.strerror}")
+        return EXIT_ERROR
+    except MemoryError:
+        note("error: there is not enough memory: end other programs, or choose a smaller model")
         return EXIT_ERROR
     except Exception:
         # Not foreseen: Python's own exit code here would be 1, which means "flagged".

@@ -35,6 +35,7 @@ from edgeguard.loading import Loaded, Options, Plan, load
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import SAFE
 from edgeguard.session.library_files import library_files, rebuild_command
+from edgeguard.session.memory import is_about_memory, not_enough
 from edgeguard.session.processor import processor
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.store.paths import trials_folder
@@ -115,6 +116,8 @@ def _known(name: str) -> type[EdgeguardError]:
 
 def _dead(plan: Plan, error: child.ChildError) -> EdgeguardError:
     """What is said when the child died with plain weights too."""
+    if is_about_memory(str(error)):
+        return not_enough(f"to load {plan.path} ({_how(error)})")
     if error.code == -getattr(signal, "SIGABRT", 0):
         return ModelError(
             f"llama.cpp cannot read {plan.path}: it ended itself in a first try ({_how(error)}); "
@@ -185,7 +188,7 @@ def _try(plan: Plan) -> None:
 def _judged(loaded: Loaded, conversation: tuple[Message, ...]) -> Decoded:
     """The long pass is the start of the question, where it is not on disk; short ones follow."""
     (question,) = loaded.windows.questions(conversation)
-    return loaded.decoder.decode(question)
+    return loaded.decoder.decode(question, fresh=True)
 
 
 _CONVERSATIONS = (

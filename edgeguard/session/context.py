@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from edgeguard.errors import CancelledError, SessionError
 from edgeguard.session.library import last_error, lib
+from edgeguard.session.memory import SPARE, check_room, not_enough
 from edgeguard.session.settings import Settings
 from edgeguard.session.starts import StartFiles
 from edgeguard.session.stop_flag import StopFlag, asks_for_stop
@@ -257,10 +258,16 @@ class Context:
         params.no_perf = True
         params.abort_callback = _asks_for_stop
         params.abort_callback_data = self._flag.address
+        purpose = f"for a context of {n_ctx} tokens"
+        check_room(n_ctx * self._token_bytes() + SPARE, purpose)
         context = lib.llama_init_from_model(self._model, params)
         if not context:
-            raise SessionError(
-                f"llama.cpp cannot allocate a context of {n_ctx} tokens: {last_error()}; "
-                "free some memory, or choose a smaller n_ctx"
-            )
+            raise not_enough(f"{purpose} ({last_error()})")
         return context
+
+    def _token_bytes(self) -> int:
+        """What the KV cache takes for one token: 16-bit keys and values of every layer."""
+        layers = int(lib.llama_model_n_layer(self._model))
+        heads = max(1, int(lib.llama_model_n_head(self._model)))
+        width = max(128, int(lib.llama_model_n_embd(self._model)) // heads)
+        return 4 * layers * int(lib.llama_model_n_head_kv(self._model)) * width

@@ -23,8 +23,10 @@ from typing import Any
 from edgeguard.errors import CancelledError, ModelError, SessionError
 from edgeguard.session import openmp
 from edgeguard.session.library_files import library_files, library_folder
+from edgeguard.session.memory import LIBRARIES, SPARE, check_room, is_about_memory, not_enough
 from edgeguard.session.stop_flag import StopFlag
 
+check_room(LIBRARIES, "for the libraries")
 try:
     with openmp.patient():
         import llama_cpp.llama_cpp as lib
@@ -139,6 +141,7 @@ def load_model(
     refuses, CancelledError when the flag is set.
     """
     start_library()
+    check_room(path.stat().st_size + SPARE, f"for {path}")
     watch = _Watch(flag, on_progress)
     if device == "auto" and lib.llama_supports_gpu_offload():
         model = _try_load(path, watch, gpu_layers=-1, plain_weights=plain_weights)
@@ -146,6 +149,8 @@ def load_model(
             return model, "gpu"
         _logger.warning("the accelerator cannot load the model; it runs on the CPU")
     model = _try_load(path, watch, gpu_layers=0, plain_weights=plain_weights)
+    if not model and is_about_memory(last_error()):
+        raise not_enough(f"for {path} ({last_error()})")
     if not model:
         raise ModelError(
             f"llama.cpp cannot load {path}: {last_error()}; check the file with "

@@ -1,0 +1,44 @@
+"""Whether so much memory can be had, asked before native code asks.
+
+llama.cpp and OpenBLAS end the process where a small allocation of theirs fails, the latter with
+exit code 1. So a room is reserved and given back first: an anonymous mapping, which costs no time
+and touches no page. A limit of address space (ulimit -v) or of committed memory (Windows) shows in
+it; the end of physical memory, where the system kills a process, does not.
+
+This module knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+from edgeguard.errors import SessionError
+
+MIB = 1 << 20
+LIBRARIES = 160 * MIB
+"""What numpy's and llama.cpp's libraries take, buffers of their own included."""
+SPARE = 96 * MIB
+"""What llama.cpp takes besides weights and KV cache: vocabulary, graphs, buffers."""
+
+
+def check_room(size: int, purpose: str) -> None:
+    """Raise SessionError unless ``size`` bytes can be had at this moment."""
+    try:
+        mmap.mmap(-1, max(size, 1)).close()
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise not_enough(purpose, size) from error
+
+
+def not_enough(purpose: str, size: int | None = None) -> SessionError:
+    """The error for memory that is not there."""
+    needs = f" ({size / 1e6:.0f} MB)" if size else ""
+    return SessionError(
+        f"there is not enough memory {purpose}{needs}: end other programs, raise the limit of this "
+        "process (ulimit -v), or choose a smaller model file or --n-ctx"
+    )
+
+
+def is_about_memory(message: str) -> bool:
+    """Whether a native library's words say that an allocation failed."""
+    said = message.lower()
+    return any(word in said for word in ("bad_alloc", "memory", "failed to allocate"))
