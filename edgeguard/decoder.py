@@ -198,7 +198,7 @@ class _Writer:
             asked = self._question
             self._logits = self._session.read(
                 [*asked.tokens, *self._waiting],
-                room=self._room,
+                room=self._room - len(self._waiting),  # the room is that of the whole answer
                 fixed=asked.fixed,
                 conversation=asked.conversation,
                 grows=asked.grows,

@@ -56,7 +56,7 @@ class Windows:
         # Slices are cut by the tokens of the message alone; cut inside a word and joined to its
         # neighbours, a slice can take a few more.
         free -= free // 16 + 2 * _LABEL
-        if free < 4 * _LABEL:
+        if free < 8 * _LABEL:
             raise InputTooLongError(
                 f"a context of {self._session.n_ctx} tokens is too small for the question itself; "
                 "choose a larger n_ctx"

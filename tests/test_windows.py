@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeguard import Guard
+from edgeguard import Check, Guard
 from edgeguard.errors import InputTooLongError
 from edgeguard.session.fake import FakeSession
 from edgeguard.windows import cut
@@ -105,3 +107,88 @@ def test_a_response_that_complies_in_one_window_is_no_refusal() -> None:
 def test_too_many_windows_are_an_error_with_both_numbers() -> None:
     with pytest.raises(InputTooLongError, match=r"\d+ windows of 3000 tokens, and at most 64"):
         Guard.with_session(_where("N")).check("x" * 1_000_000)
+
+
+# Around every bound. A token of the fake session is a byte.
+
+_WORD = st.sampled_from(["x", "é", "字", "👩‍👩‍👧", " word", "\n", "ẛ̣"])
+
+
+def _judged(guard: Guard, messages: list[dict[str, str]]) -> int:
+    """The windows of a conversation whose every question was read with room for its answer."""
+    verdict = guard.check_messages(messages)
+    assert verdict.severity == "Safe"
+    return verdict.windows
+
+
+@pytest.mark.parametrize("mode", ["prompt", "response"])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_every_length_around_the_bound_of_one_window(mode: str, turns: int) -> None:
+    answer = f"{SAFE}\nRefusal: No" if mode == "response" else SAFE
+    guard = Guard.with_session(FakeSession(lambda _: answer, n_ctx=3400))
+    before = [
+        {"role": role, "content": f"{role} {turn}"}
+        for turn in range(turns)
+        for role in ("user", "assistant")
+    ]
+    last = [{"role": "user", "content": "{}"}]
+    if mode == "response":
+        last.append({"role": "assistant", "content": "{}"})
+        last[0]["content"] = "Hello"
+
+    def windows(length: int) -> int:
+        text = last[-1]["content"].format("x" * length)
+        return _judged(guard, [*before, *last[:-1], {**last[-1], "content": text}])
+
+    low, high = 1, 3400  # the longest text that is one window, by halving
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if windows(middle) == 1 else (low, middle)
+    for length in range(low - 12, low + 40):
+        assert windows(length) == (1 if length <= low else 2)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(min_value=0, max_value=24),
+    st.lists(st.tuples(_WORD, st.integers(min_value=0, max_value=700)), max_size=5),
+    _WORD,
+    st.integers(min_value=1, max_value=1500),
+    st.booleans(),
+)
+def test_every_conversation_is_judged_or_too_long(
+    extra: int, history: list[tuple[str, int]], word: str, length: int, response: bool
+) -> None:
+    answer = f"{SAFE}\nRefusal: No" if response else SAFE
+    guard = Guard.with_session(FakeSession(lambda _: answer, n_ctx=2600 + 32 * extra))
+    roles = ["user", "assistant"] * 3
+    messages = [{"role": role, "content": w * n} for role, (w, n) in zip(roles, history)]
+    if response:
+        messages = [*messages[: len(messages) // 2 * 2], {"role": "user", "content": "Hi"}]
+    messages.append({"role": "assistant" if response else "user", "content": word * length})
+    with suppress(InputTooLongError):
+        assert _judged(guard, messages) >= 1
+
+
+@pytest.mark.parametrize("n_ctx", [512, 640, 1024])
+def test_nano_judges_every_length_around_its_bound(nano_path: Path, n_ctx: int) -> None:
+    with Guard(nano_path, threads=1, n_ctx=n_ctx) as guard:
+        for response in (False, True):
+            low, high = 1, n_ctx
+
+            def check(length: int, response: bool = response) -> Check:
+                messages = [{"role": "user", "content": " word" * length}]
+                if response:
+                    messages = [{"role": "user", "content": "Hi"}, *messages]
+                    messages[-1]["role"] = "assistant"
+                return guard.begin(messages)
+
+            try:
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    one = check(middle).windows == 1
+                    low, high = (middle, high) if one else (low, middle)
+            except InputTooLongError:
+                continue  # the question alone leaves no room here
+            for length in range(low - 3, low + 3):
+                assert check(length).verdict().tokens > 300
