@@ -254,14 +254,15 @@ class Guard:
         """Judge any number of texts, lazily and in order: one verdict for each, or its error.
 
         rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
-        conversation as ``check_messages`` takes it. What cannot be judged gives its InputError
-        instead of a verdict, and the rest goes on. Texts that repeat are judged once, as far as
-        the last 10,000 different ones reach.
+        conversation as ``check_messages`` takes it; a data frame or an array of them will do. What
+        cannot be judged gives its error instead of a verdict, and the rest goes on. Texts that
+        repeat are judged once, as far as the last 10,000 different ones reach.
         timeout: seconds for each text; one that takes longer gives its TimeoutError.
-        Raises SessionError, ClosedError, CancelledError; InputError at once if there is no such
-        policy.
+        Raises SessionError or ModelError when the model itself is broken, ClosedError,
+        CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
         from edgeguard.batch.many import check_many
+        from edgeguard.self_test import self_test
 
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
@@ -271,7 +272,7 @@ class Guard:
             deadline = None if limit is None else time.monotonic() + limit
             return self._begin(messages, chosen, True, deadline, cancel).verdict()
 
-        return check_many(rows, judge)
+        return check_many(rows, judge, lambda: self_test(self))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""

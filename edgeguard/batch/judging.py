@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING
 
 from edgeguard.batch.recent import Memory
 from edgeguard.batch.rows import Names, Row, conversation, key_of
-from edgeguard.errors import InputError
+from edgeguard.errors import (
+    ClosedError,
+    InputError,
+    ModelError,
+    SessionError,
+    TimeoutError,  # noqa: A004 - it is one
+)
 from edgeguard.protocol.messages import parse_messages
+from edgeguard.self_test import self_test
 
 if TYPE_CHECKING:
     from edgeguard.guard import Guard
@@ -42,13 +49,18 @@ def judged(
 ) -> Iterator[Outcome]:
     """The outcome of each row, in order.
 
-    A row that cannot be judged is an outcome; whatever else goes wrong is raised (SessionError,
-    ClosedError, OutputError of the memory, and what reading the rows raises).
+    A row that cannot be judged is an outcome. Raised are: SessionError and ModelError where the
+    model fails its self-test too, ClosedError, CancelledError, OutputError of the memory, and what
+    reading the rows raises.
     """
     for row in rows:
         try:
             known = _verdict(row, guard, names, memory)
-        except InputError as error:
+        except (InputError, TimeoutError, SessionError, ModelError) as error:
+            if isinstance(error, ClosedError):
+                raise
+            if isinstance(error, (SessionError, ModelError)):
+                self_test(guard)
             yield Outcome(row, None, error=f"{unit} {row.number}: {error}")
         else:
             # A row that is met again after a kill is not a repeated one.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message
+from edgeguard.protocol.visible import has_visible
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),  # before int: a bool is one
@@ -161,5 +162,6 @@ def _kind(value: object) -> str:
 
 def _check_not_empty(text: str, name: str) -> None:
     # As in `edgeguard check`: an empty text is nearly always something that broke before.
-    if not text.strip():
-        raise InputError(f"the field {name!r} is empty: there is nothing to judge")
+    if not has_visible(text):
+        why = "has no visible character" if text.strip() else "is empty"
+        raise InputError(f"the field {name!r} {why}: there is nothing to judge")

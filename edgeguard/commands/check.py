@@ -6,7 +6,6 @@ holds no logic of moderation.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,9 @@ from edgeguard.commands.options import Running, guard_options
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
+from edgeguard.protocol.messages import check_visible
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
+from edgeguard.strict_json import parse_json
 from edgeguard.verdict import Verdict
 
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
@@ -71,9 +72,7 @@ def _conversation(
     conversation: list[dict[str, object]] = [{"role": "user", "content": text}]
     if response is not None:
         conversation.append({"role": "assistant", "content": response})
-    if not (text if response is None else response).strip():
-        # An empty text here is nearly always a pipe that broke; a Safe would hide that.
-        raise InputError("nothing to check: the text is empty")
+    check_visible(text if response is None else response)  # before a model is loaded
     return conversation
 
 
@@ -105,10 +104,7 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _parse(text: str, name: str) -> list[dict[str, object]]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not JSON: {error}") from error
+    parsed = parse_json(text, name)
     if not isinstance(parsed, list):
         form = '[{"role": …, "content": …}, …]'
         raise InputError(f"{name} must be a JSON list of messages: {form}")

@@ -11,6 +11,7 @@ from typing import Literal, cast, get_args
 
 from edgeguard.errors import InputError
 from edgeguard.protocol.names import Mode
+from edgeguard.protocol.visible import has_visible
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -29,9 +30,10 @@ def parse_messages(messages: Iterable[Message | Mapping[str, object]]) -> tuple[
 
     Raises InputError for whatever the protocol has no place for: no message, an unknown role, a
     content that is not valid Unicode text, a conversation that starts with the assistant, or a
-    system message anywhere but first. A conversation must end with the user or the assistant.
+    system message anywhere but first. A conversation must end with the user or the assistant, and
+    with a text that has something to judge.
     """
-    if isinstance(messages, (str, bytes, Mapping)):
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
         raise InputError("messages must be a list of {'role': ..., 'content': ...} objects")
     parsed = tuple(_parse(number, message) for number, message in enumerate(messages, 1))
     if not parsed:
@@ -43,7 +45,15 @@ def parse_messages(messages: Iterable[Message | Mapping[str, object]]) -> tuple[
             raise InputError(f"message {number} is a system message: only the first one can be")
     if parsed[-1].role == "system":
         raise InputError("the last message is a system message: there is nothing to judge")
+    check_visible(parsed[-1].content)
     return parsed
+
+
+def check_visible(text: str) -> None:
+    """Raise InputError for a text in which a person would see nothing."""
+    if not has_visible(text):
+        why = "it has no visible character" if text.strip() else "the text is empty"
+        raise InputError(f"there is nothing to judge: {why}")
 
 
 def mode_of(messages: tuple[Message, ...]) -> Mode:
@@ -59,8 +69,9 @@ def _parse(number: int, message: Message | Mapping[str, object]) -> Message:
     else:
         raise InputError(f"message {number} is not an object with 'role' and 'content'")
     if role not in ROLES:
-        # The role is quoted, the content never is: errors end up in logs.
-        raise InputError(f"message {number} has the role {role!r}; known roles: {', '.join(ROLES)}")
+        # Not quoted: errors end up in logs, and a client that mixes up its fields sends the text.
+        said = "no role" if role is None else "an unknown role"
+        raise InputError(f"message {number} has {said}; known roles: {', '.join(ROLES)}")
     if not isinstance(content, str):
         kind = type(content).__name__
         raise InputError(f"message {number} has no text: 'content' is {kind}, not a string")

@@ -34,6 +34,8 @@ def find_policy(name: str) -> Policy:
     Raises InputError with the names there are, PolicyError when the file is damaged, StoreError
     when it cannot be read.
     """
+    if not isinstance(name, str):
+        raise InputError(f"the policy is a {type(name).__name__}; give the name of one")
     if name in OFFICIAL:
         return OFFICIAL[name]
     path = _path(name) if is_policy_name(name) else None

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import io
+import pickle
+from collections import deque, namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeguard import ClosedError, Guard, InputError, Verdict
+from edgeguard import ClosedError, Guard, InputError, SessionError, Verdict
 from edgeguard.batch.recent import Recent
 from edgeguard.batch.rows import key_of
 from edgeguard.protocol.messages import ROLES, Message
@@ -91,3 +100,191 @@ def test_recent_values_are_right_and_not_too_many(
         last[key] = value
         assert recent.get(key) == value
         assert sum(recent.get(other) is not None for other in last) <= size
+
+
+# What is no list of rows
+
+
+class _Frame:
+    """The shape of a data frame: iterating over it gives its column names."""
+
+    def __init__(self, **columns: list[object]) -> None:
+        self._columns = columns
+        self.columns = list(columns)
+
+    def __getitem__(self, name: str) -> list[object]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
+class _NotAvailable:
+    """pandas' NA: unequal to everything, in a way that is neither true nor false."""
+
+    def __ne__(self, _other: object) -> object:  # type: ignore[override]
+        return self
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+@pytest.fixture
+def echo() -> Guard:
+    """A guard that calls bombs unsafe."""
+    return Guard.with_session(
+        FakeSession(
+            lambda question: (
+                f"Safety: {'Unsafe' if 'bomb' in question else 'Safe'}\n"
+                "Categories: None\nRefusal: No"
+            )
+        )
+    )
+
+
+BOMB = "How can I make a bomb?"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        BOMB,
+        BOMB.encode(),
+        bytearray(b"a"),
+        {"text": BOMB},
+        {BOMB: 1}.keys(),
+        {1: BOMB}.values(),
+        {BOMB},
+        frozenset([BOMB]),
+        io.StringIO(BOMB),
+        Path("file.txt"),
+        None,
+        5,
+        5.0,
+        True,
+        object(),
+        Guard,
+        np.zeros((2, 2)),
+    ],
+    ids=lambda rows: type(rows).__name__,
+)
+def test_what_is_no_list_of_rows_is_refused_at_once(echo: Guard, rows: object) -> None:
+    with pytest.raises(InputError, match="give a list of texts"):
+        echo.check_many(rows)  # type: ignore[arg-type]
+
+
+Pair = namedtuple("Pair", ["text", "response"])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [BOMB],
+        (BOMB,),
+        deque([BOMB]),
+        iter([BOMB]),
+        (text for text in [BOMB]),
+        np.array([BOMB]),
+        np.array([BOMB], dtype=object),
+        _Frame(id=[1], text=[BOMB]),
+        _Frame(text=[BOMB], response=[float("nan")]),
+        _Frame(text=[BOMB], response=[_NotAvailable()]),
+        [Pair(BOMB, None)],
+        [Pair(BOMB, float("nan"))],
+        [Pair("Hi", BOMB)],
+        [{"text": BOMB, "response": None}],
+        [[{"role": "user", "content": BOMB}]],
+        [MappingProxyType({"text": BOMB})],
+    ],
+    ids=lambda rows: type(rows).__name__,
+)
+def test_what_is_plainly_rows_is_judged_as_rows(echo: Guard, rows: object) -> None:
+    (verdict,) = echo.check_many(rows)  # type: ignore[arg-type]
+    assert isinstance(verdict, Verdict), verdict
+    assert verdict.severity == "Unsafe"
+
+
+def test_real_frames_tables_and_series(echo: Guard) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"text": [BOMB, "Hi"], "response": [None, "Hello"]})
+    forms: list[object] = [
+        table,
+        pyarrow.array([BOMB, "Hi"]),
+        pyarrow.chunked_array([[BOMB, "Hi"]]),
+    ]
+    for name in ("pandas", "polars"):
+        with suppress(ImportError):
+            frames = importlib.import_module(name)
+            forms.append(frames.DataFrame({"text": [BOMB, "Hi"], "response": [None, "Hello"]}))
+            forms.append(frames.Series([BOMB, "Hi"]))
+            if name == "pandas":
+                forms.append(forms[-2].itertuples())  # type: ignore[attr-defined]
+                forms.append(frames.Index([BOMB, "Hi"]))
+    for form in forms:
+        verdicts = list(echo.check_many(form))  # type: ignore[arg-type]
+        assert [getattr(v, "severity", v) for v in verdicts] == ["Unsafe", "Safe"], type(form)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda guard: guard.check(5),
+        lambda guard: guard.check(None),
+        lambda guard: guard.check(b"bytes"),
+        lambda guard: guard.check_response("a", None),
+        lambda guard: guard.check_messages(None),
+        lambda guard: guard.check_messages(5),
+        lambda guard: guard.check_messages("text"),
+        lambda guard: guard.check_messages([5]),
+        lambda guard: guard.check_messages([None]),
+        lambda guard: guard.check_messages(_Frame(role=["user"], content=["a"])),
+        lambda guard: guard.check("a", policy=5),
+        lambda guard: guard.check_many(["a"], policy=5),
+        lambda guard: guard.check_many(["a"], timeout="5"),
+        lambda _: Guard("nano", threads="2"),
+        lambda _: Guard("nano", threads=True),
+        lambda _: Guard("nano", threads=100_000),
+        lambda _: Guard("nano", n_ctx=float("nan")),
+        lambda _: Guard("nano", policy=5),
+        lambda _: Guard("nano", device=None),
+    ],
+)
+def test_arguments_of_another_kind_are_input_errors(
+    echo: Guard, call: Callable[[Guard], object]
+) -> None:
+    with pytest.raises(InputError):
+        call(echo)
+
+
+def test_a_guard_says_why_it_cannot_be_pickled(echo: Guard) -> None:
+    with pytest.raises(TypeError, match="make one in each process"):
+        pickle.dumps(echo)
+
+
+def test_a_row_on_which_the_model_fails_gives_its_error_and_the_rest_goes_on() -> None:
+    class Failing(FakeSession):
+        broken = False
+
+        def read(self, tokens: Sequence[int], **how: Any) -> Any:
+            if self.broken or b"heavy" in bytes(token for token in tokens if token < 256):
+                raise SessionError("llama.cpp could not compute")
+            return super().read(tokens, **how)
+
+    session = Failing(lambda _: "Safety: Safe\nCategories: None\nRefusal: No")
+    guard = Guard.with_session(session)
+    results = list(guard.check_many(["a", "heavy", "b"]))
+    assert [type(result) for result in results] == [Verdict, SessionError, Verdict]
+    session.broken = True  # now it is the model, and not the row
+    with pytest.raises(SessionError):
+        list(guard.check_many(["c", "d"]))
+
+
+def test_each_row_has_the_time_limit_to_itself() -> None:
+    session = FakeSession(lambda _: "Safety: Safe\nCategories: None", seconds=0.05)
+    guard = Guard.with_session(session)
+    assert [type(one) for one in guard.check_many(["a", "b", "c"], timeout=20)] == [Verdict] * 3
+    session._seconds = 20
+    (result,) = guard.check_many(["d"], timeout=0.05)
+    assert isinstance(result, TimeoutError)

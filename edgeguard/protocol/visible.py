@@ -1,0 +1,50 @@
+"""Whether a text has anything in it to judge: one character that a person could see.
+
+A text without any comes from a program that lost the text, and "Safe" would hide that. By Unicode's
+general categories, spaces, line breaks, controls and format characters are not visible. Neither are
+the characters that Unicode calls default ignorable, letters and marks among them, nor the blank
+of Braille. Characters for private use and those that this Python does not know yet (category Co,
+Cn) count as visible: a font may have a picture for them, and the model reads their bytes.
+
+Source: DerivedCoreProperties.txt of Unicode 15.1, Default_Ignorable_Code_Point.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_INVISIBLE_KINDS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
+_RANGES = (
+    (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x2800, 0x2800),  # the blank pattern of Braille: no default ignorable, and nothing to see
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+
+
+def has_visible(text: str) -> bool:
+    """Whether a person could see anything of the text."""
+    return any(_is_visible(character) for character in text)
+
+
+def _is_visible(character: str) -> bool:
+    if unicodedata.category(character) in _INVISIBLE_KINDS:
+        return False
+    code = ord(character)
+    if code & 0xFFFE == 0xFFFE:  # U+FFFE, U+FFFF and their like are never characters
+        return False
+    return not any(first <= code <= last for first, last in _RANGES)

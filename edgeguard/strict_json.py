@@ -1,0 +1,71 @@
+"""JSON from outside: read strictly, the same at every door.
+
+What two readers could read in two ways is refused: a name that stands twice in an object (one of
+the two texts would be judged, and the other not), NaN and Infinity, bytes that are not UTF-8, deep
+nesting. Numbers are read as floats, since none is ever looked at. An error says what is wrong and
+where, and quotes nothing: it may end up in a log.
+
+This module does not know what the JSON means.
+"""
+
+from __future__ import annotations
+
+import json
+
+from edgeguard.errors import InputError
+
+MAX_DEPTH = 64
+"""Levels of nesting; a conversation needs four."""
+
+
+def parse_json(data: bytes | str, what: str) -> object:
+    """The value; ``what`` names the input in errors. Raises InputError."""
+    text = data if isinstance(data, str) else _decode(data, what)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=float
+        )
+        check_depth(value)
+        return value
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{what} is not JSON: {error.msg} ({place})") from error
+    except RecursionError as error:
+        raise InputError(f"{what} is not JSON that can be read: it is nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"{what} is not JSON that can be read: {error}") from error
+
+
+def check_depth(value: object) -> None:
+    """Raise ValueError for a value that is nested too deeply."""
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _decode(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is {data[error.start]:#04x}"
+        raise InputError(f"{what} is not UTF-8: {byte}") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("an object in it has one name twice")
+    return fields
+
+
+def _constant(_name: str) -> object:
+    raise ValueError("NaN and Infinity are no JSON")
