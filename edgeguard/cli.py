@@ -11,12 +11,19 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
-from edgeguard.console import note, use_utf8
-from edgeguard.errors import EXIT_ERROR, EXIT_INTERRUPTED, EdgeguardError
+from edgeguard.console import note, open_streams, settle, use_utf8
+from edgeguard.errors import (
+    EXIT_ERROR,
+    EXIT_FLAGGED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EdgeguardError,
+)
 
 COMMANDS: dict[str, str] = {
     "batch": "Judge the rows of a file: JSONL, CSV or Parquet.",
@@ -82,23 +89,34 @@ def cli(verbose: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code; no failure ever exits with 0 or 1."""
+    open_streams()
     use_utf8()
+    # What is logged to a full disk is lost, and that is all.
+    logging.raiseExceptions = False
     # numpy is here to add up a few numbers; its threads would take memory, and time at the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(_run())
+    code = EXIT_ERROR
+    with suppress(OSError):  # of what is said of an error
+        code = _run()
+    error = settle(sys.stdout)
+    if error is not None and code != EXIT_INTERRUPTED:
+        if code in (EXIT_OK, EXIT_FLAGGED):
+            note(f"error: the output cannot be written: {error.strerror or error}")
+        code = EXIT_ERROR
+    settle(sys.stderr)
+    sys.exit(code)
 
 
 def _run() -> int:
     try:
         result = cli(standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else EXIT_OK
     except EdgeguardError as error:
         note(f"error: {error}")
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         note("interrupted")
         return EXIT_INTERRUPTED
     except click.ClickException as error:
@@ -106,10 +124,8 @@ def _run() -> int:
         return EXIT_ERROR
     except (OSError, SystemExit) as error:
         # A full disk under stdout, or a reader that left (click turns that into SystemExit(1)).
-        # Keep the interpreter's own flush at exit from failing a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, OSError):
-            note(f"error: the output cannot be written: {error.strerror}")
+            note(f"error: the output cannot be written: {error.strerror or error}")
         return EXIT_ERROR
     except MemoryError:
         note("error: there is not enough memory: end other programs, or choose a smaller model")

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import click
@@ -34,6 +34,51 @@ class Meter:
             self._report(self._done, self._total)
 
 
+def open_streams() -> None:
+    """Have the three standard streams open, whatever the parent closed.
+
+    A file that is opened later would get a number that is free, and then be written to by whoever
+    writes to standard error. A closed input is empty, and what is said to a closed standard error
+    is lost; a result for a closed standard output must fail, as for a reader that has left.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_stream(number)
+
+
+def _open_stream(number: int) -> None:
+    if number != 1:
+        # The lowest free number is taken, and all below are open by now.
+        found = os.open(os.devnull, os.O_RDWR)
+        assert found == number
+    else:
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        for end in {reader, writer} - {1}:
+            os.close(end)
+    if number == 0:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    elif number == 1:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    else:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def settle(stream: TextIO) -> OSError | None:
+    """Write out what a stream still holds; where it cannot be, forget it, and return the error.
+
+    Else the interpreter tries once more at its end, and exits with a code of its own.
+    """
+    try:
+        stream.flush()
+    except (OSError, ValueError) as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error if isinstance(error, OSError) else OSError(str(error))
+    return None
+
+
 def use_utf8() -> None:
     """Write UTF-8 whatever the console's encoding is, and never fail on a character."""
     for stream in (sys.stdout, sys.stderr):
@@ -42,8 +87,12 @@ def use_utf8() -> None:
 
 
 def note(text: str) -> None:
-    """Say something to the person, on stderr, with the program's name in front."""
-    click.echo(f"edgeguard: {text}", err=True)
+    """Say something to the person, on stderr, with the program's name in front.
+
+    Where stderr is full, closed or gone, nothing is said, and nothing fails.
+    """
+    with suppress(OSError, ValueError):
+        click.echo(f"edgeguard: {text}", err=True)
 
 
 def colour_wanted(stream: TextIO) -> bool:
