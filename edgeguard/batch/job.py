@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from edgeguard.batch.formats import Format
-from edgeguard.batch.judging import Known, Outcome, judged
+from edgeguard.batch.judging import Known, Limits, Outcome, judged
 from edgeguard.batch.output import Partial, put_in_place
 from edgeguard.batch.recent import Memory, Recent
 from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import START, Names, Place, nothing
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
-from edgeguard.errors import OutputError
+from edgeguard.errors import CancelledError, OutputError
 
 if TYPE_CHECKING:
     from edgeguard.guard import Guard
@@ -55,11 +55,16 @@ class Run:
     guard: Guard
     watch: Watch
     stop: Stop
+    timeout: float | None = None
 
     def outcomes(self, start: Place, memory: Memory[Known]) -> Iterator[Outcome]:
-        """The outcome of each row from a place on; KeyboardInterrupt between two of them."""
+        """The outcome of each row from a place on; KeyboardInterrupt where the person stops it."""
         rows = self.stop.between(self.form.rows(start))
-        return judged(rows, self.guard, self.names, memory, self.form.unit)
+        limits = Limits(self.timeout, self.stop.cancel)
+        try:
+            yield from judged(rows, self.guard, self.names, memory, self.form.unit, limits)
+        except CancelledError:
+            raise KeyboardInterrupt from None  # the row that it was at is judged again on a resume
 
     def encode(self, outcome: Outcome) -> bytes:
         """The row as it is written."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeguard.batch.recent import Memory
 from edgeguard.batch.rows import Names, Row, conversation, key_of
+from edgeguard.cancellation import Cancellation
 from edgeguard.errors import (
     ClosedError,
     InputError,
@@ -44,8 +45,21 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How long a row may take, in seconds, and what ends the run in the middle of one."""
+
+    timeout: float | None = None
+    cancel: Cancellation | None = None
+
+
 def judged(
-    rows: Iterable[Row], guard: Guard, names: Names, memory: Memory[Known], unit: str
+    rows: Iterable[Row],
+    guard: Guard,
+    names: Names,
+    memory: Memory[Known],
+    unit: str,
+    limits: Limits = Limits(),
 ) -> Iterator[Outcome]:
     """The outcome of each row, in order.
 
@@ -55,7 +69,7 @@ def judged(
     """
     for row in rows:
         try:
-            known = _verdict(row, guard, names, memory)
+            known = _verdict(row, guard, names, memory, limits)
         except (InputError, TimeoutError, SessionError, ModelError) as error:
             if isinstance(error, ClosedError):
                 raise
@@ -67,14 +81,17 @@ def judged(
             yield Outcome(row, known.verdict, repeated=known.number != row.number)
 
 
-def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known]) -> Known:
+def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits: Limits) -> Known:
     if row.fields is None:
         raise InputError(row.problem)
     messages = parse_messages(conversation(row.fields, names))
     key = key_of(messages)
     known = memory.get(key)
     if known is None:
-        plain = guard.check_messages(messages, fresh=True).to_dict()
+        verdict = guard.check_messages(
+            messages, fresh=True, timeout=limits.timeout, cancel=limits.cancel
+        )
+        plain = verdict.to_dict()
         del plain["seconds"]  # so that the same rows give the same bytes in every run
         known = Known(json.dumps(plain, ensure_ascii=False), row.number)
         memory.put(key, known)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a row that is being judged is finished and written, then the run ends.
+"""Ctrl-C and SIGTERM: a row that is being judged is given up, one that is being written is not.
 
 This module does not know what a row is.
 """
@@ -11,17 +11,23 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
+from edgeguard.cancellation import Cancellation
+
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether the person has asked for an end. A second Ctrl-C does not wait for the row."""
+    """Whether the person has asked for an end; ``cancel`` is what the checks are given.
+
+    A second Ctrl-C does not wait for the row that is being written.
+    """
 
     def __init__(self) -> None:
         self._busy = False
         self._asked = False
+        self.cancel = Cancellation()
 
     def between(self, items: Iterable[T]) -> Iterator[T]:
         """The items; KeyboardInterrupt only between two of them, or while one is waited for."""
@@ -50,3 +56,4 @@ class Stop:
         if not self._busy or self._asked:
             raise KeyboardInterrupt
         self._asked = True
+        self.cancel.cancel()

@@ -22,7 +22,7 @@ from edgeguard.batch.rows import TEXT, VERDICT, Names
 from edgeguard.batch.source import PIPE, is_plain_file, sha256_of_input
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
-from edgeguard.commands.options import Running, guard_options
+from edgeguard.commands.options import Running, guard_options, timeout_option
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 
@@ -63,6 +63,7 @@ from edgeguard.guard import Guard
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was ended early.")
 @guard_options
+@timeout_option
 def command(
     input_: str,
     out: str,
@@ -75,6 +76,7 @@ def command(
     model: str | None,
     policy: str,
     running: Running,
+    timeout: float | None,
 ) -> int:
     """Judge every row of IN, a JSONL, CSV or Parquet file or - for standard input.
 
@@ -96,11 +98,11 @@ def command(
 
     with open_input(input_, format_name, names) as form:
         if out == PIPE:
-            tally = _to_stdout(form, names, load)
+            tally = _to_stdout(form, names, load, timeout)
         else:
             options: dict[str, object] = {"--format": format_name, "--n-ctx": running["n_ctx"]}
             options |= {f"--{name}-field": value for name, value in asdict(names).items()}
-            tally = _to_file(form, names, load, input_, options, Path(out), resume=resume)
+            tally = _to_file(form, names, load, input_, options, Path(out), timeout, resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
 
 
@@ -117,10 +119,12 @@ def _check_resume(input_: str, out: str, resume: bool) -> None:
         )
 
 
-def _to_stdout(form: Format, names: Names, load: Callable[[], Guard]) -> Tally:
+def _to_stdout(
+    form: Format, names: Names, load: Callable[[], Guard], timeout: float | None
+) -> Tally:
     stop = Stop()
     with load() as guard, Report(form, kept=" on standard output") as report, stop.listening():
-        tally = to_stream(Run(form, names, guard, report, stop), sys.stdout.buffer)
+        tally = to_stream(Run(form, names, guard, report, stop, timeout), sys.stdout.buffer)
     click.echo(report.summary(tally, guard.policy.name), err=True)
     return tally
 
@@ -132,6 +136,7 @@ def _to_file(
     input_: str,
     options: dict[str, object],
     out: Path,
+    timeout: float | None,
     *,
     resume: bool,
 ) -> Tally:
@@ -150,7 +155,7 @@ def _to_file(
                 "edgeguard": __version__,
                 **options,
             }
-            tally = to_file(Run(form, names, guard, report, stop), record, out, identity)
+            tally = to_file(Run(form, names, guard, report, stop, timeout), record, out, identity)
     click.echo(report.summary(tally, guard.policy.name))
     click.echo(out)
     return tally

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from edgeguard.commands.options import Running, guard_options
+from edgeguard.commands.options import Running, guard_options, timeout_option
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
@@ -34,6 +34,7 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
     help="Judge the last message of a conversation: a JSON list of {role, content}.",
 )
 @guard_options
+@timeout_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
 def command(
     text: str | None,
@@ -42,6 +43,7 @@ def command(
     model: str | None,
     policy: str,
     running: Running,
+    timeout: float | None,
     as_json: bool,
 ) -> int:
     """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
@@ -50,7 +52,7 @@ def command(
     """
     conversation = _conversation(text, response, messages)
     with Guard(model, policy=policy, **running) as guard:
-        verdict = guard.check_messages(conversation)
+        verdict = guard.check_messages(conversation, timeout=timeout)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
     return EXIT_FLAGGED if verdict.flagged else EXIT_OK
 

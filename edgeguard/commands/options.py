@@ -62,6 +62,17 @@ _RUNNING = (
 )
 
 
+def timeout_option(command: _F) -> _F:
+    """--timeout: how long one text may take."""
+    return click.option(
+        "--timeout",
+        envvar="EDGEGUARD_TIMEOUT",
+        type=float,
+        metavar="SECONDS",
+        help="How long a text may take; one that takes longer is an error.  [default: no limit]",
+    )(command)
+
+
 def guard_options(command: _F) -> _F:
     """--model, --policy, and as ``running`` what else a Guard takes."""
     return _all(_running(command), _MODEL, _POLICY, *_RUNNING)
