@@ -1,0 +1,16 @@
+"""Runs before the frozen program itself: a child that edgeguard started serves, and leaves."""
+
+import os
+import sys
+
+
+def _serve_or_go_on() -> None:
+    module = os.environ.pop("EDGEGUARD_CHILD_MODULE", None)
+    if module is not None:
+        from edgeguard import child
+
+        child.serve(module)
+    setattr(sys, "_edgeguard_children", True)  # noqa: B010 - child.HOOKED; nothing is imported here
+
+
+_serve_or_go_on()
