@@ -18,10 +18,11 @@ from labelled import DATA, TRUTH, made_rows, made_run, mild_rows, with_errors
 
 from edgeguard import InputError, ModelError, SessionError
 from edgeguard.convert import convert
-from edgeguard.evaluation.comparison import MARGIN, SAME, compare
+from edgeguard.evaluation.comparison import compare
 from edgeguard.evaluation.comparison_page import answer
 from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.rows import read_rows
+from edgeguard.evaluation.shipping import MARGIN, SAME
 from edgeguard.evaluation.worker import Worker, peak_memory
 from edgeguard.protocol.names import SEVERITIES, Severity
 
