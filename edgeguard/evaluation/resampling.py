@@ -64,14 +64,16 @@ def profiles_from(table: NDArray[np.float64]) -> Profiles:
 def typical_groups(found: Profiles, kinds: Sequence[Sequence[int]]) -> list[list[float]]:
     """How many rows of each kind the group of a typical row holds, for a row of every kind.
 
-    A kind is a list of cells. A typical row sits in a large group more often than a small one.
+    A kind is a list of cells. A typical row sits in a large group more often than in a small one;
+    of a kind that nobody has seen it is alone.
     """
     sizes = [found.cells[:, list(kind)].sum(axis=1) for kind in kinds]
     wholes = [float(size @ found.counts) for size in sizes]
     return [
         [float((size * other) @ found.counts) / whole for other in sizes]
-        for size, whole in zip(sizes, wholes)
         if whole
+        else [float(other is size) for other in sizes]
+        for size, whole in zip(sizes, wholes)
     ]
 
 
@@ -85,13 +87,8 @@ def bounds(
     more = draw.exponential(size=(RESAMPLES, 1))
     sums = _weighted(found, draw)
     drawn = [sums + more * extra for extra in extras]
-    return [
-        (
-            min(float(np.quantile(figure(one), tail)) for one in drawn),
-            max(float(np.quantile(figure(one), 1 - tail)) for one in drawn),
-        )
-        for figure in figures
-    ]
+    ends = [[np.quantile(f(one), [tail, 1 - tail]) for one in drawn] for f in figures]
+    return [(float(np.min(found)), float(np.max(found))) for found in ends]
 
 
 def _weighted(found: Profiles, draw: np.random.Generator) -> NDArray[np.float64]:
