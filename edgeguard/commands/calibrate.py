@@ -164,7 +164,7 @@ def _what_counted(
     if different < known:
         yield f"{known:,} rows hold {different:,} different texts: each counts once."
     if both := len(texts) - different:
-        yield f"{both:,} texts are labelled both ways: they count in both classes."
+        yield f"Labelled both ways, and counted in both classes: {both:,} of them."
     if group is not None:
         groups = len({one.row.group for one in found.texts})
         yield f"The {groups:,} groups by {printable(group)} are what is taken as independent."
