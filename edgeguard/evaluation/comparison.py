@@ -5,7 +5,6 @@ Rows that any model could not judge count nowhere. This module loads no model an
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from edgeguard.evaluation.metrics import (
     latency,
     scores,
 )
+from edgeguard.evaluation.moves import Flip, moved
 from edgeguard.evaluation.resampling import profiles_of
 from edgeguard.evaluation.shipping import (
     RULE,
@@ -30,16 +30,12 @@ from edgeguard.evaluation.shipping import (
 from edgeguard.evaluation.summary import Data, Group, group_of, method_of
 from edgeguard.evaluation.units import units_of
 from edgeguard.policy import OFFICIAL, STRICT, Policy
-from edgeguard.protocol.names import SEVERITIES, Severity
+from edgeguard.protocol.names import SEVERITIES
 from edgeguard.verdict import ModelId
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_QUANTILES = 201
-_SMALLEST = 1e-12
-"""A probability of zero would make the divergence infinite."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +47,6 @@ class Run:
     size: int
     peak_memory: int | None
     judged: tuple[Judged, ...]
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A row whose severity is another than the first file's, by its set and id."""
-
-    set: str
-    id: str
-    label: Severity | None
-    first: Severity
-    other: Severity
 
 
 @dataclass(frozen=True)
@@ -184,45 +169,10 @@ def _against(
         same_answer=_certain(share(answers, units, tail)),
         f1=f1,
         mcnemar={name: _mcnemar(*flagged) for name, flagged in flags.items()},
-        **_moved(pairs),
+        **moved(pairs),
     )
     severities = profiles_of(same.astype(int), units, 2)
     return change, tuple(reasons_against(f1, profiles, same_severity, severities, tail))
-
-
-def _moved(pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, Any]:
-    """Which severities change to which, and how far the probabilities move."""
-    import numpy as np
-
-    counts = Counter((a.verdict.severity, b.verdict.severity) for a, b in pairs)
-    p, q = _probabilities([a for a, _ in pairs]), _probabilities([b for _, b in pairs])
-    distance = np.abs(p - q).sum(axis=1) / 2
-    divergence = (p * np.log(p / q)).sum(axis=1)
-    return {
-        "matrix": tuple(tuple(counts[a, b] for b in SEVERITIES) for a in SEVERITIES),
-        "change_mean": float(distance.mean()),
-        "change_worst": float(np.max(distance)),
-        "kl_mean": float(divergence.mean()),
-        "kl_worst": float(np.max(divergence)),
-        "change_quantiles": tuple(
-            float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
-        ),
-        "flips": tuple(
-            Flip(a.row.set, a.row.id, a.row.label, a.verdict.severity, b.verdict.severity)
-            for a, b in pairs
-            if a.verdict.severity != b.verdict.severity
-        ),
-    }
-
-
-def _probabilities(judged: Sequence[Judged]) -> NDArray[np.float64]:
-    """(rows, 3), each row summing to 1, none zero."""
-    import numpy as np
-
-    raw = [[one.verdict.probabilities[s] for s in SEVERITIES] for one in judged]
-    shares = np.maximum(np.array(raw, dtype=np.float64), _SMALLEST)
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
 
 
 def _flags(
