@@ -22,6 +22,7 @@ from edgeguard.errors import InputError
 from edgeguard.evaluation.intervals import (
     CONFIDENCE,
     Estimate,
+    Quality,
     lower_bound,
     quality,
     share_of,
@@ -87,17 +88,10 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
             f"the model cannot give that on these rows: the threshold would flag {every} row; "
             "ask for another rate"
         )
-    units = units_of(texts)
     groups = units_of([one for one, is_mine in zip(texts, mine) if is_mine])
     bound = _bound(score[mine], groups, target, rank)
-    found = quality(truth, score >= value, units)
-    assert found.recall is not None and found.false_alarm_rate is not None
-    recall, rate = found.recall, found.false_alarm_rate
-    if target == FALSE_ALARMS:
-        rate = Estimate(rate.value, 0.0, bound)
-    else:
-        recall = Estimate(recall.value, bound, 1.0)
-    return Threshold(value, harmless, harmful, alarms, hits, bound, rate, recall, tuple(texts))
+    rates = _rates(quality(truth, score >= value, units_of(texts)), target, bound)
+    return Threshold(value, harmless, harmful, alarms, hits, bound, *rates, tuple(texts))
 
 
 def texts_for(items: Iterable[_T], base: Policy, row_of: Callable[[_T], Row]) -> list[_T]:
@@ -160,6 +154,15 @@ def _edge(mine: NDArray[np.float64], target: str, rank: int) -> float:
 def _value(scores: NDArray[np.float64], mine: NDArray[np.float64], target: str, rank: int) -> float:
     beside = _above if target == FALSE_ALARMS else _below
     return beside(scores, _edge(mine, target, rank))
+
+
+def _rates(found: Quality, target: str, bound: float) -> tuple[Estimate, Estimate]:
+    """False alarms and recall; the one that chose the threshold goes as far as its bound."""
+    alarms, recall = found.false_alarm_rate, found.recall
+    assert alarms is not None and recall is not None
+    if target == FALSE_ALARMS:
+        return Estimate(alarms.value, 0.0, bound), recall
+    return alarms, Estimate(recall.value, bound, 1.0)
 
 
 def _bound(
