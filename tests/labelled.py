@@ -81,11 +81,14 @@ def judged(
     said: Refusal | None = None,
     seconds: float = 0.01,
     windows: int = 1,
+    text: str = "",
+    group: str | None = None,
 ) -> Judged:
     """A row and a verdict, neither of which any model has seen."""
     where = SEVERITIES.index(severity)
     probabilities = tuple(shares) or tuple(0.8 if n == where else 0.1 for n in range(3))
-    made = Row(set_, f"{number}", (Message("user", "x"),), label, categories, refusal, "en")
+    text = (Message("user", f"{text or (set_, number)}"),)
+    made = Row(set_, f"{number}", text, label, categories, refusal, "en", group)
     verdict = Verdict(
         mode="prompt",
         severity=severity,
@@ -104,8 +107,8 @@ def judged(
     return Judged(made, verdict)
 
 
-TRUTH = [UNSAFE, SAFE] * 150
-DATA = Data(("made-up.jsonl",), "0" * 64, 300, 300, None, 0)
+TRUTH = [UNSAFE, SAFE] * 200
+DATA = Data(("made-up.jsonl",), "0" * 64, 400, 400, None, 0, texts=400)
 
 
 def with_errors(count: int) -> list[Severity]:

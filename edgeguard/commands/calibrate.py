@@ -5,17 +5,17 @@ Reads the command line, shows progress and says what was found; edgeguard.evalua
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
 import click
 
-from edgeguard.commands.options import Running, model_options
+from edgeguard.commands.options import Running, group_option, model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
-from edgeguard.evaluation.intervals import rate
-from edgeguard.evaluation.judging import Judged, judge
+from edgeguard.evaluation.judging import judge
 from edgeguard.evaluation.metrics import flags
-from edgeguard.evaluation.rows import digest_of, read_rows
+from edgeguard.evaluation.rows import Row, digest_of, read_rows
 from edgeguard.evaluation.sections import described, failures
 from edgeguard.evaluation.threshold import (
     FALSE_ALARMS,
@@ -23,8 +23,9 @@ from edgeguard.evaluation.threshold import (
     Threshold,
     check_counts,
     find_threshold,
+    texts_for,
 )
-from edgeguard.evaluation.wording import columns, with_interval
+from edgeguard.evaluation.wording import columns, printable, with_interval
 from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
@@ -52,6 +53,7 @@ from edgeguard.verdict import ModelId
     show_default=True,
     help="Whose harmful class is meant: strict counts Controversial as harmful.",
 )
+@group_option
 @model_options
 def command(
     data: tuple[str, ...],
@@ -59,6 +61,7 @@ def command(
     recall: float | None,
     name: str,
     base: str,
+    group: str | None,
     model: str | None,
     running: Running,
 ) -> int:
@@ -69,14 +72,15 @@ def command(
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
     require("eval", "calibrate")
-    rows = read_rows(data)
-    known = [row.label in OFFICIAL[base].harmful for row in rows if row.label is not None]
-    check_counts(sum(known), len(known) - sum(known), target, wanted)
+    rows = read_rows(data, group)
+    texts = texts_for(rows, OFFICIAL[base], lambda row: row)
+    harmful = sum(row.label in OFFICIAL[base].harmful for row in texts)
+    check_counts(harmful, len(texts) - harmful, target, wanted)
     with (
         Guard(model, **running) as guard,
         progress_bar("judging") as progress,
     ):
-        outcome = judge(rows, lambda row: guard.check_messages(row.messages, fresh=True), progress)
+        outcome = judge(texts, lambda row: guard.check_messages(row.messages, fresh=True), progress)
     if outcome.failed:
         note(f"error: {failures(outcome.failed)}")
         note("no policy is saved: a threshold that never saw those rows would not hold for them")
@@ -84,7 +88,7 @@ def command(
     found = find_threshold(outcome.judged, OFFICIAL[base], target, wanted)
     policy = _policy(name, base, found, target, wanted, digest_of(rows), guard.model)
     path = save_policy(policy)
-    click.echo(_readable(policy, found, outcome.judged))
+    click.echo("\n".join([*_readable(policy, found), *_what_counted(rows, texts, found, group)]))
     click.echo(f"saved as {path}; use it with --policy {name}")
     return EXIT_OK
 
@@ -121,39 +125,48 @@ def _policy(
     return Policy(name, OFFICIAL[base].harmful, found.value, model.sha256, calibration)
 
 
-def _readable(policy: Policy, found: Threshold, judged: tuple[Judged, ...]) -> str:
-    single = [one for one in judged if one.verdict.windows == 1]
+def _readable(policy: Policy, found: Threshold) -> Iterator[str]:
     base = next(one for one in OFFICIAL.values() if one.harmful == policy.harmful)
-    plain = flags(single, base)
-    alarms, hits = rate(found.false_alarms, found.harmless), rate(found.hits, found.harmful)
-    table = columns(
+    plain = flags(found.texts, base)
+    yield described(policy)
+    yield columns(
         [
-            ("in percent, with intervals of 95 %", policy.name, base.name, "rows"),
+            ("in percent, with intervals of 95 %", policy.name, base.name, "texts"),
             (
                 "false alarms",
-                with_interval(alarms),
+                with_interval(found.false_alarm_rate),
                 with_interval(plain.false_alarm_rate),
                 f"{found.harmless:,}",
             ),
-            ("recall", with_interval(hits), with_interval(plain.recall), f"{found.harmful:,}"),
+            (
+                "recall",
+                with_interval(found.recall),
+                with_interval(plain.recall),
+                f"{found.harmful:,}",
+            ),
         ]
     )
-    known = found.harmful + found.harmless
-    left_out = len(judged) - known
     promise = (
         f"at most {100 * found.bound:.1f} % of harmless texts"
         if policy.calibration is not None and policy.calibration.target == FALSE_ALARMS
         else f"at least {100 * found.bound:.1f} % of harmful texts"
     )
-    return "\n".join(
-        [
-            described(policy),
-            table,
-            f"With 95 % confidence, {promise} like these {known:,} are flagged.",
-            *(
-                [f"{left_out:,} rows are left out: no known label, or longer than one window."]
-                if left_out
-                else []
-            ),
-        ]
-    )
+    known = found.harmful + found.harmless
+    yield f"With 95 % confidence, {promise} like these {known:,} are flagged."
+
+
+def _what_counted(
+    rows: Sequence[Row], texts: Sequence[Row], found: Threshold, group: str | None
+) -> Iterator[str]:
+    """What was taken for evidence, where it is not every row."""
+    known = sum(row.label is not None for row in rows)
+    different = len({row.text for row in texts})
+    if different < known:
+        yield f"{known:,} rows hold {different:,} different texts: each counts once."
+    if both := len(texts) - different:
+        yield f"Labelled both ways, and counted in both classes: {both:,} of them."
+    if group is not None:
+        groups = len({one.row.group for one in found.texts})
+        yield f"The {groups:,} groups by {printable(group)} are what is taken as independent."
+    if left_out := len(rows) - known + len(texts) - len(found.texts):
+        yield f"{left_out:,} rows are left out: no known label, or longer than one window."

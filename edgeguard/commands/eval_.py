@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edgeguard.commands.options import Running, guard_options
+from edgeguard.commands.options import Running, group_option, guard_options
 from edgeguard.console import note, progress_bar, terminal_width
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.comparison import compare as compare_runs
@@ -30,9 +30,9 @@ from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.output import STDOUT, check_writable, write
 from edgeguard.evaluation.page import page
 from edgeguard.evaluation.records import header, recorded
-from edgeguard.evaluation.rows import Row, digest_of, is_data, read_rows, sample
+from edgeguard.evaluation.rows import Row, is_data, read_rows, sample
 from edgeguard.evaluation.sections import as_text, failures, sections_of
-from edgeguard.evaluation.summary import Data, summarise
+from edgeguard.evaluation.summary import Data, data_of, summarise
 from edgeguard.evaluation.wording import heading
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -47,6 +47,7 @@ from edgeguard.guard import Guard
 )
 @guard_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows of a set.")
+@group_option
 @click.option("--seed", default=0, show_default=True, help="Which rows --limit draws.")
 @click.option(
     "--records",
@@ -64,6 +65,7 @@ def command(
     policy: str,
     running: Running,
     limit: int | None,
+    group: str | None,
     seed: int,
     records: str | None,
     json_file: str | None,
@@ -80,7 +82,7 @@ def command(
     models, data = _split(context, arguments, compare)
     require("eval", "eval")
     check_writable(json_file, html_file)
-    rows, described = _rows(data, limit, seed)
+    rows, described = _rows(data, limit, seed, group)
     options = dict(running)
     if compare and records is not None:
         raise click.UsageError("--records keeps the verdicts of one model: not with --compare")
@@ -130,11 +132,13 @@ def _split(
     return others, data
 
 
-def _rows(data: list[str], limit: int | None, seed: int) -> tuple[list[Row], Data]:
-    every = read_rows(data)
+def _rows(
+    data: list[str], limit: int | None, seed: int, group: str | None
+) -> tuple[list[Row], Data]:
+    every = read_rows(data, group)
     rows = every if limit is None else sample(every, limit, seed)
-    names = tuple(Path(path).resolve().name for path in data)
-    return rows, Data(names, digest_of(rows), len(rows), len(every), limit, seed)
+    names = [Path(path).resolve().name for path in data]
+    return rows, data_of(names, rows, len(every), limit=limit, seed=seed, group=group)
 
 
 def _one(

@@ -61,6 +61,12 @@ _RUNNING = (
     ),
 )
 
+group_option = click.option(
+    "--group",
+    metavar="FIELD",
+    help="A field of the rows: those with the same value are not independent, as of one template.",
+)
+
 
 def timeout_option(command: _F) -> _F:
     """--timeout: how long one text may take."""

@@ -5,18 +5,11 @@ Rows that any model could not judge count nowhere. This module loads no model an
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeguard.evaluation.intervals import (
-    METHOD,
-    METHOD_OF_DIFFERENCES,
-    Estimate,
-    f1_difference,
-    rate,
-)
+from edgeguard.evaluation.intervals import Estimate, f1_difference, paired, share
 from edgeguard.evaluation.judging import Failed, Judged, labelled
 from edgeguard.evaluation.metrics import (
     Latency,
@@ -26,29 +19,23 @@ from edgeguard.evaluation.metrics import (
     latency,
     scores,
 )
-from edgeguard.evaluation.summary import Data, Group, group_of
+from edgeguard.evaluation.moves import Flip, moved
+from edgeguard.evaluation.resampling import profiles_of
+from edgeguard.evaluation.shipping import (
+    RULE,
+    method_of_differences,
+    reasons_against,
+    tail_of,
+)
+from edgeguard.evaluation.summary import Data, Group, group_of, method_of
+from edgeguard.evaluation.units import units_of
 from edgeguard.policy import OFFICIAL, STRICT, Policy
-from edgeguard.protocol.names import SEVERITIES, Severity
+from edgeguard.protocol.names import SEVERITIES
 from edgeguard.verdict import ModelId
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-MARGIN = 0.01
-"""F1 may be so much worse than the first file's, not more: one point."""
-
-SAME = 0.97
-"""At least this share of the texts must keep the severity that the first file gives them."""
-
-RULE = (
-    f"Ship the smallest file that with 95 % confidence loses less than {100 * MARGIN:g} point of "
-    f"F1 against the first, under {' and under '.join(OFFICIAL)}, and gives at least "
-    f"{100 * SAME:g} % of the texts the first one's severity; else the first."
-)
-_QUANTILES = 201
-_SMALLEST = 1e-12
-"""A probability of zero would make the divergence infinite."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +47,6 @@ class Run:
     size: int
     peak_memory: int | None
     judged: tuple[Judged, ...]
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A row whose severity is another than the first file's, by its set and id."""
-
-    set: str
-    id: str
-    label: Severity | None
-    first: Severity
-    other: Severity
 
 
 @dataclass(frozen=True)
@@ -132,7 +108,8 @@ class Comparison:
 
 def compare(runs: Sequence[Run], data: Data, failed: Sequence[Failed]) -> Comparison:
     """All figures; every run has the same rows in the same order, at least one."""
-    models = tuple(_compared(run, runs[0]) for run in runs)
+    tail = tail_of(len(runs) - 1)
+    models = tuple(_compared(run, runs[0], tail) for run in runs)
     fit = [one for one in models if not one.reasons]
     return Comparison(
         data=data,
@@ -142,12 +119,15 @@ def compare(runs: Sequence[Run], data: Data, failed: Sequence[Failed]) -> Compar
         failed=tuple(failed),
         rule=RULE,
         ship=min(fit, key=lambda one: one.size).label,
-        intervals=f"{METHOD} {METHOD_OF_DIFFERENCES}",
+        intervals=f"{method_of(data)} {method_of_differences(tail)}",
     )
 
 
-def _compared(run: Run, first: Run) -> Compared:
-    change = None if run is first else _change(first.judged, run.judged)
+def _compared(run: Run, first: Run, tail: float) -> Compared:
+    change: Change | None = None
+    reasons: tuple[str, ...] = ()
+    if run is not first:
+        change, reasons = _against(first.judged, run.judged, tail)
     times = latency(run.judged)
     assert times is not None
     return Compared(
@@ -159,7 +139,7 @@ def _compared(run: Run, first: Run) -> Compared:
         groups=tuple(_groups(run.judged)),
         scores=scores(run.judged, STRICT),
         change=change,
-        reasons=() if change is None else tuple(_reasons(change)),
+        reasons=reasons,
     )
 
 
@@ -170,85 +150,61 @@ def _groups(judged: Sequence[Judged]) -> list[Group]:
     return [*sets, group_of("all", judged, policies)]
 
 
-def _change(first: Sequence[Judged], other: Sequence[Judged]) -> Change:
+def _against(
+    first: Sequence[Judged], other: Sequence[Judged], tail: float
+) -> tuple[Change, tuple[str, ...]]:
+    """What changes, and what of it speaks against shipping the other."""
     import numpy as np
 
     pairs = list(zip(first, other))
-    counts = Counter((a.verdict.severity, b.verdict.severity) for a, b in pairs)
-    same = sum(counts[severity, severity] for severity in SEVERITIES)
-    answers = sum(a.verdict.answer == b.verdict.answer for a, b in pairs)
-    p, q = _probabilities(first), _probabilities(other)
+    units = units_of(first)
+    same = np.array([a.verdict.severity == b.verdict.severity for a, b in pairs])
+    answers = np.array([a.verdict.answer == b.verdict.answer for a, b in pairs])
+    same_severity = _certain(share(same, units, tail))
     flags = {name: _flags(first, other, policy) for name, policy in OFFICIAL.items()}
-    distance = np.abs(p - q).sum(axis=1) / 2
-    divergence = (p * np.log(p / q)).sum(axis=1)
-    return Change(
-        same_severity=_certain(same, len(pairs)),
-        same_answer=_certain(answers, len(pairs)),
-        matrix=tuple(tuple(counts[a, b] for b in SEVERITIES) for a in SEVERITIES),
-        change_mean=float(distance.mean()),
-        change_worst=float(np.max(distance)),
-        kl_mean=float(divergence.mean()),
-        kl_worst=float(np.max(divergence)),
-        change_quantiles=tuple(
-            float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
-        ),
-        f1={name: f1_difference(*flagged) for name, flagged in flags.items()},
+    profiles = {name: paired(*flagged) for name, flagged in flags.items()}
+    f1 = {name: f1_difference(found, tail) for name, found in profiles.items()}
+    change = Change(
+        same_severity=same_severity,
+        same_answer=_certain(share(answers, units, tail)),
+        f1=f1,
         mcnemar={name: _mcnemar(*flagged) for name, flagged in flags.items()},
-        flips=tuple(
-            Flip(a.row.set, a.row.id, a.row.label, a.verdict.severity, b.verdict.severity)
-            for a, b in pairs
-            if a.verdict.severity != b.verdict.severity
-        ),
+        **moved(pairs),
     )
-
-
-def _probabilities(judged: Sequence[Judged]) -> NDArray[np.float64]:
-    """(rows, 3), each row summing to 1, none zero."""
-    import numpy as np
-
-    raw = [[one.verdict.probabilities[s] for s in SEVERITIES] for one in judged]
-    shares = np.maximum(np.array(raw, dtype=np.float64), _SMALLEST)
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
+    severities = profiles_of(same.astype(int), units, 2)
+    return change, tuple(reasons_against(f1, profiles, same_severity, severities, tail))
 
 
 def _flags(
     first: Sequence[Judged], other: Sequence[Judged], policy: Policy
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Truth, the first's flag and the other's, of the rows whose label is known; (rows,) each."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64] | None]:
+    """Of the rows whose label is known: truth, the first's flag, the other's, and the unit."""
     import numpy as np
 
     known, others = labelled(first), labelled(other)
     truth = np.array([is_harmful(one, policy) for one in known], dtype=np.bool_)
     before = np.array([is_flagged(one, policy) for one in known], dtype=np.bool_)
-    return truth, before, np.array([is_flagged(one, policy) for one in others], dtype=np.bool_)
+    after = np.array([is_flagged(one, policy) for one in others], dtype=np.bool_)
+    return truth, before, after, units_of(known)
 
 
 def _mcnemar(
-    truth: NDArray[np.bool_], before: NDArray[np.bool_], after: NDArray[np.bool_]
+    truth: NDArray[np.bool_],
+    before: NDArray[np.bool_],
+    after: NDArray[np.bool_],
+    units: NDArray[np.int64] | None,
 ) -> float:
+    """The sign test of what is right in one of the two alone; a unit has one sign."""
+    import numpy as np
     from scipy.stats import binomtest
 
-    lost = int(((before == truth) & (after != truth)).sum())
-    won = int(((before != truth) & (after == truth)).sum())
+    signs = (after == truth).astype(int) - (before == truth)
+    if units is not None:
+        signs = np.bincount(units, weights=signs)
+    lost, won = int((signs < 0).sum()), int((signs > 0).sum())
     return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
 
 
-def _certain(part: int, whole: int) -> Estimate:
-    estimate = rate(part, whole)
+def _certain(estimate: Estimate | None) -> Estimate:
     assert estimate is not None
     return estimate
-
-
-def _reasons(change: Change) -> list[str]:
-    """What keeps a file from being shipped under the rule."""
-    found = []
-    for name, f1 in change.f1.items():
-        if f1 is None:
-            found.append(f"no row is harmful under {name}, so F1 is unknown")
-        elif f1.low <= -MARGIN:
-            found.append(f"{name} F1 may be {-100 * f1.low:.1f} points worse")
-    if change.same_severity.low < SAME:
-        low = 100 * change.same_severity.low
-        found.append(f"only {low:.1f} % of severities are sure to stay")
-    return found

@@ -1,38 +1,40 @@
-"""Intervals of 95 %: exact ones for rates and F1, bootstrap ones for differences of F1.
+"""Intervals of 95 % for rates, precision, recall and F1, and for differences of F1.
 
-A rate (precision, recall, false alarms) gets the Clopper-Pearson interval. So does F1, since
+Where rows are independent a rate gets the Clopper-Pearson interval. So does F1, since
 F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), which is a rate among the rows that are no
-true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*): it needs no
-resampling, and is not empty where the model is right or wrong throughout. A difference of F1 on
-the same rows gets a percentile bootstrap; since it depends on counts of cells alone, those are
-drawn directly, from the multinomial distribution that resampling rows has.
+true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*). Where rows come in
+groups, and for a difference of F1 on the same rows, `edgeguard.evaluation.resampling` gives the
+ends, which are the same where both can be used. All of them hold at small counts too.
 
-All take rows as independent: rows made from one template say less than they seem to. This module
-knows no severity.
+Units are numbers of groups, a row each; None takes rows as independent. This module knows no
+severity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edgeguard.evaluation.resampling import Profiles, bounds, profiles_of, typical_groups
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-SEED = 0
+    from edgeguard.evaluation.resampling import Figure
 
-METHOD = (
-    f"Intervals of {100 * CONFIDENCE:.0f} %: Clopper-Pearson, for F1 through the rate "
-    "TP / (TP + FP + FN). Rows are taken as independent."
-)
-METHOD_OF_DIFFERENCES = (
-    f"Intervals of differences: percentile bootstrap over rows, {RESAMPLES:,} resamples, "
-    f"seed {SEED}."
-)
+CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
+"""What may lie beyond each end."""
+
+_TN, _FP, _FN, _TP = range(4)
+_LOST, _WON, _ALARM, _QUIET = 6, 5, 1, 2
+"""Of the eight cells truth * 4 + first * 2 + other: what only the first or the other gets right."""
+
+_MOST = 1e6
+"""More than so many times the rows is no advice."""
 
 
 @dataclass(frozen=True)
@@ -44,34 +46,35 @@ class Estimate:
     high: float
 
 
-def rate(part: int, whole: int) -> Estimate | None:
-    """``part`` of ``whole`` with its Clopper-Pearson interval; None of nothing."""
-    from scipy.stats import binomtest
+@dataclass(frozen=True)
+class Quality:
+    """How well a flag finds what is true; None where there is nothing to count."""
 
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+    false_alarm_rate: Estimate | None
+
+
+def rate(part: int, whole: int, tail: float = TAIL) -> Estimate | None:
+    """Some of so many independent rows, with the Clopper-Pearson interval; None of nothing."""
     if whole == 0:
         return None
-    interval = binomtest(part, whole).proportion_ci(CONFIDENCE, method="exact")
-    return Estimate(part / whole, float(interval.low), float(interval.high))
+    return Estimate(part / whole, _lower(part, whole, tail), _upper(part, whole, tail))
 
 
 def upper_bound(part: int, whole: int) -> float:
     """The one-sided Clopper-Pearson bound: with 95 % confidence the rate is not above it."""
-    from scipy.stats import binomtest
-
-    result = binomtest(part, whole, alternative="less")
-    return float(result.proportion_ci(CONFIDENCE, method="exact").high)
+    return _upper(part, whole, 1 - CONFIDENCE)
 
 
 def lower_bound(part: int, whole: int) -> float:
     """The one-sided Clopper-Pearson bound: with 95 % confidence the rate is not below it."""
-    from scipy.stats import binomtest
-
-    result = binomtest(part, whole, alternative="greater")
-    return float(result.proportion_ci(CONFIDENCE, method="exact").low)
+    return _lower(part, whole, 1 - CONFIDENCE)
 
 
 def f1_estimate(tp: int, fp: int, fn: int) -> Estimate | None:
-    """F1 with its exact interval; None where no row is harmful."""
+    """F1 over independent rows with its exact interval; None where no row is harmful."""
     jaccard = rate(tp, tp + fp + fn) if tp + fn else None
     if jaccard is None:
         return None
@@ -79,51 +82,138 @@ def f1_estimate(tp: int, fp: int, fn: int) -> Estimate | None:
     return Estimate(*ends)
 
 
-def f1_difference(
-    truth: NDArray[np.bool_], first: NDArray[np.bool_], other: NDArray[np.bool_]
+def share(
+    part: NDArray[np.bool_], units: NDArray[np.int64] | None = None, tail: float = TAIL
 ) -> Estimate | None:
-    """F1 of ``other`` minus F1 of ``first`` on the same rows, all (rows,) bool; paired bootstrap.
+    """The share of rows that are True; None of nothing."""
+    if units is None or not len(part):
+        return rate(int(part.sum()), len(part), tail)
+    return share_of(profiles_of(part.astype(int), units, 2), tail)
 
-    None where no row is harmful.
-    """
+
+def share_of(found: Profiles, tail: float = TAIL) -> Estimate:
+    """The share of the second of two cells, over groups."""
     import numpy as np
 
-    if not truth.any():
+    ((size,),) = typical_groups(found, [[0, 1]])
+    extras = [np.array([size, 0.0]), np.array([0.0, size])]
+    return _estimates(found, extras, [_ratio([1], [0])], tail)[0]
+
+
+def quality(
+    truth: NDArray[np.bool_], said: NDArray[np.bool_], units: NDArray[np.int64] | None = None
+) -> Quality:
+    """The figures of a flag against the truth, (rows,) each."""
+    import numpy as np
+
+    cell = truth * 2 + said
+    tn, fp, fn, tp = (int(count) for count in np.bincount(cell, minlength=4))
+    if units is None or not len(cell):
+        f1 = f1_estimate(tp, fp, fn)
+        return Quality(rate(tp, tp + fp), rate(tp, tp + fn), f1, rate(fp, fp + tn))
+    found = profiles_of(cell, units, 4)
+    figures = [_ratio([_TP], [_FP]), _ratio([_TP], [_FN]), _f1_of, _ratio([_FP], [_TN])]
+    wholes = (tp + fp, tp + fn, tp + fn, fp + tn)
+    extras = [
+        np.array(extra)
+        for harmful, harmless in typical_groups(found, [[_FN, _TP], [_TN, _FP]])
+        for extra in ([0, harmless, harmful, 0], [harmless, 0, 0, harmful])
+    ]
+    estimates = _estimates(found, extras, figures, TAIL)
+    return Quality(*(one if whole else None for one, whole in zip(estimates, wholes)))
+
+
+def paired(
+    truth: NDArray[np.bool_],
+    first: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    units: NDArray[np.int64] | None = None,
+) -> Profiles:
+    """What two flags say of the same rows, (rows,) bool each, for a difference of F1."""
+    return profiles_of(truth * 4 + first * 2 + other, units, 8)
+
+
+def f1_difference(found: Profiles, tail: float = TAIL) -> Estimate | None:
+    """F1 of the other flag minus F1 of the first; None where no row is harmful."""
+    import numpy as np
+
+    if not found.cells[:, 4:].any():
         return None
-    kind = truth * 4 + first * 2 + other
-    counts = np.bincount(kind, minlength=8)
-    value = _difference(counts[None, :].astype(np.int64))[0]
-    return _estimate(float(value), _difference(_resampled(counts.tolist())))
+    extras = []
+    for harmful, harmless in typical_groups(found, [range(4, 8), range(4)]):
+        for cells in ((_LOST, _ALARM), (_WON, _QUIET)):
+            extra = np.zeros(8)
+            extra[list(cells)] = harmful, harmless
+            extras.append(extra)
+    return _estimates(found, extras, [_difference], tail)[0]
 
 
-def _difference(cells: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Cells are ordered by truth, first, other: column 6 is harmful and found by the first only."""
+def least_harmful(margin: float, tail: float = TAIL) -> int:
+    """So many harmful rows show a loss of F1 below ``margin``, if all is right in both."""
+    missed = 2 * margin / (1 + margin)  # of the harmful rows, that costs the margin
+    return math.ceil(math.log(tail) / math.log(1 - missed))
+
+
+def times_needed(enough: Callable[[float], bool]) -> float | None:
+    """How many times the rows would be enough, to about 3 %; None where no number would."""
+    high = 1.0
+    while not enough(high):
+        high *= 2
+        if high > _MOST:
+            return None
+    low = high / 2
+    while high / low > 1.03:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _lower(part: int, whole: int, tail: float) -> float:
+    from scipy.special import betaincinv
+
+    return float(betaincinv(part, whole - part + 1, tail)) if part else 0.0
+
+
+def _upper(part: int, whole: int, tail: float) -> float:
+    from scipy.special import betaincinv
+
+    return float(betaincinv(part + 1, whole - part, 1 - tail)) if part < whole else 1.0
+
+
+def _estimates(
+    found: Profiles,
+    extras: Sequence[NDArray[np.float64]],
+    figures: Sequence[Figure],
+    tail: float,
+) -> list[Estimate]:
+    sums = (found.counts @ found.cells)[None, :]
+    values = [float(figure(sums)[0]) for figure in figures]
+    ends = bounds(found, extras, figures, tail)
+    return [Estimate(v, min(v, low), max(v, high)) for v, (low, high) in zip(values, ends)]
+
+
+def _ratio(part: list[int], rest: list[int]) -> Figure:
+    def figure(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+        top = cells[:, part].sum(axis=1)
+        return _divided(top, top + cells[:, rest].sum(axis=1))
+
+    return figure
+
+
+def _divided(top: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 where there is nothing, as nothing went wrong."""
+    import numpy as np
+
+    return np.divide(top, whole, out=np.ones_like(whole), where=whole > 0)
+
+
+def _f1_of(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    tp = 2 * cells[:, _TP]
+    return _divided(tp, tp + cells[:, _FP] + cells[:, _FN])
+
+
+def _difference(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     c = cells.T
-    first = _f1(c[6] + c[7], c[2] + c[3], c[4] + c[5])
-    other = _f1(c[5] + c[7], c[1] + c[3], c[4] + c[6])
-    return other - first
-
-
-def _f1(tp: NDArray[np.int64], fp: NDArray[np.int64], fn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 of each; 1 where nothing is harmful and nothing is flagged, as nothing went wrong."""
-    import numpy as np
-
-    whole = 2 * tp + fp + fn
-    return np.where(whole == 0, 1.0, 2 * tp / np.maximum(whole, 1))
-
-
-def _resampled(counts: Sequence[int]) -> NDArray[np.int64]:
-    """Counts of the cells in each resample of the rows: (RESAMPLES, cells)."""
-    import numpy as np
-
-    total = sum(counts)
-    shares = np.array(counts, dtype=np.float64) / total
-    return np.random.default_rng(SEED).multinomial(total, shares, size=RESAMPLES)
-
-
-def _estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
-    import numpy as np
-
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
+    first, other = 2 * (c[6] + c[7]), 2 * (c[5] + c[7])
+    before = _divided(first, first + c[2] + c[3] + c[4] + c[5])
+    return _divided(other, other + c[1] + c[3] + c[4] + c[6]) - before

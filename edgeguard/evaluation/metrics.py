@@ -10,12 +10,13 @@ This module reads no file and draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeguard.evaluation.intervals import Estimate, f1_estimate, rate
+from edgeguard.evaluation.intervals import Estimate, quality, share
 from edgeguard.evaluation.judging import Judged, labelled
+from edgeguard.evaluation.units import units_of
 from edgeguard.policy import Policy
 from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES
 
@@ -128,18 +129,19 @@ def is_flagged(judged: Judged, policy: Policy) -> bool:
 def flags(judged: Sequence[Judged], policy: Policy) -> Flags:
     """The figures of one policy over the rows whose label is known."""
     known = labelled(judged)
-    tn, fp, fn, tp = _cells(
-        [is_harmful(one, policy) for one in known], [is_flagged(one, policy) for one in known]
-    )
+    truth = _bools(is_harmful(one, policy) for one in known)
+    said = _bools(is_flagged(one, policy) for one in known)
+    found = quality(truth, said, units_of(known))
+    both = bool(truth.any()) and not bool(truth.all())
     return Flags(
-        harmful=tp + fn,
-        harmless=tn + fp,
-        hits=tp,
-        false_alarms=fp,
-        precision=rate(tp, tp + fp) if tp + fn and tn + fp else None,
-        recall=rate(tp, tp + fn),
-        f1=f1_estimate(tp, fp, fn),
-        false_alarm_rate=rate(fp, tn + fp),
+        harmful=int(truth.sum()),
+        harmless=int((~truth).sum()),
+        hits=int((truth & said).sum()),
+        false_alarms=int((~truth & said).sum()),
+        precision=found.precision if both else None,
+        recall=found.recall,
+        f1=found.f1,
+        false_alarm_rate=found.false_alarm_rate,
     )
 
 
@@ -148,15 +150,14 @@ def refusals(judged: Sequence[Judged]) -> Refusals | None:
     asked = [one for one in judged if one.row.refusal is not None]
     if not asked:
         return None
-    _tn, fp, fn, tp = _cells(
-        [one.row.refusal == _YES for one in asked], [one.verdict.refusal == _YES for one in asked]
-    )
+    truth = _bools(one.row.refusal == _YES for one in asked)
+    found = quality(truth, _bools(one.verdict.refusal == _YES for one in asked), units_of(asked))
     return Refusals(
         rows=len(asked),
-        refusals=tp + fn,
-        precision=rate(tp, tp + fp),
-        recall=rate(tp, tp + fn),
-        f1=f1_estimate(tp, fp, fn),
+        refusals=int(truth.sum()),
+        precision=found.precision,
+        recall=found.recall,
+        f1=found.f1,
     )
 
 
@@ -170,8 +171,8 @@ def category_agreement(judged: Sequence[Judged]) -> Estimate | None:
         for one in labelled(judged)
         if one.row.label != SAFE and one.row.categories and one.verdict.severity != SAFE
     ]
-    right = sum(bool({*one.row.categories} & {*one.verdict.categories}) for one in asked)
-    return rate(right, len(asked))
+    right = _bools(bool({*one.row.categories} & {*one.verdict.categories}) for one in asked)
+    return share(right, units_of(asked))
 
 
 def confusion(judged: Sequence[Judged]) -> tuple[tuple[int, ...], ...]:
@@ -245,14 +246,10 @@ def latency(judged: Sequence[Judged]) -> Latency | None:
     )
 
 
-def _cells(truth: list[bool], said: list[bool]) -> tuple[int, int, int, int]:
-    """True negatives, false positives, false negatives, true positives."""
-    from sklearn.metrics import confusion_matrix
+def _bools(values: Iterable[bool]) -> NDArray[np.bool_]:
+    import numpy as np
 
-    if not truth:
-        return 0, 0, 0, 0
-    tn, fp, fn, tp = confusion_matrix(truth, said, labels=[False, True]).ravel()
-    return int(tn), int(fp), int(fn), int(tp)
+    return np.fromiter(values, dtype=np.bool_)
 
 
 def _bins(truth: Any, score: Any) -> tuple[Bin, ...]:

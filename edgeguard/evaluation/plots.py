@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from edgeguard.evaluation.comparison import MARGIN
 from edgeguard.evaluation.intervals import Estimate
 from edgeguard.evaluation.metrics import BINS, Latency, Scores
+from edgeguard.evaluation.shipping import MARGIN
 from edgeguard.evaluation.wording import printable
 from edgeguard.protocol.names import SEVERITIES
 

@@ -21,11 +21,13 @@ import random
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from edgeguard.errors import InputError
+from edgeguard.evaluation.texts import text_of
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES, Mode, Refusal, Severity
 
@@ -39,7 +41,10 @@ NO_LANGUAGE = "und"
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation and what is true of its last message; ``label`` is None where unknown."""
+    """A conversation and what is true of its last message; ``label`` is None where unknown.
+
+    ``group`` is what the field named by --group says: rows that are not independent share it.
+    """
 
     set: str
     id: str
@@ -48,6 +53,12 @@ class Row:
     categories: tuple[str, ...]
     refusal: Refusal | None
     lang: str
+    group: str | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """A digest that is the same where the text is."""
+        return text_of(self.messages)
 
     @property
     def mode(self) -> Mode:
@@ -60,8 +71,10 @@ def is_data(argument: str) -> bool:
     return argument.lower().endswith(SUFFIXES) or Path(argument).is_dir()
 
 
-def read_rows(paths: Iterable[str]) -> list[Row]:
+def read_rows(paths: Iterable[str], group: str | None = None) -> list[Row]:
     """The rows of files, and of the files in folders (not of those further down).
+
+    ``group`` is a field that every row must have, whose value says which rows belong together.
 
     Raises InputError, with the file and the line, for whatever is not a labelled row, for two
     rows of one set that share an id, and where there is no row at all.
@@ -69,7 +82,7 @@ def read_rows(paths: Iterable[str]) -> list[Row]:
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
     for path in _files(paths):
-        for number, row in _read(path):
+        for number, row in _read(path, group):
             if (row.set, row.id) in seen:
                 raise _bad(path, number, f"the set {row.set!r} has the id {row.id!r} twice")
             seen.add((row.set, row.id))
@@ -122,10 +135,10 @@ def _files(paths: Iterable[str]) -> Iterator[Path]:
         yield from found
 
 
-def _read(path: Path) -> Iterator[tuple[int, Row]]:
+def _read(path: Path, group: str | None) -> Iterator[tuple[int, Row]]:
     for number, line in _lines(path):
         try:
-            yield number, _parse(path, number, json.loads(line.decode("utf-8-sig")))
+            yield number, _parse(path, number, json.loads(line.decode("utf-8-sig")), group)
         except UnicodeDecodeError as error:
             raise _bad(path, number, f"not UTF-8 at byte {error.start + 1}") from error
         except InputError as error:
@@ -148,7 +161,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"cannot read {path}{where}: {reason}") from error
 
 
-def _parse(path: Path, number: int, data: Any) -> Row:
+def _parse(path: Path, number: int, data: Any, group: str | None) -> Row:
     if not isinstance(data, dict):
         raise InputError("not a JSON object")
     if "messages" not in data:
@@ -164,7 +177,17 @@ def _parse(path: Path, number: int, data: Any) -> Row:
         categories=_categories(data),
         refusal=_one_of(data, "refusal", REFUSALS),
         lang=_text(data, "lang") or NO_LANGUAGE,
+        group=None if group is None else _group(data, group),
     )
+
+
+def _group(data: dict[str, Any], name: str) -> str:
+    found = _text(data, name)
+    if not found.strip():
+        there = ", ".join(field for field in data if field.isidentifier() and len(field) <= 30)
+        what = "is empty" if name in data else "is missing"
+        raise InputError(f"the field {name!r}, which --group names, {what}; there are: {there}")
+    return found
 
 
 def _label(data: dict[str, Any]) -> Severity | None:

@@ -14,9 +14,11 @@ from statistics import fmean
 from typing import Any
 
 from edgeguard.evaluation import metrics
-from edgeguard.evaluation.intervals import METHOD, Estimate
+from edgeguard.evaluation.intervals import CONFIDENCE, Estimate
 from edgeguard.evaluation.judging import Failed, Judged, Outcome
 from edgeguard.evaluation.reported import Reported, reported
+from edgeguard.evaluation.resampling import RESAMPLES, SEED
+from edgeguard.evaluation.rows import Row, digest_of
 from edgeguard.policy import OFFICIAL, STRICT, Policy
 from edgeguard.protocol.names import CATEGORIES, MODES, SAFE, SEVERITIES, Mode
 from edgeguard.store.versions import version_of
@@ -28,7 +30,8 @@ class Data:
     """What was judged: file names without folders, the digest of the rows, and how they were drawn.
 
     ``limit`` is the most rows of a set, None where all were taken; ``available`` counts the rows
-    before that.
+    before that. ``texts`` counts the different ones. ``group`` is the field that names the rows
+    that belong together, and ``groups`` counts its values; None where no field was named.
     """
 
     files: tuple[str, ...]
@@ -37,6 +40,9 @@ class Data:
     available: int
     limit: int | None
     seed: int
+    texts: int
+    group: str | None = None
+    groups: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,48 @@ class Summary:
         return {**asdict(self), "severities": list(SEVERITIES)}
 
 
+def data_of(
+    files: Iterable[str],
+    rows: Sequence[Row],
+    available: int,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    group: str | None = None,
+) -> Data:
+    """What is known of rows before they are judged."""
+    return Data(
+        files=tuple(files),
+        sha256=digest_of(rows),
+        rows=len(rows),
+        available=available,
+        limit=limit,
+        seed=seed,
+        texts=len({row.text for row in rows}),
+        group=group,
+        groups=None if group is None else len({row.group for row in rows}),
+    )
+
+
+def method_of(data: Data) -> str:
+    """How the intervals of figures come about, and what they take for one piece of evidence."""
+    bootstrap = (
+        "where there is more than one row, a Bayesian bootstrap with one more, wholly wrong or "
+        f"wholly right ({RESAMPLES:,} draws, seed {SEED})"
+    )
+    exact = (
+        f"Intervals of {100 * CONFIDENCE:.0f} %: Clopper-Pearson, for F1 through the rate "
+        "TP / (TP + FP + FN)"
+    )
+    if data.groups is not None:
+        what = f"They are by group: the {data.groups:,} groups are taken as independent"
+        return f"{exact}. {what}; {bootstrap} of them."
+    if data.texts < data.rows:
+        what = f"{data.rows - data.texts:,} rows repeat a text: figures count every row, intervals"
+        return f"{exact}. {what} a text once; {bootstrap} of a text."
+    return f"{exact}. Rows are taken as independent."
+
+
 def summarise(outcome: Outcome, data: Data, model: ModelId, policy: Policy = STRICT) -> Summary:
     """Every figure of a run under strict, loose, and the guard's own policy where it is another."""
     judged = outcome.judged
@@ -100,7 +148,7 @@ def summarise(outcome: Outcome, data: Data, model: ModelId, policy: Policy = STR
         device=judged[0].verdict.device if judged else "",
         data=data,
         policies=policies,
-        intervals=METHOD,
+        intervals=method_of(data),
         failed=outcome.failed,
         groups=tuple(_modes(judged, policies)),
         sets=tuple(_with_reported(group, judged) for group in sets),

@@ -1,30 +1,45 @@
 """A threshold for a wanted false-alarm rate or recall, found on judged rows.
 
 The threshold is put between two observed scores, at the last place where the observed rate keeps
-to what was asked. What it will be on other texts is uncertain: a bound says how far. For scores in
-one order a threshold at an observed score has exactly the Clopper-Pearson bound (a tolerance
-limit after Wilks 1941), whatever their distribution, so choosing it on these rows costs nothing.
+to what was asked. What it will be on other texts is uncertain: a bound says how far. It is the
+bound of the rank that was asked for (a tolerance limit after Wilks 1941), whatever the scores'
+distribution and however many are equal, so choosing the threshold on these rows costs nothing.
 
-Rows of several windows are left out: a verdict holds the probabilities of the worst window alone.
-This module saves nothing.
+A text counts once in each class, however often it is there; one that is labelled both ways counts
+in both. Where rows are in groups, the bound takes groups as independent. Rows of several windows
+are left out: a verdict holds the probabilities of the worst window alone. This module saves
+nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgeguard.errors import InputError
-from edgeguard.evaluation.intervals import lower_bound, upper_bound
+from edgeguard.evaluation.intervals import (
+    CONFIDENCE,
+    Estimate,
+    Quality,
+    lower_bound,
+    quality,
+    share_of,
+    upper_bound,
+)
 from edgeguard.evaluation.judging import Judged
 from edgeguard.evaluation.metrics import truth_and_score
+from edgeguard.evaluation.resampling import profiles_from
+from edgeguard.evaluation.rows import Row
+from edgeguard.evaluation.units import distinct, units_of
 from edgeguard.policy import Policy
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_T = TypeVar("_T")
 
 FALSE_ALARMS = "false_alarms"
 RECALL = "recall"
@@ -34,10 +49,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold, what it flags of the rows it was found on, and the bound that goes with it.
+    """A threshold, what it flags of the texts it was found on, and the bound that goes with it.
 
     ``bound`` is the rate that, with 95 % confidence, false alarms do not exceed, or recall does
-    not fall below, on other texts of the same kind.
+    not fall below, on other texts of the same kind. The interval of the rate that was asked for
+    ends there, and is open on the other side. ``texts`` are those that counted.
     """
 
     value: float
@@ -46,6 +62,9 @@ class Threshold:
     false_alarms: int
     hits: int
     bound: float
+    false_alarm_rate: Estimate
+    recall: Estimate
+    texts: tuple[Judged, ...]
 
 
 def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: float) -> Threshold:
@@ -54,13 +73,13 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
     Raises InputError where the rate is out of range, where the rows are of one class or too few
     for it, and where only flagging everything or nothing would give it.
     """
-    truth, score = truth_and_score([one for one in judged if one.verdict.windows == 1], base)
+    texts = texts_for([one for one in judged if one.verdict.windows == 1], base, _row_of)
+    truth, score = truth_and_score(texts, base)
     harmful, harmless = int(truth.sum()), int((~truth).sum())
     check_counts(harmful, harmless, target, wanted)
-    if target == FALSE_ALARMS:
-        value = _above(score, _allowed(score[~truth], wanted))
-    else:
-        value = _below(score, _needed(score[truth], wanted))
+    mine = truth == (target == RECALL)
+    rank = _rank(target, wanted, int(mine.sum()))
+    value = _value(score, score[mine], target, rank)
     hits = int((score[truth] >= value).sum())
     alarms = int((score[~truth] >= value).sum())
     if not hits or value <= 0:
@@ -69,8 +88,20 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
             f"the model cannot give that on these rows: the threshold would flag {every} row; "
             "ask for another rate"
         )
-    bound = upper_bound(alarms, harmless) if target == FALSE_ALARMS else lower_bound(hits, harmful)
-    return Threshold(value, harmless, harmful, alarms, hits, bound)
+    groups = units_of([one for one, is_mine in zip(texts, mine) if is_mine])
+    bound = _bound(score[mine], groups, target, rank)
+    rates = _rates(quality(truth, score >= value, units_of(texts)), target, bound)
+    return Threshold(value, harmless, harmful, alarms, hits, bound, *rates, tuple(texts))
+
+
+def texts_for(items: Iterable[_T], base: Policy, row_of: Callable[[_T], Row]) -> list[_T]:
+    """The items that count: of each text with a known label the first, in each class."""
+
+    def key(item: _T) -> tuple[str, bool]:
+        row = row_of(item)
+        return row.text, row.label in base.harmful
+
+    return distinct((item for item in items if row_of(item).label is not None), key)
 
 
 def check_counts(harmful: int, harmless: int, target: str, wanted: float) -> None:
@@ -102,20 +133,53 @@ def _check_count(name: str, count: int, share: float) -> None:
         )
 
 
-def _allowed(harmless: NDArray[np.float64], wanted: float) -> float:
-    """The highest harmless score that must not be flagged."""
+def _row_of(one: Judged) -> Row:
+    return one.row
+
+
+def _rank(target: str, wanted: float, count: int) -> int:
+    """How many of the class, from the highest score down, may be flagged or must be."""
+    if target == FALSE_ALARMS:
+        return math.floor(wanted * count + _ROUNDING)
+    return math.ceil(wanted * count - _ROUNDING)
+
+
+def _edge(mine: NDArray[np.float64], target: str, rank: int) -> float:
+    """The highest score that must not be flagged, or the lowest that must."""
     import numpy as np
 
-    flagged = math.floor(wanted * len(harmless) + _ROUNDING)
-    return float(np.sort(harmless)[::-1][flagged])
+    return float(np.sort(mine)[::-1][rank if target == FALSE_ALARMS else rank - 1])
 
 
-def _needed(harmful: NDArray[np.float64], wanted: float) -> float:
-    """The lowest harmful score that must be flagged."""
+def _value(scores: NDArray[np.float64], mine: NDArray[np.float64], target: str, rank: int) -> float:
+    beside = _above if target == FALSE_ALARMS else _below
+    return beside(scores, _edge(mine, target, rank))
+
+
+def _rates(found: Quality, target: str, bound: float) -> tuple[Estimate, Estimate]:
+    """False alarms and recall; the one that chose the threshold goes as far as its bound."""
+    alarms, recall = found.false_alarm_rate, found.recall
+    assert alarms is not None and recall is not None
+    if target == FALSE_ALARMS:
+        return Estimate(alarms.value, 0.0, bound), recall
+    return alarms, Estimate(recall.value, bound, 1.0)
+
+
+def _bound(
+    mine: NDArray[np.float64], groups: NDArray[np.int64] | None, target: str, rank: int
+) -> float:
+    """The bound of a rank: where scores are equal to the edge, fewer may be flagged than that."""
     import numpy as np
 
-    flagged = math.ceil(wanted * len(harmful) - _ROUNDING)
-    return float(np.sort(harmful)[::-1][flagged - 1])
+    if groups is None:
+        bound = upper_bound if target == FALSE_ALARMS else lower_bound
+        return bound(rank, len(mine))
+    edge = _edge(mine, target, rank)
+    above, equal = mine > edge, mine == edge
+    part = above + equal * (rank - above.sum()) / equal.sum()
+    table = np.array([np.bincount(groups, weights=1 - part), np.bincount(groups, weights=part)])
+    found = share_of(profiles_from(table.T), 1 - CONFIDENCE)
+    return found.high if target == FALSE_ALARMS else found.low
 
 
 def _above(scores: NDArray[np.float64], score: float) -> float:

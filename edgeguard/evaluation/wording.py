@@ -70,11 +70,16 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 def sample_of(data: Data) -> str:
     """Which rows were judged, in a sentence."""
+    units = ""
+    if data.texts < data.rows:
+        units += f", {data.texts:,} different texts"
+    if data.group is not None:
+        units += f", in {data.groups:,} groups by {printable(data.group)}"
     if data.limit is None:
-        return f"all {data.rows:,} rows"
+        return f"all {data.rows:,} rows{units}"
     return (
         f"a sample of {data.rows:,} of {data.available:,} rows: at most {data.limit:,} of each "
-        f"set, drawn with seed {data.seed}"
+        f"set, drawn with seed {data.seed}{units}"
     )
 
 

@@ -51,6 +51,43 @@ def test_recall_and_the_loose_base(edgeguard: CommandLine, many: Path) -> None:
     assert "at least " in ended.out and "of harmful texts" in ended.out
 
 
+def test_repeats_are_folded_and_said(edgeguard: CommandLine, many: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in many.read_text().splitlines()]
+    copies = [{**one, "id": f"{one['id']}-{n}"} for one in rows for n in range(4)]
+    # One text labelled both ways, and one whose label nobody knows.
+    copies += [{**rows[0], "id": "both", "label": "Unsafe", "categories": []}]
+    copies += [{**rows[1], "id": "none", "label": "unknown"}]
+    argv = ("--false-alarms", "0.1", "--save")
+    once = _calibrate(edgeguard, str(many), *argv, "once")
+    again = _calibrate(edgeguard, str(write_rows(tmp_path / "a.jsonl", copies)), *argv, "again")
+    assert (once.code, again.code) == (0, 0), again.err
+    assert "129 rows hold 32 different texts: each counts once." in again.out
+    assert "Labelled both ways, and counted in both classes: 1 of them." in again.out
+    assert "1 rows are left out" in again.out
+    assert "different texts" not in once.out
+    promises = [
+        next(line for line in ended.out.splitlines() if line.startswith("With 95 %"))
+        for ended in (once, again)
+    ]
+    assert promises[0].split(" of harmless")[0] == promises[1].split(" of harmless")[0]
+    found = find_policy("again").calibration
+    assert found is not None and (found.harmless, found.harmful) == (20, 13)
+
+
+def test_a_bound_by_group_is_wider_and_says_so(
+    edgeguard: CommandLine, many: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in many.read_text().splitlines()]
+    rows = [{**one, "template": f"t{n // 4}"} for n, one in enumerate(rows)]
+    path = str(write_rows(tmp_path / "a.jsonl", rows))
+    argv = ("--false-alarms", "0.1", "--save")
+    alone = _calibrate(edgeguard, path, *argv, "alone")
+    grouped = _calibrate(edgeguard, path, *argv, "grouped", "--group", "template")
+    assert "The 8 groups by template are what is taken as independent." in grouped.out
+    bounds = [float(ended.out.split("at most ")[1].split(" %")[0]) for ended in (alone, grouped)]
+    assert bounds[0] + 5 < bounds[1] < 100
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

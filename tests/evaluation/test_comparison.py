@@ -14,19 +14,34 @@ from checkpoints import write_checkpoint
 from command_line import CommandLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import DATA, TRUTH, made_rows, made_run, mild_rows, with_errors
+from labelled import (
+    DATA,
+    TRUTH,
+    made_rows,
+    made_run,
+    mild_rows,
+    row,
+    with_errors,
+    write_rows,
+)
 
 from edgeguard import InputError, ModelError, SessionError
 from edgeguard.convert import convert
-from edgeguard.evaluation.comparison import MARGIN, SAME, compare
+from edgeguard.evaluation.comparison import compare
 from edgeguard.evaluation.comparison_page import answer
 from edgeguard.evaluation.models import judge_with_all
 from edgeguard.evaluation.rows import read_rows
+from edgeguard.evaluation.shipping import MARGIN, SAME
 from edgeguard.evaluation.worker import Worker, peak_memory
 from edgeguard.protocol.names import SEVERITIES, Severity
 
-OPTIONS: dict[str, Any] = {"threads": 1, "n_ctx": 4096, "device": "cpu"}
-
+OPTIONS: dict[str, Any] = {
+    "threads": 1,
+    "n_ctx": 4096,
+    "device": "cpu",
+    "allow_random_weights": True,
+}
+RANDOM = ["--allow-random-weights"]
 
 _SHARES = st.lists(st.integers(1, 100), min_size=3, max_size=3).map(
     lambda parts: tuple(part / sum(parts) for part in parts)
@@ -50,9 +65,9 @@ def test_changes_are_what_counting_gives(texts: list[Any]) -> None:
     )
     change = compare([first, other], DATA, []).models[1].change
     assert change is not None
-    for row, one in enumerate(SEVERITIES):
+    for line, one in enumerate(SEVERITIES):
         for column, two in enumerate(SEVERITIES):
-            assert change.matrix[row][column] == sum(
+            assert change.matrix[line][column] == sum(
                 a == one and b == two for a, b in zip(before, after)
             )
     same = sum(a == b for a, b in zip(before, after))
@@ -154,7 +169,7 @@ def test_the_command_compares_files_and_answers(
     edgeguard: CommandLine, files: list[str], data: Path, tmp_path: Path
 ) -> None:
     html = tmp_path / "a.html"
-    argv = ["--compare", *files, str(data), "--json", str(tmp_path / "a.json")]
+    argv = [*RANDOM, "--compare", *files, str(data), "--json", str(tmp_path / "a.json")]
     ended = edgeguard("eval", *argv, "--html", str(html))
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[-1].startswith("Ship one-bf16")
@@ -181,7 +196,7 @@ def test_the_command_compares_files_and_answers(
 def test_a_model_against_itself_changes_nothing(
     edgeguard: CommandLine, files: list[str], data: Path
 ) -> None:
-    ended = edgeguard("eval", "--compare", files[0], files[0], str(data), "--json", "-")
+    ended = edgeguard("eval", *RANDOM, "--compare", files[0], files[0], str(data), "--json", "-")
     found = json.loads(ended.out)
     assert [one["label"] for one in found["models"]] == ["one-bf16 (1)", "one-bf16 (2)"]
     change = found["models"][1]["change"]
@@ -194,7 +209,8 @@ def test_a_row_that_one_model_cannot_judge_is_listed_with_the_model(
     with data.open("a") as file:
         messages = [{"role": "user", "content": "a garden " * 40_000}]
         file.write(json.dumps({"id": "long", "messages": messages, "label": "Safe"}) + "\n")
-    ended = edgeguard("eval", "--compare", files[0], files[1], str(data), "--n-ctx", "1024")
+    argv = ["--compare", files[0], files[1], str(data), "--n-ctx", "1024"]
+    ended = edgeguard("eval", *RANDOM, *argv)
     assert ended.code == 2
     assert "mine long: one-bf16: " in ended.err
 
@@ -204,7 +220,7 @@ def test_a_file_that_is_no_model_is_an_error(
 ) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF" + bytes(100))
-    ended = edgeguard("eval", "--compare", files[0], str(bad), str(data))
+    ended = edgeguard("eval", *RANDOM, "--compare", files[0], str(bad), str(data))
     assert ended.code == 2
     assert "bad.gguf" in ended.err
     assert "Traceback" not in ended.err
@@ -227,10 +243,11 @@ def test_a_worker_that_cannot_load_leaves_no_process(tmp_path: Path) -> None:
         Worker(str(bad), OPTIONS)
 
 
-def test_no_row_judged_is_an_error(files: list[str], data: Path) -> None:
-    rows = read_rows([str(data)])
+def test_no_row_judged_is_an_error(files: list[str], tmp_path: Path) -> None:
+    long = write_rows(tmp_path / "long.jsonl", [row("long", "a garden " * 40_000, "Safe")])
+    rows = read_rows([str(long)])
     with pytest.raises(InputError, match="no row could be judged"):
-        judge_with_all(files[:2], rows, {**OPTIONS, "n_ctx": 512}, lambda _done, _total: None)
+        judge_with_all(files[:2], rows, {**OPTIONS, "n_ctx": 1024}, lambda _done, _total: None)
 
 
 def test_memory_is_measured_where_the_system_says_it() -> None:

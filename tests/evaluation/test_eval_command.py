@@ -90,6 +90,49 @@ def test_the_table_names_every_group_and_no_text(edgeguard: CommandLine, data: P
     assert SECRET not in ended.out + ended.err
 
 
+def test_copied_rows_are_counted_and_said_and_make_no_interval_narrower(
+    edgeguard: CommandLine, data: Path, tmp_path: Path
+) -> None:
+    copies = [{**one, "id": f"{one['id']}-{n}"} for one in mild_rows() for n in range(5)]
+    copied = write_rows(tmp_path / "copied.jsonl", copies)
+    ended = evaluate(edgeguard, str(copied))
+    assert "all 70 rows, 13 different texts" in ended.out
+    assert "57 rows repeat a text: figures count every row, intervals a text once" in ended.out
+    once, again = (figures(edgeguard, str(path)) for path in (data, copied))
+    assert again["data"]["texts"] == once["data"]["texts"] == 13
+    for name in ("f1", "recall", "precision", "false_alarm_rate"):
+        flags = [found["groups"][-1]["policies"]["strict"][name] for found in (once, again)]
+        assert flags[0]["value"] == pytest.approx(flags[1]["value"])
+        widths = [one["high"] - one["low"] for one in flags]
+        assert widths[1] == pytest.approx(widths[0], abs=0.04)
+
+
+def test_intervals_by_group_say_so_and_are_wider(edgeguard: CommandLine, tmp_path: Path) -> None:
+    rows = [{**one, "chat": f"c{n // 5}"} for n, one in enumerate(mild_rows())]
+    grouped = write_rows(tmp_path / "grouped.jsonl", rows)
+    html = tmp_path / "a.html"
+    ended = evaluate(edgeguard, str(grouped), "--group", "chat", "--html", str(html))
+    for text in (ended.out, html.read_text(encoding="utf-8")):
+        assert "in 3 groups by chat" in text
+        assert "the 3 groups are taken as independent" in text
+    found = figures(edgeguard, str(grouped), "--group", "chat")
+    assert (found["data"]["group"], found["data"]["groups"]) == ("chat", 3)
+    alone = figures(edgeguard, str(grouped))
+    assert (alone["data"]["group"], alone["data"]["groups"]) == (None, None)
+    wide, narrow = (one["groups"][-1]["policies"]["strict"]["f1"] for one in (found, alone))
+    assert wide["value"] == narrow["value"]
+    assert wide["high"] - wide["low"] > narrow["high"] - narrow["low"]
+
+
+@pytest.mark.parametrize("command", [["eval"], ["calibrate", "--recall", "0.5", "--save", "mine"]])
+def test_a_group_that_is_not_there_is_found_before_the_model(
+    edgeguard: CommandLine, data: Path, command: list[str]
+) -> None:
+    ended = edgeguard(*command, "--model", "absent", str(data), "--group", "chat")
+    assert ended.code == 2
+    assert "mine.jsonl, line 1: the field 'chat', which --group names, is missing" in ended.err
+
+
 def test_a_sample_says_that_it_is_one(edgeguard: CommandLine, data: Path) -> None:
     ended = evaluate(edgeguard, str(data), "--limit", "2", "--seed", "7")
     assert "a sample of 5 of 14 rows: at most 2 of each set, drawn with seed 7" in ended.out

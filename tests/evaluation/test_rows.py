@@ -174,3 +174,38 @@ def _rows(sizes: dict[str, int]) -> list[Any]:
         for name, size in sizes.items()
         for number in range(size)
     ]
+
+
+def test_a_named_field_says_which_rows_belong_together(tmp_path: Path) -> None:
+    made = [row(f"{n}", f"text {n}", "Safe", chat=n // 2) for n in range(4)]
+    path = str(write_rows(tmp_path / "a.jsonl", made))
+    assert [one.group for one in read_rows([path], "chat")] == ["0", "0", "1", "1"]
+    assert [one.group for one in read_rows([path])] == [None] * 4
+    assert digest_of(read_rows([path], "chat")) == digest_of(read_rows([path]))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({}, r"line 2: the field 'chat', which --group names, is missing; there are: id, .*label"),
+        ({"chat": None}, "line 2: the field 'chat', which --group names, is empty"),
+        ({"chat": "  "}, "line 2: the field 'chat', which --group names, is empty"),
+        ({"chat": ["x"]}, "line 2: 'chat' is not a string"),
+        ({"chat": True}, "line 2: 'chat' is not a string"),
+    ],
+)
+def test_a_row_without_its_group_is_an_error(
+    tmp_path: Path, value: dict[str, Any], said: str
+) -> None:
+    made = [row("a", "one", "Safe", chat="x"), row("b", "two", "Safe", **value)]
+    path = write_rows(tmp_path / "a.jsonl", made)
+    with pytest.raises(InputError, match=said):
+        read_rows([str(path)], "chat")
+
+
+def test_a_text_is_the_same_in_another_case_spacing_or_form(tmp_path: Path) -> None:
+    texts = ["Caf\u00e9 au lait?", " cafe\u0301  AU\nlait? ", "Café au lait", "Café, au lait?"]
+    made = [row(f"{n}", text, "Safe") for n, text in enumerate(texts)]
+    first, second, *others = read_rows([str(write_rows(tmp_path / "a.jsonl", made))])
+    assert first.text == second.text
+    assert len({first.text, *(one.text for one in others)}) == 3

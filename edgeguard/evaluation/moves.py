@@ -1,0 +1,68 @@
+"""How far verdicts move from one model to another: which severities change, and probabilities.
+
+This module knows no label but to pass it on, and no policy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeguard.evaluation.judging import Judged
+from edgeguard.protocol.names import SEVERITIES, Severity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_QUANTILES = 201
+_SMALLEST = 1e-12
+"""A probability of zero would make the divergence infinite."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A row whose severity is another than the first file's, by its set and id."""
+
+    set: str
+    id: str
+    label: Severity | None
+    first: Severity
+    other: Severity
+
+
+def moved(pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, Any]:
+    """Which severities change to which, and how far the probabilities move: fields of a Change."""
+    import numpy as np
+
+    counts = Counter((a.verdict.severity, b.verdict.severity) for a, b in pairs)
+    p, q = _probabilities([a for a, _ in pairs]), _probabilities([b for _, b in pairs])
+    distance = np.abs(p - q).sum(axis=1) / 2
+    divergence = (p * np.log(p / q)).sum(axis=1)
+    return {
+        "matrix": tuple(tuple(counts[a, b] for b in SEVERITIES) for a in SEVERITIES),
+        "change_mean": float(distance.mean()),
+        "change_worst": float(np.max(distance)),
+        "kl_mean": float(divergence.mean()),
+        "kl_worst": float(np.max(divergence)),
+        "change_quantiles": tuple(
+            float(one) for one in np.quantile(distance, np.linspace(0, 1, _QUANTILES))
+        ),
+        "flips": tuple(
+            Flip(a.row.set, a.row.id, a.row.label, a.verdict.severity, b.verdict.severity)
+            for a, b in pairs
+            if a.verdict.severity != b.verdict.severity
+        ),
+    }
+
+
+def _probabilities(judged: Sequence[Judged]) -> NDArray[np.float64]:
+    """(rows, 3), each row summing to 1, none zero."""
+    import numpy as np
+
+    raw = [[one.verdict.probabilities[s] for s in SEVERITIES] for one in judged]
+    shares = np.maximum(np.array(raw, dtype=np.float64), _SMALLEST)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares

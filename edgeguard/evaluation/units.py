@@ -1,0 +1,37 @@
+"""What counts as one piece of evidence: a text however often it is there, or a named group.
+
+Figures count rows as they are. Their intervals count units: the groups that --group names, else
+the texts, so that a row that is copied is no evidence. This module computes no figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from edgeguard.evaluation.judging import Judged
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_T = TypeVar("_T")
+
+
+def units_of(judged: Iterable[Judged]) -> NDArray[np.int64] | None:
+    """A number for each row, the same in a unit; None where every row is its own."""
+    import numpy as np
+
+    keys = [one.row.text if one.row.group is None else one.row.group for one in judged]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    if len(numbers) == len(keys):
+        return None
+    return np.array([numbers[key] for key in keys], dtype=np.int64)
+
+
+def distinct(items: Iterable[_T], key: Callable[[_T], Hashable]) -> list[_T]:
+    """The first item of each key, in order."""
+    found: dict[Hashable, _T] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return list(found.values())
