@@ -1,7 +1,7 @@
-"""llama.cpp's shared libraries, each once: the other names are links to the same file.
+"""llama.cpp's shared libraries, each once: the other names in the wheel are copies.
 
-llama_cpp loads libllama by its shortest name, and each library names the others by the name with
-one number (libggml.so.0); the names with more numbers are asked for by nobody.
+llama_cpp opens libllama and libggml by their plain names; a library names those that it needs
+itself with one number behind (libggml-cpu.so.0). Names with more numbers nobody asks for.
 """
 
 import re
@@ -13,5 +13,5 @@ binaries = [
     for path, folder in collect_dynamic_libs(
         "llama_cpp", search_patterns=["*.so*", "*.dylib", "*.dll"]
     )
-    if not re.search(r"\.so\.\d+\.\d", path)
+    if re.search(r"lib(llama|ggml)\.so$|lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", path)
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce, wraps
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 import click
 
@@ -94,13 +94,13 @@ def file_options(command: _F) -> _F:
     return _all(command, _MODEL, _DEVICE)
 
 
-def _running(command: Callable[..., Any]) -> Any:
+def _running(command: _F) -> _F:
     @wraps(command)
     def gathered(**options: Any) -> Any:
         running = {name: options.pop(name) for name in Running.__annotations__}
         return command(running=running, **options)
 
-    return gathered
+    return cast("_F", gathered)
 
 
 def _all(command: _F, *options: Callable[[_F], _F]) -> _F:
