@@ -4,8 +4,7 @@
 
 Writes benchmarks/results/neighbours.md. llama.cpp's threads wait for each other at some hundred
 barriers a pass; how long they spin there before they sleep is what differs between the rows.
-A library is another build of llama.cpp (its folder of shared libraries), such as one without
-OpenMP. MODEL is nano unless told; a stand-in of full size is made by benchmarks/stand_in.py.
+A library is a folder with another build of the package llama_cpp, such as one without OpenMP. MODEL is nano unless told; a stand-in of full size is made by benchmarks/stand_in.py.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def contestants(libraries: list[str]) -> dict[str, dict[str, str]]:
     rows = {f"OpenMP, spin count {spin:,}": {"GOMP_SPINCOUNT": str(spin)} for spin in SPINS}
     for library in libraries:
         label, _, folder = library.partition("=")
-        rows[label] = {"LLAMA_CPP_LIB_PATH": folder}
+        rows[label] = {"PYTHONPATH": folder}
     return rows
 
 
