@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -90,6 +91,7 @@ def run(
 ) -> Tally:
     kind: Any = path.suffix[1:]
     with open_input(str(path), kind, Names()) as form, opened(out, resume=resume) as record:
+        form.content.measure(record.progressed.seen)
         return to_file(
             Run(form, Names(), guard or fake()[0], watch or Watching(), Stop()),
             record,
@@ -189,7 +191,8 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
     whole = run(path, out)
     with Record(Files(out).job) as record:
         record.begin(IDENTITY)
-        record.save(Progressed(Place(9, 9), 9, whole, complete=True))
+        made = hashlib.sha256(out.read_bytes()).hexdigest()
+        record.save(Progressed(Place(9, 9), written=9, tally=whole, complete=True, made=made))
     assert run(path, out, resume=True) == whole
     assert not Files(out).job.exists()
     assert out.exists()
@@ -198,12 +201,12 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
 def test_a_kill_before_the_rename_renames(tmp_path: Path) -> None:
     for kind in KINDS:
         path, out = write_input(tmp_path, kind), tmp_path / f"out.{kind}"
-        real, job.put_in_place = job.put_in_place, _die
+        real, job.publish = job.publish, _die
         try:
             with pytest.raises(KeyboardInterrupt):
                 run(path, out)
         finally:
-            job.put_in_place = real
+            job.publish = real
         assert not out.exists()
         guard, session = fake()
         assert run(path, out, guard, resume=True).rows == len(TEXTS)
