@@ -18,7 +18,7 @@ from edgeguard.batch.rows import Place
 
 MAX_CELL = 16 << 20
 """Characters of one cell: a longer one is a quote that was never closed."""
-_NULL = "\ufdd0"  # a code point that no text has, for MySQL's \N while a line is split
+_NULL = "\udfff"  # what no decoded byte gives, for MySQL's \N while a line is split
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 

@@ -37,8 +37,8 @@ def check_encoding(name: str) -> str | None:
     """An encoding's name as Python has it, None for UTF-8. Raises InputError."""
     try:
         found = codecs.lookup(name).name
-        codecs.getincrementaldecoder(name)().decode(b"", True)
-        b"".decode(name)
+        "a".encode(name)  # what is no encoding of text, as hex, refuses
+        codecs.getincrementaldecoder(name)
     except (LookupError, ValueError) as error:
         raise InputError(
             f"no encoding is named {name!r}; there are utf-8, utf-16, cp1252, latin-1, shift_jis, "

@@ -7,15 +7,15 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batch_runs import Watching, fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,48 +23,14 @@ from edgeguard import ClosedError, Guard
 from edgeguard.batch import job
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
-from edgeguard.batch.judging import Outcome
 from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import Names, Place
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
 from edgeguard.errors import InputError, OutputError
-from edgeguard.session.fake import FakeSession
 
 TEXTS = ["a kettle", "tea", None, "a kettle", "milk\nand sugar", "tea", "", "a cup", "tea", "ü"]
 IDENTITY: dict[str, object] = {"the input": "0" * 64, "--n-ctx": 8192}
-
-
-@dataclass
-class Watching:
-    """A watch that calls back after each row."""
-
-    after: Callable[[int], None] = lambda _rows: None
-    kept_rows: list[int] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    def begun(self, tally: Tally) -> None:
-        """Nothing to do."""
-
-    def row(self, outcome: Outcome, tally: Tally) -> None:
-        """Keep the outcome."""
-        self.outcomes.append(outcome)
-        self.after(tally.rows)
-
-    def kept(self, rows: int) -> None:
-        """Note that the run ended early."""
-        self.kept_rows.append(rows)
-
-
-def fake() -> tuple[Guard, FakeSession]:
-    session = FakeSession(
-        lambda question: (
-            "Safety: Unsafe\nCategories: Violent"
-            if "kettle" in question
-            else "Safety: Safe\nCategories: None"
-        )
-    )
-    return Guard.with_session(session), session
 
 
 def write_input(folder: Path, kind: FormatName) -> Path:
