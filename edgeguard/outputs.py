@@ -33,7 +33,9 @@ def check_outputs(
     All three are files by what they are to the person, as ``--json`` or ``the model``. Those in
     ``own`` may exist, as files that are gone on with. Raises InputError.
     """
-    named = {option: file for option, file in {**outputs, **(own or {})}.items() if file}
+    named = {
+        option: file for option, file in {**outputs, **(own or {})}.items() if file is not None
+    }
     _check_apart(named)
     for option, file in named.items():
         if file == STDOUT:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeguard.batch.dialect import without_end
-from edgeguard.batch.rows import Names, Place, Row
+from edgeguard.batch.rows import Names, Place, Row, already
 from edgeguard.batch.source import MAX_LINE, Source
 from edgeguard.errors import InputError
 
@@ -30,6 +30,8 @@ class Text:
                 "a .txt file has a text on each line and no fields: --messages-field and "
                 "--response-field are for JSONL, CSV and Parquet"
             )
+        if names.text in names.added:
+            raise InputError(already(names.text))
         self._source = self.content = source
         self._names = names
         if source.looks_wide:

@@ -18,7 +18,7 @@ def computing(settings: Settings | None) -> dict[str, str]:
 
     used = {} if settings is None else asdict(settings)
     return {
-        "the settings": ", ".join(f"{name} {value}" for name, value in used.items()),
+        "the configuration": ", ".join(f"{name} {value}" for name, value in used.items()),
         "the build of llama.cpp": hashlib.sha256(library_identity().encode()).hexdigest(),
         "edgeguard": __version__,
     }

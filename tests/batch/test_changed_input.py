@@ -83,7 +83,8 @@ def in_place(path: Path) -> None:
 def cut(path: Path) -> None:
     """Log rotation by copytruncate, at the end of a line."""
     content = path.read_bytes()
-    os.truncate(path, content.index(b"\n", len(content) * 3 // 4) + 1)
+    end = content.find(b"\n", len(content) * 3 // 4)  # Parquet has no lines
+    os.truncate(path, end + 1 if end > 0 else len(content) // 2)
 
 
 def emptied(path: Path) -> None:
@@ -124,10 +125,8 @@ LINES = ["in.jsonl", "in.csv", "in.txt"]
 
 
 @pytest.mark.parametrize("name", [*LINES, "in.parquet"])
-@pytest.mark.parametrize("change", [in_place, cut, emptied, unread_half])
+@pytest.mark.parametrize("change", [in_place, emptied, unread_half, cut])
 def test_no_result_is_made_of_two_files(tmp_path: Path, name: str, change: Change) -> None:
-    if name.endswith("parquet") and change is cut:
-        pytest.skip("Parquet has no lines to be cut at")
     path = write(tmp_path / name, list(range(ROWS)))
     before = path.read_bytes()
     out = tmp_path / f"out-{name}"
@@ -152,25 +151,23 @@ def test_no_result_is_made_of_two_files(tmp_path: Path, name: str, change: Chang
         assert out.read_bytes() == plain.read_bytes()
 
 
-@pytest.mark.parametrize("name", [*LINES, "in.jsonl.gz", "in.parquet"])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("name", "change", "said"),
     [
-        (replaced, "is not what it was"),
-        (removed, "is not what it was"),
-        (grown, "has grown"),
-        (read_half, "is not what it was"),
+        *((name, grown, "has grown") for name in LINES),
+        *((name, read_half, "is not what it was") for name in LINES),
+        *((name, replaced, "is not what it was") for name in [*LINES, "in.jsonl.gz"]),
+        *((name, removed, "is not what it was") for name in [*LINES, "in.jsonl.gz"]),
+        *(("in.parquet", change, "is not what|changed|cannot") for change in (replaced, removed)),
     ],
 )
 def test_a_result_of_what_there_was_says_that_it_is_not_of_what_there_is(
     tmp_path: Path, name: str, change: Change, said: str
 ) -> None:
-    if change in (grown, read_half) and name not in LINES:
-        pytest.skip("a change of such a file anywhere is a change of all")
     path = write(tmp_path / name, list(range(ROWS)))
     plain, out = tmp_path / f"plain-{name}", tmp_path / f"out-{name}"
     judge(path, plain)
-    with pytest.raises(InputError, match=said if name != "in.parquet" else "is not what|changed"):
+    with pytest.raises(InputError, match=said):
         judge(path, out, change)
     if out.exists():
         assert out.read_bytes() == plain.read_bytes()

@@ -382,11 +382,11 @@ def test_records_computed_in_another_way_are_refused(
     figures(edgeguard, str(data), "--limit", "1", "--records", str(records))
     first, rest = records.read_text().split("\n", 1)
     for change in (
-        {"the settings": "threads 9"},
+        {"the configuration": "threads 9"},
         {"the build of llama.cpp": "0" * 64},
         {"edgeguard": "0.0.1"},
         {"the device": "Metal"},
-        {"the settings": None},  # as in a file of an earlier version
+        {"the configuration": None},  # as in a file of an earlier version
     ):
         kept = {**json.loads(first), **change}
         kept = {name: value for name, value in kept.items() if value is not None}
