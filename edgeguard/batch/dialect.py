@@ -150,7 +150,7 @@ class Dialect:
 
 def without_end(raw: bytes) -> bytes:
     """A line without its end."""
-    return raw.removesuffix(b"\n").removesuffix(b"\r")
+    return raw.removesuffix(b"\n").rstrip(b"\r")
 
 
 def _written(mark: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
 from edgeguard.batch.source import MAX_LINE, Source
 from edgeguard.errors import InputError
+from edgeguard.strict_json import unique_names
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -115,18 +116,11 @@ def _quoted(text: str) -> str:
 def _parse(raw: bytes, names: Names) -> dict[str, object]:
     if len(raw) > MAX_LINE:
         raise ValueError(f"longer than {MAX_LINE >> 20} MiB: the file is not made of lines")
-    # Numbers are never looked at, only their bytes are kept; int() refuses very long ones.
-    parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_int=float)
+    # Numbers are never looked at, only their bytes are kept: NaN may be one, and int() refuses
+    # very long ones.
+    parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_names, parse_int=float)
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object with fields")
     if there := [name for name in names.added if name in parsed]:
         raise ValueError(already(there[0]))
     return parsed
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        # Which of the two counts depends on who reads the row.
-        raise ValueError("a field stands in it twice")
-    return fields

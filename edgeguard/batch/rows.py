@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.visible import has_visible
+from edgeguard.strict_json import parse_json
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),  # before int: a bool is one
@@ -155,20 +156,10 @@ def key_of(messages: tuple[Message, ...]) -> bytes:
 def _messages(value: object, name: str) -> list[dict[str, object]]:
     """A list of messages, or one as JSON in a text."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value, object_pairs_hook=_once)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"the field {name!r} is a text that is no JSON") from error
+        value = parse_json(value, f"the text in the field {name!r}")
     if not isinstance(value, list):
         raise InputError(f"the field {name!r} is not a list of messages")
     return value
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a field stands in it twice")
-    return fields
 
 
 def _string(fields: Mapping[str, object], name: str) -> str:

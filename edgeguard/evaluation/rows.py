@@ -156,9 +156,7 @@ def _files(paths: Iterable[str]) -> Iterator[Path]:
         yield from found
 
 
-def _read(
-    path: Path, group: str | None, labels: Mapping[str, str]
-) -> Iterator[tuple[int, Row]]:
+def _read(path: Path, group: str | None, labels: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
     for number, line in _lines(path):
         try:
             data = json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique_names)
@@ -185,9 +183,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"cannot read {path}{where}: {reason}") from error
 
 
-def _parse(
-    path: Path, number: int, data: Any, group: str | None, labels: Mapping[str, str]
-) -> Row:
+def _parse(path: Path, number: int, data: Any, group: str | None, labels: Mapping[str, str]) -> Row:
     if not isinstance(data, dict):
         raise InputError("not a JSON object")
     if "messages" not in data:

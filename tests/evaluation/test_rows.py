@@ -70,7 +70,7 @@ def _with(**changes: Any) -> str:
         (_with(label="safe"), "'label' is none of: Safe, Unsafe, Controversial, unknown"),
         (_with(label=["Safe"]), "'label' is none of"),
         (_with(label=None), "'label' is none of"),
-        (_with()[:-1] + ', "label": "Unsafe"}', "a field stands in it twice"),
+        (_with()[:-1] + ', "label": "Unsafe"}', "an object in it has one name twice"),
         (_with(messages=[{"role": "user", "content": " \n"}]), "there is nothing to judge"),
         (json.dumps({"messages": [{"role": "user", "content": SECRET}]}), "'label' is missing"),
         (_with(categories=["violent"]), "a category is unknown; there are: Violent"),
