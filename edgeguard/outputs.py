@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,22 @@ def check_outputs(
         _check_place(file)
         if option in outputs and os.path.lexists(file):
             raise InputError(f"{file} exists: remove it, or give another {option}")
+
+
+def check_folder(folder: Path) -> None:
+    """See that files can be put in a folder of ours, which is made if need be.
+
+    For what takes long to find and is kept there. Raises OutputError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}): set EDGEGUARD_HOME to "
+            "another folder"
+        ) from error
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:

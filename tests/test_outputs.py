@@ -103,3 +103,29 @@ def test_no_command_writes_over_what_exists(
     assert "exists" in ended.err or "is not a file of records" in ended.err
     assert ended.out == ""
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "argv", [["tune"], ["calibrate", ROWS, "--recall", "0.5", "--save", "mine"]]
+)
+def test_a_home_that_cannot_be_written_is_said_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    argv: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / ROWS, mild_rows())
+    monkeypatch.setenv("EDGEGUARD_MODEL", "nano")
+    monkeypatch.setenv("EDGEGUARD_HOME", str(tmp_path))
+    for name in ("tuning", "policies"):
+        (tmp_path / name).write_text("no folder")
+
+    def judge(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("edgeguard.commands.tune.tune", judge)
+    monkeypatch.setattr("edgeguard.commands.calibrate.judge", judge)
+    ended = CommandLine(capsys, monkeypatch)(*argv)
+    assert ended.code == 2
+    assert "cannot be written" in ended.err and "EDGEGUARD_HOME" in ended.err

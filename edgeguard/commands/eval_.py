@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from edgeguard.commands.identity import computing
-from edgeguard.commands.options import Running, group_option, guard_options
+from edgeguard.commands.options import Running, group_option, guard_options, label_option
 from edgeguard.console import note, progress_bar, terminal_width
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.comparison import compare as compare_runs
@@ -47,12 +47,7 @@ from edgeguard.outputs import STDOUT, check_outputs, write_new
     help="The arguments that are no data name models to compare; the first is the reference.",
 )
 @guard_options
-@click.option(
-    "--label-map",
-    "labels",
-    metavar="MAP",
-    help="What other labels mean, as unsafe=Unsafe,0=Safe,1=Unsafe.",
-)
+@label_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows of a set.")
 @group_option
 @click.option("--seed", default=0, show_default=True, help="Which rows --limit draws.")

@@ -159,6 +159,12 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
         record.begin(IDENTITY)
         made = hashlib.sha256(out.read_bytes()).hexdigest()
         record.save(Progressed(Place(9, 9), written=9, tally=whole, complete=True, made=made))
+    kept = out.read_bytes()
+    out.write_text("mine")  # not what was about to get the name
+    with pytest.raises(OutputError, match="exists: remove it"):
+        run(path, out, resume=True)
+    assert out.read_text() == "mine"
+    out.write_bytes(kept)
     assert run(path, out, resume=True) == whole
     assert not Files(out).job.exists()
     assert out.exists()
