@@ -156,7 +156,8 @@ def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object])
         raise nothing("the input")
     if not os.path.lexists(out):
         try:
-            made = run.form.result(files.partial)
+            with _naming(files):
+                made = run.form.result(files.partial)
             record.save(replace(at, made=sha256_of(made)))
             publish(made, out)
         except InputError:
@@ -194,7 +195,8 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
                     _save(partial, record, at, run.form)
             run.watch.kept(settled)
             raise
-        run.form.content.check_read()
+        with _naming(files):
+            run.form.content.check_read()
         at = replace(at, complete=True)
         try:
             _save(partial, record, at, run.form)
@@ -202,6 +204,15 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
             run.watch.kept(settled)
             raise
     return at
+
+
+@contextmanager
+def _naming(files: Files) -> Iterator[None]:
+    """Say of an input that has changed where the rest of the run is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; {files.partial} and {files.job} are what is left") from error
 
 
 def _save(partial: Partial, record: Record, at: Progressed, form: Format) -> None:
