@@ -23,7 +23,7 @@ def parse_json(data: bytes | str, what: str) -> object:
     text = data if isinstance(data, str) else _decode(data, what)
     try:
         value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=float
+            text, object_pairs_hook=unique_names, parse_constant=_constant, parse_int=float
         )
         check_depth(value)
         return value
@@ -60,7 +60,8 @@ def _decode(data: bytes, what: str) -> str:
         raise InputError(f"{what} is not UTF-8: {byte}") from error
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object with each name once, for json's ``object_pairs_hook``. Raises ValueError."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise ValueError("an object in it has one name twice")

@@ -1,9 +1,13 @@
 """Whole files: rows in, the same rows with their verdicts out, in order, resumable.
 
     rows.py       a row, its place in the input, and the conversation it holds
-    source.py     the input's bytes, line by line
-    jsonl.py, csv_.py, parquet.py
-                  the three formats: how a row is read, and written with its verdict
+    encodings.py  any encoding as UTF-8
+    source.py     the input's bytes, line by line, held against what they were
+    unchanged.py  what to say where they are not
+    dialect.py, layout.py
+                  how a CSV file writes its cells, and how that is found
+    jsonl.py, csv_.py, text.py, parquet.py (with parquet_parts.py and parquet_result.py)
+                  the formats: how a row is read, and written with its verdict
     formats.py    which of them a file has
     judging.py    rows to outcomes, repeated texts judged once
     recent.py     the verdicts of the last texts, in memory

@@ -1,35 +1,29 @@
 """CSV with a header line. A row keeps its bytes, quotes and all; two columns are added.
 
-The separator is the first of comma, semicolon, tab and bar that shows the named columns in the
-header. Empty lines are no rows; an empty cell is no value. A row that cannot be read is written
-with empty cells; where a quote is never closed, that is its first line alone, and the next line is
-a row again. This module judges nothing.
+How the cells are written is found by edgeguard.batch.layout. Empty lines are no rows; an empty cell
+is no value. A row that cannot be read keeps what stands in it, in as many cells as the header has;
+where a quote is never closed, it is that line alone, and the next is a row again. This module
+judges nothing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import deque
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
+from edgeguard.batch.dialect import Dialect, Line, without_end
+from edgeguard.batch.layout import Survey, Told, candidates, choose, delimiters
 from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
 from edgeguard.batch.source import Source
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
-_SEPARATORS = ",;\t|"
-_MAX_CELL = 16 << 20
-"""Characters of one cell: a longer one is a quote that was never closed."""
-
-
-class _Line(NamedTuple):
-    """A line with its end, and the place after it."""
-
-    raw: bytes
-    after: Place
+_SEP = re.compile(rb'"?sep=(.)"?\r?\n')
+"""The line by which Excel is told what separates the cells."""
+_MOST = 16 << 20
+"""Bytes of a header: a longer one is no header."""
 
 
 class Csv:
@@ -37,52 +31,95 @@ class Csv:
 
     unit = "line"
 
-    def __init__(self, source: Source, names: Names) -> None:
+    def __init__(self, source: Source, names: Names, told: Told, *, tabs: bool = False) -> None:
         """Read the header of an open input. Raises InputError where it will not do."""
-        if names.messages is not None:
-            raise InputError("a CSV cell holds no list of messages: --messages-field is for JSONL")
-        self._source = source
+        self._source = self.content = source
         self._names = names
-        self._taken: list[_Line] = []
-        self._again: deque[_Line] = deque()
-        csv.field_size_limit(_MAX_CELL)  # a setting of the whole process; 128 KiB at first
-        self.columns, header = self._read_header()
-        self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
+        self._told = told
+        first, header = self._read_head()
+        found = self._meant(header, delimiters(self._excels(first) or told, tabs))
         self._body = source.place
-        self.head = _without_end(header) + self._cells(*names.added) + self._end
+        survey = self._choose({one: len(_columns(one, header)) for one in found})
+        self.dialect = survey.dialect
+        self.columns = _columns(self.dialect, header)
+        self._check_columns()
+        self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
+        self.head = first + without_end(header) + self._added(*names.added)
+        self.notes = tuple(self._notes(survey, ("\t" if tabs else ",")))
 
-    def _read_header(self) -> tuple[list[str], bytes]:
-        lines = list(_until_row(self._source.lines()))
-        raw = b"".join(lines)
+    def _read_head(self) -> tuple[bytes, bytes]:
+        """What stands before the header, and the header."""
+        lines = self._source.lines()
+        line = next(lines, b"")
+        first = line if _SEP.fullmatch(line.removeprefix(_BOM)) else b""
+        if self._source.looks_wide:
+            raise InputError(f"{self._source.name} is not UTF-8: {self._source.advice}")
+        raw = b"".join(_until_row(lines if first else chain([line], lines)))
         try:
             text = raw.removeprefix(_BOM).decode("utf-8")
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{self._source.name} is not UTF-8: byte {error.start} is {raw[error.start]:#04x}; "
-                "save it as UTF-8"
+                f"{self._source.name} is not {self._source.encoding or 'UTF-8'}: byte "
+                f"{error.start} is {raw[error.start]:#04x}; {self._source.advice}"
             ) from error
         if not text.strip():
             raise nothing(self._source.name)
-        for self._separator in _SEPARATORS:
-            columns = self._split_header(text)
-            if set(self._names.needed) <= set(columns):
-                self._check_columns(columns)
-                return columns, raw
-        self._separator = ","
-        raise no_field(self._source.name, self._names, self._split_header(text))
+        return first, raw
 
-    def _split_header(self, text: str) -> list[str]:
-        try:
-            rows = csv.reader(io.StringIO(text, newline=""), delimiter=self._separator)
-            return next((row for row in rows if row), [])
-        except csv.Error as error:
-            raise InputError(f"the header of {self._source.name} is not CSV: {error}") from error
+    def _excels(self, first: bytes) -> Told | None:
+        """What Excel's line says, where nobody said something else."""
+        found = _SEP.fullmatch(first.removeprefix(_BOM))
+        if found is None or self._told.delimiter is not None:
+            return None
+        return Told(found[1].decode("latin-1"), self._told.quote, self._told.escape)
 
-    def _check_columns(self, columns: list[str]) -> None:
+    def _meant(self, header: bytes, marks: Sequence[str]) -> list[Dialect]:
+        """The dialects in which the header has the named columns. Raises InputError."""
+        every = candidates(self._told, marks)
+        needed = set(self._names.needed)
+        found = [dialect for dialect in every if needed <= set(_columns(dialect, header))]
+        if found:
+            return found
+        there = max((_columns(dialect, header) for dialect in every), key=len)
+        if not there:
+            raise InputError(f"the header of {self._source.name} is not CSV: a quote is not closed")
+        raise no_field(self._source.name, self._names, there)
+
+    def _choose(self, found: dict[Dialect, int]) -> Survey:
+        """The one that fits all rows; of a pipe, which is read once, the plainest."""
+        if self._source.is_file:
+            return choose(found, self._lines)
+        return Survey(next(iter(found)))
+
+    def _lines(self, start: Place | None = None) -> Iterator[Line]:
+        """The lines from a place on, or from the first row on."""
+        start = start or self._body
+        if self._source.place != start:
+            self._source.seek(start)
+        for raw in self._source.lines():
+            yield Line(raw, self._source.place)
+
+    def _notes(self, survey: Survey, usual: str) -> Iterator[str]:
+        """What was decided that is not the plain default, and what looks wrong."""
+        yield from self._source.notes
+        dialect, told = survey.dialect, self._told
+        quote = '"' if told.quote is None else told.quote
+        said = Dialect(told.delimiter or usual, quote, told.escape or "")
+
+        if dialect != said:
+            yield f"{self._source.name}: {dialect}; --delimiter, --quote and --escape say otherwise"
+        if survey.doubtful:
+            yield (
+                f"{self._source.name}: line breaks that look like the ends of rows stand inside "
+                f"quotes in {survey.doubtful:,} of its rows, the first on line {survey.line}; if "
+                "those are rows, a quote is missing there, or --quote none is needed"
+            )
+
+    def _check_columns(self) -> None:
         for name in self._names.added:
-            if name in columns:
+            if name in self.columns:
                 raise InputError(f"{self._source.name}: {already(name)}")
-        twice = [name for name in self._names.read if columns.count(name) > 1]
+        twice = [name for name in self._names.read if self.columns.count(name) > 1]
         if twice:
             raise InputError(f"{self._source.name} has two columns named {twice[0]!r}")
 
@@ -92,52 +129,18 @@ class Csv:
 
     def rows(self, start: Place) -> Iterator[Row]:
         """The rows from a place on. Raises InputError where the file cannot be read."""
-        if start not in (START, self._body):
-            self._source.seek(start)
-        reader = self._reader()
-        while True:
-            self._taken.clear()
-            try:
-                values, problem = next(reader), ""
-            except StopIteration:
-                return
-            except csv.Error as error:
-                values, problem = [], f"not CSV: {error}"
-                self._again.extendleft(reversed(self._taken[1:]))
-                del self._taken[1:]
-                reader = self._reader()
-            if values or problem:
-                yield self._row(values, problem)
+        lines = self._lines(self._body if start == START else start)
+        for lines_, cells, problem in self.dialect.rows(lines):
+            raw = b"".join(line.raw for line in lines_)
+            problem = problem or self._problem(raw, cells)
+            fields = None if problem else {n: v or None for n, v in zip(self.columns, cells)}
+            yield Row(lines_[0].after.line, lines_[-1].after, raw, fields, problem)
 
-    def _reader(self) -> Iterator[list[str]]:
-        return csv.reader(self._texts(), delimiter=self._separator, strict=True)
-
-    def _texts(self) -> Iterator[str]:
-        """The lines as text, each kept as bytes too, until a whole row is made of them."""
-        lines = self._source.lines()
-        while True:
-            if not self._again:
-                line = next(lines, None)
-                if line is None:
-                    return
-                self._again.append(_Line(line, self._source.place))
-            self._taken.append(self._again.popleft())
-            yield self._taken[-1].raw.decode("utf-8", "surrogateescape")
-
-    def _row(self, values: list[str], problem: str) -> Row:
-        raw = b"".join(line.raw for line in self._taken)
-        if not problem:
-            problem = self._problem(raw, values)
-        fields = None if problem else {n: v or None for n, v in zip(self.columns, values)}
-        return Row(self._taken[0].after.line, self._taken[-1].after, raw, fields, problem)
-
-    def _problem(self, raw: bytes, values: list[str]) -> str:
-        try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return f"not UTF-8: byte {error.start} is {raw[error.start]:#04x}"
-        if len(values) != len(self.columns):
-            return f"it has {len(values)} cells and the header {len(self.columns)}"
+    def _problem(self, raw: bytes, cells: list[str]) -> str:
+        if wrong := self._source.problem(raw):
+            return wrong
+        if len(cells) != len(self.columns):
+            return f"it has {len(cells)} cells and the header {len(self.columns)}"
         return ""
 
     def result(self, partial: Path) -> Path:
@@ -146,14 +149,21 @@ class Csv:
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
         """The row with a verdict (as JSON) or with the reason why it has none, and a line end."""
-        empty = self._separator.encode() * (len(self.columns) - 1)
-        start = empty if row.fields is None else _without_end(row.raw)
-        return start + self._cells(verdict or "", error) + self._end
+        start = without_end(row.raw)
+        if row.fields is None:
+            kept = self.dialect.kept(row.raw, len(self.columns))
+            start = self.dialect.join(kept).encode("utf-8")
+        return start + self._added(verdict or "", error)
 
-    def _cells(self, *values: str) -> bytes:
-        text = io.StringIO()
-        csv.writer(text, delimiter=self._separator, lineterminator="").writerow(["", *values])
-        return text.getvalue().encode("utf-8")
+    def _added(self, *cells: str) -> bytes:
+        """Two more cells of a row, and its end."""
+        return self.dialect.join(["", *cells]).encode("utf-8") + self._end
+
+
+def _columns(dialect: Dialect, header: bytes) -> list[str]:
+    """The names in a header; none where it is no row."""
+    lines = [Line(raw, START) for raw in header.removeprefix(_BOM).splitlines(keepends=True)]
+    return next((row.cells for row in dialect.rows(lines)), [])
 
 
 def _until_row(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -162,9 +172,5 @@ def _until_row(lines: Iterator[bytes]) -> Iterator[bytes]:
     for line in lines:
         yield line
         quotes, size = quotes + line.count(b'"'), size + len(line)
-        if (quotes % 2 == 0 and line.strip(_BOM + b"\r\n")) or size > _MAX_CELL:
+        if (quotes % 2 == 0 and line.strip(_BOM + b"\r\n")) or size > _MOST:
             return
-
-
-def _without_end(raw: bytes) -> bytes:
-    return raw.removesuffix(b"\n").removesuffix(b"\r")

@@ -1,6 +1,6 @@
 """Which format a file has, by its name, and the reader and writer of it.
 
-The result has the format of the input. This module reads no rows.
+The result has the format of the input; that of plain text is JSONL. This module reads no rows.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Literal, Protocol, get_args
 
 from edgeguard.batch.csv_ import Csv
 from edgeguard.batch.jsonl import Jsonl
+from edgeguard.batch.layout import Told
 from edgeguard.batch.parquet import Parquet
 from edgeguard.batch.rows import Names, Place, Row
-from edgeguard.batch.source import PIPE, Source
+from edgeguard.batch.source import PIPE, Seen, Source
+from edgeguard.batch.text import Text
 from edgeguard.errors import InputError
 
-FormatName = Literal["jsonl", "csv", "parquet"]
+FormatName = Literal["jsonl", "csv", "parquet", "txt"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 _ENDINGS: dict[str, FormatName] = {
@@ -25,13 +27,39 @@ _ENDINGS: dict[str, FormatName] = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
+    ".txt": "txt",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
 
 
+class Content(Protocol):
+    """What is in an input, held against what it was when it was measured."""
+
+    @property
+    def seen(self) -> Seen:
+        """What has been read so far."""
+
+    def measure(self, seen: Seen) -> str:
+        """The sha256 of it all, to which the rest is held. ``seen`` was read in an earlier run."""
+
+    def check_read(self) -> None:
+        """After the last row: what was read is what was measured. Raises InputError."""
+
+    def check_still(self) -> None:
+        """Any time later: the file is still what was read. Raises InputError."""
+
+
 class Format(Protocol):
     """An open input in one of the formats, and the way its rows are written again."""
+
+    @property
+    def content(self) -> Content:
+        """What is in it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it is read."""
 
     @property
     def head(self) -> bytes:
@@ -55,17 +83,30 @@ class Format(Protocol):
 
 
 @contextmanager
-def open_input(name: str, format_name: FormatName, names: Names) -> Iterator[Format]:
-    """The input, a file or ``-``, in its format. Raises InputError where it will not do."""
-    with Source(name) as source:
+def open_input(
+    name: str,
+    format_name: FormatName,
+    names: Names,
+    told: Told | None = None,
+    encoding: str | None = None,
+) -> Iterator[Format]:
+    """The input, a file or ``-``, in its format. Raises InputError where it will not do.
+
+    ``told`` is what is known of a CSV file, ``encoding`` that of a text file.
+    """
+    if format_name == "parquet":
+        if name == PIPE or name.endswith(".gz"):
+            raise InputError(f"Parquet is read from its end: give a plain file, not {name}")
+        yield Parquet(name, names)
+        return
+    with Source(name, encoding) as source:
         if format_name == "jsonl":
             yield Jsonl(source, names)
-        elif format_name == "csv":
-            yield Csv(source, names)
-        elif not source.is_file or name.endswith(".gz"):
-            raise InputError(f"Parquet is read from its end: give a plain file, not {source.name}")
+        elif format_name == "txt":
+            yield Text(source, names)
         else:
-            yield Parquet(Path(name), names)
+            tabs = name.lower().removesuffix(".gz").endswith(".tsv")
+            yield Csv(source, names, told or Told(), tabs=tabs)
 
 
 def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
@@ -78,19 +119,26 @@ def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
     read, written = _by_name(name.removesuffix(".gz")), _by_name(out)
     if told is None and name != PIPE and read is None:
         raise InputError(
-            f"the format of {name} is not known by its name (.jsonl, .csv or .parquet): "
-            f"say which with --format"
+            f"the format of {name} is not known by its name (.jsonl, .csv, .tsv, .parquet or "
+            ".txt): say which with --format"
         )
     chosen = told or read or written or "jsonl"
-    if written not in (None, chosen):
-        raise InputError(
-            f"the result has the format of the input, which is {chosen}: {out} would be {written}"
-        )
-    if out != PIPE and written is None and told is None:
-        raise InputError(f"{out} must end in .{chosen}, as the input is {chosen}")
+    if chosen == "txt" and name == PIPE and told is None:
+        chosen = "jsonl"
+    result: FormatName = "jsonl" if chosen == "txt" else chosen
+    if written not in (None, result):
+        raise InputError(_other(out, chosen, result))
+    if out != PIPE and written is None and (told is None or chosen == "txt"):
+        raise InputError(f"{out} must end in .{result}, as the input is {chosen}")
     if chosen == "parquet" and PIPE in (name, out):
         raise InputError("Parquet is read from its end and written at the end: give files, not -")
     return chosen
+
+
+def _other(out: str, chosen: FormatName, result: FormatName) -> str:
+    if chosen != result:
+        return f"a line of text has no place for a verdict, so the result is {result}: {out} is not"
+    return f"the result has the format of the input, which is {chosen}: {out} would be another"
 
 
 def _by_name(name: str) -> FormatName | None:

@@ -10,6 +10,7 @@ This module knows no format and prints nothing.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,13 +20,15 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Known, Limits, Outcome, judged
-from edgeguard.batch.output import Partial, put_in_place
+from edgeguard.batch.output import Partial
 from edgeguard.batch.recent import Memory, Recent
 from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import START, Names, Place, nothing
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
-from edgeguard.errors import CancelledError, OutputError
+from edgeguard.digest import sha256_of
+from edgeguard.errors import CancelledError, InputError, OutputError
+from edgeguard.outputs import publish, writing
 
 if TYPE_CHECKING:
     from edgeguard.guard import Guard
@@ -100,6 +103,7 @@ def to_stream(run: Run, stream: IO[bytes]) -> Tally:
         run.watch.row(outcome, tally)
     if tally.rows == 0:
         raise nothing("the input")
+    run.form.content.check_read()
     return tally
 
 
@@ -111,7 +115,7 @@ def opened(out: Path, *, resume: bool) -> Iterator[Record]:
     process is writing it, or the folder will not do.
     """
     files = Files(out)
-    _check_folder(files)
+    _check_free(files)
     with Record(files.job) as record:
         at = record.progressed if record.identity else None
         if at is not None and not resume:
@@ -120,9 +124,15 @@ def opened(out: Path, *, resume: bool) -> Iterator[Record]:
                 "type the same command with --resume to go on with it, or remove "
                 f"{files.partial} and {files.job} to start again"
             )
-        if out.exists() and (at is None or not at.complete):
+        if os.path.lexists(out) and not _is_ours(out, at):
             raise OutputError(f"{out} exists: remove it, or give another --out")
         yield record
+
+
+def _is_ours(out: Path, at: Progressed | None) -> bool:
+    """Whether a run was killed between giving the result its name and the end."""
+    with writing(out):
+        return at is not None and at.made != "" and at.made == sha256_of(out)
 
 
 def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object]) -> Tally:
@@ -144,9 +154,14 @@ def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object])
         files.partial.unlink(missing_ok=True)
         record.remove()
         raise nothing("the input")
-    if not out.exists():
+    if not os.path.lexists(out):
         try:
-            put_in_place(run.form.result(files.partial), out)
+            with _naming(files):
+                made = run.form.result(files.partial)
+            record.save(replace(at, made=sha256_of(made)))
+            publish(made, out)
+        except InputError:
+            raise  # the input has changed, and there is nothing to go on with
         except BaseException:
             run.watch.kept(at.tally.rows)
             raise
@@ -171,40 +186,52 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
                 settled = tally.rows
                 run.watch.row(outcome, tally)
                 if time.monotonic() - saved > _SAVE_SECONDS:
-                    _save(partial, record, at)
+                    _save(partial, record, at, run.form)
                     saved = time.monotonic()
-            at = replace(at, complete=True)
-            _save(partial, record, at)
         except BaseException:
             # The first error is the one to tell of. The place that was saved last is good too.
             with suppress(OutputError):
-                if settled == tally.rows and not at.complete:
-                    _save(partial, record, at)
+                if settled == tally.rows:
+                    _save(partial, record, at, run.form)
+            run.watch.kept(settled)
+            raise
+        with _naming(files):
+            run.form.content.check_read()
+        at = replace(at, complete=True)
+        try:
+            _save(partial, record, at, run.form)
+        except OutputError:
             run.watch.kept(settled)
             raise
     return at
 
 
-def _save(partial: Partial, record: Record, at: Progressed) -> None:
+@contextmanager
+def _naming(files: Files) -> Iterator[None]:
+    """Say of an input that has changed where the rest of the run is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; {files.partial} and {files.job} are what is left") from error
+
+
+def _save(partial: Partial, record: Record, at: Progressed, form: Format) -> None:
     """Write down a place, when the rows before it are on the disk."""
     partial.sync()
-    record.save(at)
+    record.save(replace(at, seen=form.content.seen))
 
 
-def _check_folder(files: Files) -> None:
-    folder = files.out.parent
-    if not folder.is_dir():
-        raise OutputError(f"the folder {folder} does not exist")
-    if files.out.is_dir():
-        raise OutputError(f"{files.out} is a folder: give a file's name")
+def _check_free(files: Files) -> None:
+    """See that nothing lies where a new run would write."""
     if files.job.exists():
         return
-    if files.out.exists():
+    if os.path.lexists(files.out):
         raise OutputError(f"{files.out} exists: remove it, or give another --out")
-    if files.partial.exists():
-        raise OutputError(
-            f"{files.partial} is there without {files.job.name}: remove it, or give another --out"
-        )
+    for left in (files.partial, files.partial.with_name(f"{files.partial.name}-parquet")):
+        if os.path.lexists(left):
+            raise OutputError(
+                f"{left} is there without {files.job.name}: remove it, or give another --out"
+            )
 
 
 def _different(files: Files, known: Mapping[str, object], now: Mapping[str, object]) -> str:

@@ -6,11 +6,10 @@ This module does not know what is in it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from edgeguard.errors import OutputError
+from edgeguard.outputs import sync_folder, writing
 
 
 class Partial:
@@ -55,32 +54,3 @@ class Partial:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def put_in_place(made: Path, out: Path) -> None:
-    """Give a finished file its name, for good. Raises OutputError."""
-    with writing(out):
-        with made.open("rb+") as file:
-            os.fsync(file.fileno())
-        made.replace(out)
-        sync_folder(out.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk; Windows has no such call."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say of a file that cannot be written which it is and why: OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.batch.judging import Known
-from edgeguard.batch.output import writing
 from edgeguard.batch.rows import START, Place
+from edgeguard.batch.source import NOTHING_SEEN, Seen
 from edgeguard.batch.tally import Tally
 from edgeguard.errors import OutputError
+from edgeguard.outputs import writing
 
+_OURS = int.from_bytes(b"edgj", "big")
+"""SQLite's mark of whose a database is, so that nobody else's is taken for a record."""
 _TABLES = """
     CREATE TABLE IF NOT EXISTS run (what TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS verdicts (
@@ -33,12 +36,18 @@ _TABLES = """
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far a run came: the place in the input, the bytes written, the counts, whether all."""
+    """How far a run came: the place in the input, the bytes written, the counts, whether all.
+
+    ``seen`` is what was read of the input by then, which may go beyond the place; ``made`` is the
+    sha256 of the result that is about to get its name.
+    """
 
     place: Place = START
+    seen: Seen = NOTHING_SEEN
     written: int = 0
     tally: Tally = field(default_factory=Tally)
     complete: bool = False
+    made: str = ""
 
 
 class Record:
@@ -50,18 +59,30 @@ class Record:
         self.is_open = True
         with writing(path):
             path.open("ab").close()  # SQLite would not say why it cannot
+            is_new = path.stat().st_size == 0
         with self._translating():
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             with self._translating():
+                if not is_new:
+                    self._check_ours()
                 self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._db.execute("PRAGMA journal_mode = WAL")
                 # Commits survive a kill at once, and a power cut from the next save() on.
                 self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute(f"PRAGMA application_id = {_OURS}")
                 self._db.executescript(_TABLES)
         except BaseException:
             self._db.close()
             raise
+
+    def _check_ours(self) -> None:
+        (mark,) = self._db.execute("PRAGMA application_id").fetchone()
+        if mark not in (_OURS, 0) or (mark == 0 and self._tables() - {"run", "verdicts"}):
+            raise OutputError(f"{self.path} is not a record of edgeguard batch: give another --out")
+
+    def _tables(self) -> set[str]:
+        return {name for (name,) in self._db.execute("SELECT name FROM sqlite_schema")}
 
     @property
     def identity(self) -> dict[str, Any] | None:
@@ -79,8 +100,9 @@ class Record:
         plain = self._read("progressed")
         if plain is None:
             return Progressed()
-        place, tally = Place(**plain.pop("place")), Tally.from_dict(plain.pop("tally"))
-        return Progressed(place=place, tally=tally, **plain)
+        place, seen = Place(**plain.pop("place")), Seen(**plain.pop("seen"))
+        tally = Tally.from_dict(plain.pop("tally"))
+        return Progressed(place=place, seen=seen, tally=tally, **plain)
 
     def save(self, progressed: Progressed) -> None:
         """Write down how far the run came. The rows before must be on the disk already."""
@@ -89,6 +111,7 @@ class Record:
             {
                 **vars(progressed),
                 "place": vars(progressed.place),
+                "seen": vars(progressed.seen),
                 "tally": progressed.tally.to_dict(),
             },
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.visible import has_visible
+from edgeguard.strict_json import parse_json
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),  # before int: a bool is one
@@ -69,6 +70,11 @@ class Names:
         return f"{self.verdict}_error"
 
     @property
+    def row(self) -> str:
+        """The field of JSONL that keeps a line that is no row."""
+        return f"{self.verdict}_row"
+
+    @property
     def needed(self) -> tuple[str, ...]:
         """The fields that rows must have."""
         if self.messages is not None:
@@ -94,10 +100,7 @@ def conversation(fields: Mapping[str, object], names: Names) -> list[dict[str, o
         if name not in fields:
             raise InputError(f"the field {name!r} is missing")
     if names.messages is not None:
-        messages = fields[names.messages]
-        if not isinstance(messages, list):
-            raise InputError(f"the field {names.messages!r} is not a list of messages")
-        return messages
+        return _messages(fields[names.messages], names.messages)
     prompt = _string(fields, names.text)
     name = names.response or RESPONSE
     if fields.get(name) is None:
@@ -122,6 +125,12 @@ def no_field(where: str, names: Names, there: Iterable[str]) -> InputError:
     """The error for an input that lacks a field altogether; ``there`` are those it has."""
     fields = list(there)
     name = next(name for name in names.needed if name not in fields)
+    if name == names.text and names.response in fields:
+        return InputError(
+            f"{where} has no field {name!r} for the prompts of the responses in "
+            f"{names.response!r}, by which the model judges them: name it with --text-field. "
+            f"Responses without prompts can be judged as texts: --text-field {names.response}"
+        )
     if name == names.messages:
         option = "--messages-field"
     else:
@@ -142,6 +151,15 @@ def key_of(messages: tuple[Message, ...]) -> bytes:
     """The sha256 by which a conversation is recognised when it comes again."""
     plain = json.dumps([[message.role, message.content] for message in messages])
     return hashlib.sha256(plain.encode("ascii")).digest()
+
+
+def _messages(value: object, name: str) -> list[dict[str, object]]:
+    """A list of messages, or one as JSON in a text."""
+    if isinstance(value, str):
+        value = parse_json(value, f"the text in the field {name!r}")
+    if not isinstance(value, list):
+        raise InputError(f"the field {name!r} is not a list of messages")
+    return value
 
 
 def _string(fields: Mapping[str, object], name: str) -> str:

@@ -14,17 +14,21 @@ from typing import cast
 
 import click
 
-from edgeguard import __version__
+from edgeguard.batch.encodings import check_encoding
 from edgeguard.batch.formats import FORMATS, Format, FormatName, format_of, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
+from edgeguard.batch.layout import Told, told
 from edgeguard.batch.report import Report
 from edgeguard.batch.rows import TEXT, VERDICT, Names
-from edgeguard.batch.source import PIPE, is_plain_file, sha256_of_input
+from edgeguard.batch.source import PIPE, Seen, is_plain_file
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.commands.identity import computing
 from edgeguard.commands.options import Running, guard_options, timeout_option
+from edgeguard.console import note
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
+from edgeguard.outputs import check_outputs
 
 
 @click.command("batch")
@@ -52,7 +56,7 @@ from edgeguard.guard import Guard
 @click.option(
     "--messages-field",
     metavar="NAME",
-    help="The field with a list of {role, content}, instead of the two above.",
+    help="The field with a list of {role, content}, or one as JSON, instead of the two above.",
 )
 @click.option(
     "--verdict-field",
@@ -61,6 +65,10 @@ from edgeguard.guard import Guard
     show_default=True,
     help="The field to write; the reason for a missing one goes to NAME_error.",
 )
+@click.option("--delimiter", metavar="CHAR", help="CSV: what separates cells, as ; or tab.")
+@click.option("--quote", metavar="CHAR", help="CSV: what quotes cells, or none.")
+@click.option("--escape", metavar="CHAR", help="CSV: what escapes a quote, as \\, or none.")
+@click.option("--encoding", metavar="NAME", help="Where it is not UTF-8, as cp1252 or utf-16.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was ended early.")
 @guard_options
 @timeout_option
@@ -72,13 +80,17 @@ def command(
     response_field: str | None,
     messages_field: str | None,
     verdict_field: str,
+    delimiter: str | None,
+    quote: str | None,
+    escape: str | None,
+    encoding: str | None,
     resume: bool,
     model: str | None,
     policy: str,
     running: Running,
     timeout: float | None,
 ) -> int:
-    """Judge every row of IN, a JSONL, CSV or Parquet file or - for standard input.
+    """Judge every row of IN: a JSONL, CSV, Parquet or text file, or - for standard input.
 
     Each row is written again with its verdict added. A row that cannot be judged is reported by its
     line, gets no verdict, and does not stop the rest.
@@ -87,23 +99,45 @@ def command(
     """
     if messages_field is not None and (text_field is not None or response_field is not None):
         raise click.UsageError("--messages-field holds the whole conversation: name no other field")
-    if is_plain_file(input_) and is_plain_file(out) and Path(input_).samefile(out):
-        raise InputError("IN and --out are the same file: give the result another name")
+    if not verdict_field or "" in (text_field, response_field, messages_field):
+        raise click.UsageError("a field's name cannot be empty")
     _check_resume(input_, out, resume)
+    _check_out(input_, out, model, resume)
     names = Names(text_field or TEXT, response_field, messages_field, verdict_field)
     format_name = format_of(input_, out, cast("FormatName | None", format_))
+    layout = told(delimiter, quote, escape)
+    if layout != Told() and format_name != "csv":
+        raise click.UsageError("--delimiter, --quote and --escape are for CSV")
+    if encoding is not None and format_name == "parquet":
+        raise click.UsageError("--encoding is for files of text")
+    encoding = None if encoding is None else check_encoding(encoding)
 
     def load() -> Guard:
         return Guard(model, policy=policy, **running)
 
-    with open_input(input_, format_name, names) as form:
+    with open_input(input_, format_name, names, layout, encoding) as form:
+        for words in form.notes:
+            note(words)
         if out == PIPE:
+            if is_plain_file(input_):
+                form.content.measure(Seen())
             tally = _to_stdout(form, names, load, timeout)
         else:
             options: dict[str, object] = {"--format": format_name, "--n-ctx": running["n_ctx"]}
             options |= {f"--{name}-field": value for name, value in asdict(names).items()}
+            options |= {f"--{name}": value for name, value in asdict(layout).items()}
+            options |= {"--encoding": encoding}
             tally = _to_file(form, names, load, input_, options, Path(out), timeout, resume=resume)
+        form.content.check_still()
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
+
+
+def _check_out(input_: str, out: str, model: str | None, resume: bool) -> None:
+    inputs = {} if input_ == PIPE else {"IN": input_}
+    if model is not None:
+        inputs["the model"] = model
+    own = {"--out": out}
+    check_outputs({} if resume else own, inputs, own if resume else None)
 
 
 def _check_resume(input_: str, out: str, resume: bool) -> None:
@@ -145,14 +179,14 @@ def _to_file(
     kept = f", which are kept in {Files(out).partial}{again}"
     with opened(out, resume=resume) as record:
         # What the bytes of the result depend on, and a person could change before a --resume.
-        content = sha256_of_input(input_) if plain else input_
+        content = form.content.measure(record.progressed.seen) if plain else input_
         with load() as guard, Report(form, kept) as report, stop.listening():
             identity = {
                 "the input": content,
                 "the model": guard.model.sha256,
                 "the policy": repr(guard.policy),
                 "the device": guard.device,
-                "edgeguard": __version__,
+                **computing(guard.settings),
                 **options,
             }
             tally = to_file(Run(form, names, guard, report, stop, timeout), record, out, identity)

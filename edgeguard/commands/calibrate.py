@@ -10,12 +10,12 @@ from datetime import datetime, timezone
 
 import click
 
-from edgeguard.commands.options import Running, group_option, model_options
+from edgeguard.commands.options import Running, group_option, label_option, model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.judging import judge
 from edgeguard.evaluation.metrics import flags
-from edgeguard.evaluation.rows import Row, digest_of, read_rows
+from edgeguard.evaluation.rows import Row, digest_of, label_map, read_rows
 from edgeguard.evaluation.sections import described, failures
 from edgeguard.evaluation.threshold import (
     FALSE_ALARMS,
@@ -28,7 +28,9 @@ from edgeguard.evaluation.threshold import (
 from edgeguard.evaluation.wording import columns, printable, with_interval
 from edgeguard.extras import require
 from edgeguard.guard import Guard
+from edgeguard.outputs import check_folder
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
+from edgeguard.store.paths import policies_folder
 from edgeguard.store.policies import check_new_policy, save_policy
 from edgeguard.store.versions import version_of
 from edgeguard.verdict import ModelId
@@ -53,6 +55,7 @@ from edgeguard.verdict import ModelId
     show_default=True,
     help="Whose harmful class is meant: strict counts Controversial as harmful.",
 )
+@label_option
 @group_option
 @model_options
 def command(
@@ -61,6 +64,7 @@ def command(
     recall: float | None,
     name: str,
     base: str,
+    labels: str | None,
     group: str | None,
     model: str | None,
     running: Running,
@@ -71,8 +75,9 @@ def command(
     """
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
+    check_folder(policies_folder())
     require("eval", "calibrate")
-    rows = read_rows(data, group)
+    rows = read_rows(data, group, label_map(labels))
     texts = texts_for(rows, OFFICIAL[base], lambda row: row)
     harmful = sum(row.label in OFFICIAL[base].harmful for row in texts)
     check_counts(harmful, len(texts) - harmful, target, wanted)

@@ -6,7 +6,7 @@ Reads the command line, shows progress and writes the results; edgeguard.evaluat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edgeguard.commands.options import Running, group_option, guard_options
+from edgeguard.commands.identity import computing
+from edgeguard.commands.options import Running, group_option, guard_options, label_option
 from edgeguard.console import note, progress_bar, terminal_width
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
 from edgeguard.evaluation.comparison import compare as compare_runs
@@ -27,15 +28,15 @@ from edgeguard.evaluation.comparison_page import (
 )
 from edgeguard.evaluation.judging import Check, Failed, judge
 from edgeguard.evaluation.models import judge_with_all
-from edgeguard.evaluation.output import STDOUT, check_writable, write
 from edgeguard.evaluation.page import page
 from edgeguard.evaluation.records import header, recorded
-from edgeguard.evaluation.rows import Row, is_data, read_rows, sample
+from edgeguard.evaluation.rows import Row, is_data, label_map, read_rows, sample
 from edgeguard.evaluation.sections import as_text, failures, sections_of
 from edgeguard.evaluation.summary import Data, data_of, summarise
 from edgeguard.evaluation.wording import heading
 from edgeguard.extras import require
 from edgeguard.guard import Guard
+from edgeguard.outputs import STDOUT, check_outputs, write_new
 
 
 @click.command(name="eval")
@@ -46,6 +47,7 @@ from edgeguard.guard import Guard
     help="The arguments that are no data name models to compare; the first is the reference.",
 )
 @guard_options
+@label_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N rows of a set.")
 @group_option
 @click.option("--seed", default=0, show_default=True, help="Which rows --limit draws.")
@@ -64,6 +66,7 @@ def command(
     model: str | None,
     policy: str,
     running: Running,
+    labels: str | None,
     limit: int | None,
     group: str | None,
     seed: int,
@@ -81,8 +84,11 @@ def command(
     """
     models, data = _split(context, arguments, compare)
     require("eval", "eval")
-    check_writable(json_file, html_file)
-    rows, described = _rows(data, limit, seed, group)
+    inputs = {f"the input {name}": name for name in data}
+    inputs |= {f"the model {name}": name for name in [*models, *([model] if model else [])]}
+    outputs = {"--json": json_file, "--html": html_file}
+    check_outputs(outputs, inputs, own={"--records": records})
+    rows, described = _rows(data, limit, seed, group, label_map(labels))
     options = dict(running)
     if compare and records is not None:
         raise click.UsageError("--records keeps the verdicts of one model: not with --compare")
@@ -94,9 +100,9 @@ def command(
     if STDOUT not in (json_file, html_file):
         click.echo(result.text)
     if json_file is not None:
-        write(json_file, json.dumps(result.values, ensure_ascii=False) + "\n")
+        write_new(json_file, json.dumps(result.values, ensure_ascii=False) + "\n")
     if html_file is not None:
-        write(html_file, result.page())
+        write_new(html_file, result.page())
     if result.failed:
         note(f"error: {failures(result.failed)}")
     return EXIT_ERROR if result.failed else EXIT_OK
@@ -133,9 +139,9 @@ def _split(
 
 
 def _rows(
-    data: list[str], limit: int | None, seed: int, group: str | None
+    data: list[str], limit: int | None, seed: int, group: str | None, labels: Mapping[str, str]
 ) -> tuple[list[Row], Data]:
-    every = read_rows(data, group)
+    every = read_rows(data, group, labels)
     rows = every if limit is None else sample(every, limit, seed)
     names = [Path(path).resolve().name for path in data]
     return rows, data_of(names, rows, len(every), limit=limit, seed=seed, group=group)
@@ -154,7 +160,8 @@ def _one(
 
         check: Check = lambda row: guard.check_messages(row.messages, fresh=True)  # noqa: E731
         if records is not None:
-            belongs_to = header(guard.model, guard.policy, options["n_ctx"], data.sha256)
+            how = {**computing(guard.settings), "the device": guard.device}
+            belongs_to = header(guard.model, guard.policy, options["n_ctx"], data.sha256, how)
             check = stack.enter_context(recorded(records, belongs_to, check))
         try:
             outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))

@@ -67,6 +67,13 @@ group_option = click.option(
     help="A field of the rows: those with the same value are not independent, as of one template.",
 )
 
+label_option = click.option(
+    "--label-map",
+    "labels",
+    metavar="MAP",
+    help="What other labels mean, as unsafe=Unsafe,0=Safe,1=Unsafe.",
+)
+
 
 def timeout_option(command: _F) -> _F:
     """--timeout: how long one text may take."""

@@ -13,9 +13,11 @@ import click
 from edgeguard.commands.options import file_options
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
+from edgeguard.outputs import check_folder
 from edgeguard.session.cpu import usable_cores
 from edgeguard.store import ModelFile, file_sha256, resolve
 from edgeguard.store.model_file import types_of
+from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer
 from edgeguard.tuning.measure import WORDS, Measured, tune
 
@@ -31,6 +33,7 @@ def command(model: str | None, device: str) -> int:
     fastest one from then on. Takes a minute or two on a laptop; let the machine do nothing else.
     """
     files = types_of(model) or (resolve(model),)
+    check_folder(tuning_folder())
     _warn_if_busy()
     click.echo(_row("model", "threads", "batch", "attention", *(f"{n} words" for n in WORDS)))
     best = {file: _tune(file, device) for file in files}

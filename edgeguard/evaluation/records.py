@@ -1,8 +1,9 @@
 """Verdicts kept in a file as they are given, so that a run that was cut goes on.
 
-The first line says which model, policy and rows the file belongs to; each further line holds a
-row's set and id, what is true of it, and its verdict. No text is in it. A line that was cut in the
-middle is judged again.
+The first line says which model, policy and rows the file belongs to, and how they were computed;
+each further line holds a row's set and id, what is true of it, and its verdict. No text is in it. A
+line that was cut in the middle is judged again. A file is looked at before it is written: where its
+first line is not that of a run, it is somebody else's, and stays as it is.
 
 This module judges nothing.
 """
@@ -10,7 +11,8 @@ This module judges nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from io import FileIO
@@ -20,17 +22,30 @@ from typing import Any
 from edgeguard.errors import InputError, OutputError
 from edgeguard.evaluation.judging import Check
 from edgeguard.evaluation.rows import Row
+from edgeguard.outputs import write_new
 from edgeguard.policy import Policy
 from edgeguard.protocol.names import SEVERITIES
 from edgeguard.verdict import ModelId, Probabilities, Verdict
 
 Key = tuple[str, str]
 
+_HEADER = 1 << 16
+"""Bytes of a first line; that of another file may have no end."""
+_ALWAYS = {"model", "policy", "n_ctx", "data_sha256"}
+"""What every first line has had since there are records."""
 
-def header(model: ModelId, policy: Policy, n_ctx: int, data_sha256: str) -> dict[str, Any]:
+
+def header(
+    model: ModelId,
+    policy: Policy,
+    n_ctx: int,
+    data_sha256: str,
+    computing: Mapping[str, str],
+) -> dict[str, Any]:
     """What a file of records belongs to; verdicts of anything else are not its.
 
     A saved policy's name may come to stand for another threshold, so what it flags is kept too.
+    ``computing`` is what else the last digits depend on, by what it is to a person.
     """
     flagged = {"harmful": list(policy.harmful), "threshold": policy.threshold}
     return {
@@ -38,6 +53,7 @@ def header(model: ModelId, policy: Policy, n_ctx: int, data_sha256: str) -> dict
         "policy": {"name": policy.name, **flagged},
         "n_ctx": n_ctx,
         "data_sha256": data_sha256,
+        **computing,
     }
 
 
@@ -49,13 +65,17 @@ def recorded(file: str, belongs_to: dict[str, Any], check: Check) -> Iterator[Ch
     where it cannot be read or written, a full disk for instance.
     """
     path = Path(file)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a file of records; name a new one")
     with _translated(path):
-        opened = path.open("a+b", buffering=0)  # nothing is left to be written at close
+        if os.path.lexists(path):
+            known, size = _read(path, belongs_to)
+        else:
+            write_new(file, json.dumps(belongs_to) + "\n")
+            known, size = {}, path.stat().st_size
+        opened = path.open("r+b", buffering=0)  # nothing is left to be written at close
     with opened:
         with _translated(path):
-            known = _read(opened, path, belongs_to)
+            opened.truncate(size)
+            opened.seek(size)
 
         def keep(row: Row) -> Verdict:
             if (row.set, row.id) not in known:
@@ -89,27 +109,47 @@ def verdict_from(data: dict[str, Any]) -> Verdict:
     )
 
 
-def _read(file: FileIO, path: Path, belongs_to: dict[str, Any]) -> dict[Key, Verdict]:
-    """The verdicts in a file; the header is written where there is none, a cut line removed."""
-    file.seek(0)
-    lines = file.readlines()
-    if lines and not lines[-1].endswith(b"\n"):
-        file.truncate(sum(map(len, lines[:-1])))
-        lines.pop()
-    if not lines:
-        _append(file, belongs_to)
-        return {}
+def _read(path: Path, belongs_to: dict[str, Any]) -> tuple[dict[Key, Verdict], int]:
+    """The verdicts in a file, and its size without a line that was cut. Writes nothing."""
+    foreign = InputError(f"{path} is not a file of records; name a new one")
+    if not path.is_file():
+        raise foreign
+    with path.open("rb") as file:
+        first = _object(file.readline(_HEADER))
+        if first is None or not belongs_to.keys() >= first.keys() >= _ALWAYS:
+            raise foreign
+        other = [name for name, value in belongs_to.items() if first.get(name) != value]
+        if other:
+            raise InputError(_different(path, other[0], first.get(other[0]), belongs_to[other[0]]))
+        known, size = {}, file.tell()
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                one = json.loads(line)
+                known[one["set"], one["id"]] = verdict_from(one["verdict"])
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise foreign from error
+            size += len(line)
+    return known, size
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """A whole line as an object; None where it is none."""
     try:
-        first, *rest = (json.loads(line) for line in lines)
-        if not isinstance(first, dict) or set(first) != set(belongs_to):
-            raise ValueError("no header")
-        known = {(one["set"], one["id"]): verdict_from(one["verdict"]) for one in rest}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is not a file of records; name a new one") from error
-    other = [name for name, value in belongs_to.items() if first[name] != value]
-    if other:
-        raise InputError(f"{path} belongs to a run with another {other[0]}; name a new file")
-    return known
+        found = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _different(path: Path, name: str, was: object, now: object) -> str:
+    values = ""
+    if isinstance(was, (str, int)) and name != "data_sha256":
+        values = f": it was {str(was)[:60]}, and is {str(now)[:60]}"
+    return (
+        f"{path} belongs to a run with another {name.removeprefix('the ')}{values}; name a new file"
+    )
 
 
 def _append(file: FileIO, line: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ One row is one JSON object on a line:
     {"id": "a-1", "messages": [{"role": "user", "content": "…"}], "label": "Safe",
      "categories": [], "refusal": null, "lang": "en", "source": "a"}
 
-`messages` and `label` are needed. `label` is a severity or `unknown`; `categories` are the
+`messages` and `label` are needed. `label` is a severity or `unknown`, or what a map of labels
+translates; `categories` are the
 acceptable ones, naming any of them is right; `refusal` is whether a response refuses, null where
 nobody said; `source` names the set, else the file does. Further fields are ignored.
 
@@ -19,21 +20,24 @@ import hashlib
 import json
 import random
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from edgeguard.errors import InputError
 from edgeguard.evaluation.texts import text_of
 from edgeguard.protocol.messages import Message, mode_of, parse_messages
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES, Mode, Refusal, Severity
+from edgeguard.strict_json import unique_names
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 UNKNOWN = "unknown"
 """The label of a row whose severity nobody knows; such a row counts for the refusal alone."""
+
+_LABELS = (*SEVERITIES, UNKNOWN)
 
 NO_LANGUAGE = "und"
 """ISO 639-2's code for an undetermined language, for rows without `lang`."""
@@ -71,10 +75,27 @@ def is_data(argument: str) -> bool:
     return argument.lower().endswith(SUFFIXES) or Path(argument).is_dir()
 
 
-def read_rows(paths: Iterable[str], group: str | None = None) -> list[Row]:
+def label_map(text: str | None) -> dict[str, str]:
+    """What a person's labels mean, from ``unsafe=Unsafe,0=Safe``. Raises InputError."""
+    labels = {}
+    for pair in (text or "").split(",") if text is not None else ():
+        name, equals, label = pair.rpartition("=")
+        if not equals or label not in _LABELS or name in labels:
+            raise InputError(
+                f"--label-map is a list as unsafe=Unsafe,0=Safe,1=Unsafe, each label once; "
+                f"{pair!r} cannot be in it; there are {', '.join(_LABELS)}"
+            )
+        labels[name] = label
+    return labels
+
+
+def read_rows(
+    paths: Iterable[str], group: str | None = None, labels: Mapping[str, str] | None = None
+) -> list[Row]:
     """The rows of files, and of the files in folders (not of those further down).
 
     ``group`` is a field that every row must have, whose value says which rows belong together.
+    ``labels`` says what other labels than ours mean, by how JSON writes them.
 
     Raises InputError, with the file and the line, for whatever is not a labelled row, for two
     rows of one set that share an id, and where there is no row at all.
@@ -82,7 +103,7 @@ def read_rows(paths: Iterable[str], group: str | None = None) -> list[Row]:
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
     for path in _files(paths):
-        for number, row in _read(path, group):
+        for number, row in _read(path, group, labels or {}):
             if (row.set, row.id) in seen:
                 raise _bad(path, number, f"the set {row.set!r} has the id {row.id!r} twice")
             seen.add((row.set, row.id))
@@ -135,10 +156,11 @@ def _files(paths: Iterable[str]) -> Iterator[Path]:
         yield from found
 
 
-def _read(path: Path, group: str | None) -> Iterator[tuple[int, Row]]:
+def _read(path: Path, group: str | None, labels: Mapping[str, str]) -> Iterator[tuple[int, Row]]:
     for number, line in _lines(path):
         try:
-            yield number, _parse(path, number, json.loads(line.decode("utf-8-sig")), group)
+            data = json.loads(line.decode("utf-8-sig"), object_pairs_hook=unique_names)
+            yield number, _parse(path, number, data, group, labels)
         except UnicodeDecodeError as error:
             raise _bad(path, number, f"not UTF-8 at byte {error.start + 1}") from error
         except InputError as error:
@@ -161,7 +183,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise InputError(f"cannot read {path}{where}: {reason}") from error
 
 
-def _parse(path: Path, number: int, data: Any, group: str | None) -> Row:
+def _parse(path: Path, number: int, data: Any, group: str | None, labels: Mapping[str, str]) -> Row:
     if not isinstance(data, dict):
         raise InputError("not a JSON object")
     if "messages" not in data:
@@ -173,7 +195,7 @@ def _parse(path: Path, number: int, data: Any, group: str | None) -> Row:
         set=_text(data, "source") or _stem(path),
         id=_text(data, "id") or f"{_stem(path)}:{number}",
         messages=parse_messages(messages),
-        label=_label(data),
+        label=_label(data, labels),
         categories=_categories(data),
         refusal=_one_of(data, "refusal", REFUSALS),
         lang=_text(data, "lang") or NO_LANGUAGE,
@@ -190,11 +212,17 @@ def _group(data: dict[str, Any], name: str) -> str:
     return found
 
 
-def _label(data: dict[str, Any]) -> Severity | None:
+def _label(data: dict[str, Any], labels: Mapping[str, str]) -> Severity | None:
     if "label" not in data:
-        raise InputError(f"'label' is missing; it is one of: {', '.join([*SEVERITIES, UNKNOWN])}")
-    label = _one_of(data, "label", (*SEVERITIES, UNKNOWN))
-    return None if label == UNKNOWN else label
+        raise InputError(f"'label' is missing; it is one of: {', '.join(_LABELS)}")
+    label = data["label"]
+    written = label if isinstance(label, str) else json.dumps(label)
+    label = labels.get(written, label)
+    if label not in _LABELS:
+        raise InputError(
+            f"'label' is none of: {', '.join(_LABELS)}; for other labels there is --label-map"
+        )
+    return None if label == UNKNOWN else cast("Severity", label)
 
 
 def _categories(data: dict[str, Any]) -> tuple[str, ...]:

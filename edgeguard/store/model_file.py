@@ -134,7 +134,9 @@ def _from_path(text: str) -> ModelFile:
         raise ModelError(f"{path} is a folder, not a GGUF file; edgeguard convert {path} makes one")
     if not is_file:
         raise ModelNotFoundError(f"there is no file {path}; installed: {_listed(installed())}")
-    return ModelFile(path, path.stem, None, None, built_in=False)
+    # Verdicts are UTF-8, and a file's name need not be.
+    name = os.fsencode(path.stem).decode("utf-8", "backslashreplace")
+    return ModelFile(path, name, None, None, built_in=False)
 
 
 def _looks_like_path(text: str) -> bool:

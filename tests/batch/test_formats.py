@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeguard.batch.formats import format_of, open_input
-from edgeguard.batch.parquet import _added
+from edgeguard.batch.parquet_result import added
 from edgeguard.batch.rows import START, Names, Row
 from edgeguard.errors import InputError, MissingExtraError
 
@@ -113,8 +114,8 @@ def test_jsonl_numbers_and_escapes_stay_as_they_were_written(row: str) -> None:
         (b"[" * 100_000, "nested too deeply"),
         (b'{"text": "\xff"}', "not UTF-8: byte 10 is 0xff"),
         (b'{"text": "a\x00b"}', "not JSON: Invalid control character"),
-        (b'{"text": "a", "text": "b"}', "stands in it twice"),
-        (b'{"text": "a", "x": {"y": 1, "y": 2}}', "stands in it twice"),
+        (b'{"text": "a", "text": "b"}', "an object in it has one name twice"),
+        (b'{"text": "a", "x": {"y": 1, "y": 2}}', "an object in it has one name twice"),
         (b'{"text": "a", "verdict": 1}', "'verdict' is there already"),
         (b'{"text": "a", "verdict_error": 1}', "'verdict_error' is there already"),
     ],
@@ -124,7 +125,11 @@ def test_a_jsonl_line_that_is_no_row(line: bytes, problem: str) -> None:
     assert [row.number for row in rows] == [1, 3, 4]
     assert problem in rows[1].problem
     assert rows[1].fields is None
-    assert json.loads(written.split(b"\n")[1]) == {"verdict": None, "verdict_error": "why"}
+    assert json.loads(written.split(b"\n")[1]) == {
+        "verdict": None,
+        "verdict_error": "why",
+        "verdict_row": line.decode("utf-8", "backslashreplace"),  # nothing of it is lost
+    }
 
 
 def test_a_byte_order_mark_and_gzip_are_read() -> None:
@@ -194,30 +199,33 @@ def test_csv_rows_keep_every_byte(
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    ("line", "problem", "kept"),
     [
-        (b"1", "it has 1 cells and the header 3"),
-        (b"1,2,3,4", "it has 4 cells and the header 3"),
-        (b"1,\xff,3", "not UTF-8: byte 2 is 0xff"),
-        (b'1,"a"b,3', "not CSV"),
-        (b'1,"never closed,3', "not CSV: unexpected end of data"),
-        (b"1,a\rb,3", "not CSV: new-line character"),
+        (b"1", "it has 1 cells and the header 3", ["1", "", ""]),
+        (b"1,2,3,4", "it has 4 cells and the header 3", ["1", "2", "3,4"]),
+        (b'1,"2,2",3,4', "it has 4 cells and the header 3", ["1", "2,2", "3,4"]),
+        (b"1,caf\xe9,3", "not UTF-8: byte 5 is 0xe9; .* --encoding cp1252", ["1", "caf\\xe9", "3"]),
+        (b'1,"a"b,3', "not CSV", ["1", '"a"b', "3"]),
+        (b'1,"never closed,3', "not CSV: unexpected end of data", ["1", '"never closed', "3"]),
+        (b"1,a\rb,3", "not CSV: new-line character", ["1", "a\rb", "3"]),
     ],
 )
-def test_a_csv_line_that_is_no_row(line: bytes, problem: str) -> None:
+def test_a_csv_line_that_is_no_row_keeps_what_is_in_it(
+    line: bytes, problem: str, kept: list[str]
+) -> None:
     content = b"id,text,note\n1,a,b\n\n" + line + b"\n5,c,d\n6,e,f"
     rows, written = rows_of(content, "csv")
     assert [row.number for row in rows] == [2, 4, 5, 6]
-    assert problem in rows[1].problem
-    read = list(csv.reader(io.StringIO(written.decode())))
-    assert read[2] == ["", "", "", "", "why"]
-    assert [cells[0] for cells in read[1:]] == ["1", "", "5", "6"]
+    assert re.search(problem, rows[1].problem)
+    read = list(csv.reader(io.StringIO(written.decode(), newline=""), strict=True))
+    assert read[2] == [*kept, "", "why"]
+    assert [cells[0] for cells in read[1:]] == ["1", "1", "5", "6"]
 
 
 def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edgeguard.batch.csv_._MAX_CELL", 1000)
+    monkeypatch.setattr("edgeguard.batch.dialect.MAX_CELL", 1000)
     lines = b"".join(b"%d,text\n" % number for number in range(200))
     rows, _ = rows_of(b'id,text\n7,"open\n' + lines, "csv")
     assert [bool(row.problem) for row in rows] == [True, *[False] * 200]
@@ -230,7 +238,9 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(
         (b"", "has no rows"),
         (b"\n\n", "has no rows"),
         (b"id,prompt\n1,a\n", "has no field 'text'; it has: id, prompt; .* --text-field"),
-        ("id,text\n".encode("utf-16"), "is not UTF-8: byte 0 is 0xff"),
+        ("id,text\n1,é\n".encode("utf-16-le"), "try --encoding utf-16-le"),
+        ("id,textüü\n".encode("latin-1"), "byte 7 is 0xfc; .* --encoding cp1252"),
+        (gzip.compress(b"id,text\n1,a\n"), "gzip; give its name the ending .gz"),
         (b"id,text,text\n", "two columns named 'text'"),
         (b"\n\nid,prompt\n", "it has: id, prompt;"),
         (b"id,text,verdict\n", "'verdict' is there already; .* --verdict-field"),
@@ -278,7 +288,8 @@ def test_parquet_keeps_columns_types_and_metadata(tmp_path: Path) -> None:
                 file.write(form.encode(row, None if bad else FULL, "why" if bad else ""))
         result = pq.ParquetFile(form.result(partial))
     assert [row.number for row in rows] == list(range(1, count + 1))
-    assert result.metadata.num_row_groups == 1
+    groups = [result.metadata.row_group(number).num_rows for number in range(4)]
+    assert groups == [700, 700, 700, 400]
     assert result.metadata.row_group(0).column(0).compression == "ZSTD"
     written = result.read()
     assert written.select(table.column_names).equals(table, check_metadata=False)
@@ -310,7 +321,7 @@ def test_the_parquet_struct_has_every_published_field_of_a_verdict() -> None:
     """Those of verdict.schema.json, at every depth, but the seconds."""
     schema = json.loads((files("edgeguard") / "verdict.schema.json").read_text(encoding="utf-8"))
     published = set(schema["properties"]) - {"seconds"}
-    verdict = _added(pa, NAMES)[0].type
+    verdict = added(pa, NAMES)[0].type
     assert {field.name for field in verdict} == published
     model = verdict.field("model").type
     assert {field.name for field in model} == set(schema["properties"]["model"]["properties"])
@@ -363,6 +374,9 @@ def test_without_pyarrow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
         ("-", "-", "csv", "csv"),
         ("a.log", "b.log", "jsonl", "jsonl"),
         ("a.parquet", "b.pq", None, "parquet"),
+        ("a.txt", "b.jsonl", None, "txt"),
+        ("a.log", "b.jsonl", "txt", "txt"),
+        ("-", "-", "txt", "txt"),
     ],
 )
 def test_the_format_of_a_run(name: str, out: str, told: Any, chosen: str) -> None:
@@ -372,7 +386,9 @@ def test_the_format_of_a_run(name: str, out: str, told: Any, chosen: str) -> Non
 @pytest.mark.parametrize(
     ("name", "out", "told", "said"),
     [
-        ("a.txt", "b.txt", None, "say which with --format"),
+        ("a.log", "b.log", None, "say which with --format"),
+        ("a.txt", "b.txt", None, "no place for a verdict, so the result is jsonl"),
+        ("a.txt", "b", None, "must end in .jsonl"),
         ("a.csv", "b.jsonl", None, "the format of the input, which is csv"),
         ("a.csv", "b", None, "must end in .csv"),
         ("a.jsonl", "b.jsonl.gz", None, "leave out the .gz"),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from batch_runs import Watching, fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,48 +23,14 @@ from edgeguard import ClosedError, Guard
 from edgeguard.batch import job
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
-from edgeguard.batch.judging import Outcome
 from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import Names, Place
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
 from edgeguard.errors import InputError, OutputError
-from edgeguard.session.fake import FakeSession
 
 TEXTS = ["a kettle", "tea", None, "a kettle", "milk\nand sugar", "tea", "", "a cup", "tea", "ü"]
 IDENTITY: dict[str, object] = {"the input": "0" * 64, "--n-ctx": 8192}
-
-
-@dataclass
-class Watching:
-    """A watch that calls back after each row."""
-
-    after: Callable[[int], None] = lambda _rows: None
-    kept_rows: list[int] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    def begun(self, tally: Tally) -> None:
-        """Nothing to do."""
-
-    def row(self, outcome: Outcome, tally: Tally) -> None:
-        """Keep the outcome."""
-        self.outcomes.append(outcome)
-        self.after(tally.rows)
-
-    def kept(self, rows: int) -> None:
-        """Note that the run ended early."""
-        self.kept_rows.append(rows)
-
-
-def fake() -> tuple[Guard, FakeSession]:
-    session = FakeSession(
-        lambda question: (
-            "Safety: Unsafe\nCategories: Violent"
-            if "kettle" in question
-            else "Safety: Safe\nCategories: None"
-        )
-    )
-    return Guard.with_session(session), session
 
 
 def write_input(folder: Path, kind: FormatName) -> Path:
@@ -90,6 +57,7 @@ def run(
 ) -> Tally:
     kind: Any = path.suffix[1:]
     with open_input(str(path), kind, Names()) as form, opened(out, resume=resume) as record:
+        form.content.measure(record.progressed.seen)
         return to_file(
             Run(form, Names(), guard or fake()[0], watch or Watching(), Stop()),
             record,
@@ -189,7 +157,14 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
     whole = run(path, out)
     with Record(Files(out).job) as record:
         record.begin(IDENTITY)
-        record.save(Progressed(Place(9, 9), 9, whole, complete=True))
+        made = hashlib.sha256(out.read_bytes()).hexdigest()
+        record.save(Progressed(Place(9, 9), written=9, tally=whole, complete=True, made=made))
+    kept = out.read_bytes()
+    out.write_text("mine")  # not what was about to get the name
+    with pytest.raises(OutputError, match="exists: remove it"):
+        run(path, out, resume=True)
+    assert out.read_text() == "mine"
+    out.write_bytes(kept)
     assert run(path, out, resume=True) == whole
     assert not Files(out).job.exists()
     assert out.exists()
@@ -198,12 +173,12 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
 def test_a_kill_before_the_rename_renames(tmp_path: Path) -> None:
     for kind in KINDS:
         path, out = write_input(tmp_path, kind), tmp_path / f"out.{kind}"
-        real, job.put_in_place = job.put_in_place, _die
+        real, job.publish = job.publish, _die
         try:
             with pytest.raises(KeyboardInterrupt):
                 run(path, out)
         finally:
-            job.put_in_place = real
+            job.publish = real
         assert not out.exists()
         guard, session = fake()
         assert run(path, out, guard, resume=True).rows == len(TEXTS)

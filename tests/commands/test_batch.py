@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import gzip
 import json
 import os
 import pty
 import re
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -115,6 +117,98 @@ def test_two_policies_side_by_side(edgeguard: CommandLine) -> None:
     assert (row["verdict"]["policy"], row["loose"]["policy"]) == ("strict", "loose")
 
 
+def test_lines_of_text(edgeguard: CommandLine) -> None:
+    Path("in.txt").write_bytes("\ufeffHow can I make a bomb?\r\n\r\ncaf\u00e9\n".encode())
+    ended = edgeguard("batch", "in.txt", "--out", "out.jsonl")
+    assert ended.code == 0, ended.err
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["How can I make a bomb?", "caf\u00e9"]
+    assert [row["verdict"]["severity"] for row in rows] == ["Unsafe", "Safe"]
+    for argv in (["--response-field", "x"], ["--messages-field", "x"], ["--text-field", "verdict"]):
+        ended = edgeguard("batch", "in.txt", "--out", "o.jsonl", *argv)
+        assert ended.code == 2
+        assert "no fields" in ended.err or "is there already" in ended.err
+
+
+def test_conversations_as_json_in_a_text(edgeguard: CommandLine) -> None:
+    twice = '[{"role": "user", "content": "How can I make a bomb?", "content": "Hello"}]'
+    texts = [json.dumps([{"role": "user", "content": "Hello"}]), "hello", '"hello"', twice]
+    with Path("in.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["m"], *([text] for text in texts)])
+    ended = edgeguard("batch", "in.csv", "--out", "out.csv", "--messages-field", "m")
+    assert ended.code == 2
+    with Path("out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["m"] for row in rows] == texts
+    assert [bool(row["verdict"]) for row in rows] == [True, False, False, False]
+    assert "is not JSON" in rows[1]["verdict_error"] and "not a list" in rows[2]["verdict_error"]
+
+
+def test_what_was_decided_of_a_csv_file_is_said(edgeguard: CommandLine) -> None:
+    Path("in.csv").write_text('text;x\n"2\\" seam";1\n')
+    ended = edgeguard("batch", "in.csv", "--out", "out.csv")
+    assert ended.code == 0
+    assert "edgeguard: in.csv: cells separated by semicolons, \\ escapes; --delimiter" in ended.err
+    told = ["--delimiter", ";", "--escape", "\\"]
+    ended = edgeguard("batch", "in.csv", "--out", "o.csv", *told)
+    assert (ended.code, "in.csv" in ended.err) == (0, False)
+    assert Path("o.csv").read_bytes() == Path("out.csv").read_bytes()
+
+
+def test_names_that_are_no_utf_8(edgeguard: CommandLine, nano_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"in\xff.jsonl", b"out\xff.jsonl", b"m\xff.gguf")]
+    try:
+        Path(names[0]).write_text(HARMLESS)
+        Path(names[2]).write_bytes(nano_path.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    ended = edgeguard("batch", names[0], "--out", names[1], "--model", f"./{names[2]}")
+    assert ended.code == 0, ended.err
+    assert json.loads(Path(names[1]).read_bytes())["verdict"]["model"]["name"] == "m\\xff"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_standard_input_that_is_closed() -> None:
+    argv = f"{sys.executable} -m edgeguard batch - --out - <&-"
+    env = {**os.environ, "EDGEGUARD_MODEL": "nano"}
+    done = subprocess.run(["sh", "-c", argv], capture_output=True, timeout=60, env=env)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the input has no rows: there is nothing to judge" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_rows_nested_too_deeply_alone_are_bad_rows(edgeguard: CommandLine) -> None:
+    deep = '{"text": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    Path("in.jsonl").write_text(f"{deep}\n{deep}\n")
+    ended = edgeguard("batch", "in.jsonl", "--out", "out.jsonl")
+    assert ended.code == 2
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [row["verdict_row"] for row in rows] == [deep, deep]
+    assert "2 errors" in ended.out
+
+
+def test_a_run_that_would_go_on_with_other_digits_is_refused(
+    edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["batch", "in.jsonl", "--out", "out.jsonl"]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgeguard.batch.job.publish", die)
+        assert edgeguard(*argv).code == 130
+    ended = edgeguard(*argv, "--resume", "--threads", "2")
+    assert ended.code == 2
+    assert "the configuration was threads 1, n_batch" in ended.err
+    with monkeypatch.context() as patch:
+        patch.setattr("edgeguard.session.library.library_identity", lambda: "another")
+        ended = edgeguard(*argv, "--resume")
+    assert ended.code == 2
+    assert "the build of llama.cpp was " in ended.err
+    assert edgeguard(*argv, "--resume").code == 0
+
+
 def test_gzip_is_read(edgeguard: CommandLine) -> None:
     Path("in.jsonl.gz").write_bytes(gzip.compress(Path("in.jsonl").read_bytes()))
     ended = edgeguard("batch", "in.jsonl.gz", "--out", "out.jsonl")
@@ -181,14 +275,25 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left() -> None:
     [
         (["absent.jsonl", "--out", "o.jsonl"], "cannot read absent.jsonl: No such file"),
         (["folder.jsonl", "--out", "o.jsonl"], "cannot read folder.jsonl: Is a directory"),
-        (["in.txt", "--out", "o.txt"], "say which with --format"),
+        (["in.log", "--out", "o.log"], "say which with --format"),
+        (["in.txt", "--out", "o.txt"], "so the result is jsonl"),
+        (["in.jsonl", "--out", "dangling.jsonl"], "dangling.jsonl exists: remove it"),
+        (["in.jsonl", "--out", "link.jsonl"], "IN and --out are the same file"),
+        (["in.jsonl", "--out", "hard.jsonl"], "IN and --out are the same file"),
+        (["in.jsonl", "--out", "o.jsonl", "--verdict-field", ""], "name cannot be empty"),
+        (["in.jsonl", "--out", "o.jsonl", "--text-field", ""], "name cannot be empty"),
+        (["in.jsonl", "--out", "o.jsonl", "--delimiter", ";"], "are for CSV"),
+        (["in.jsonl", "--out", "o.jsonl", "--encoding", "utf-9"], "no encoding is named 'utf-9'"),
+        (["wide.csv", "--out", "o.csv"], "it looks like UTF-16; try --encoding utf-16-le"),
+        (["answers.jsonl", "--out", "o.jsonl", "--response-field", "a"], "--text-field a"),
+        (["in.jsonl", "--out", "foreign.jsonl"], "foreign.jsonl.job is not a record of"),
         (["in.jsonl", "--out", "o.csv"], "the format of the input, which is jsonl"),
         (["in.jsonl"], "Missing option '--out'"),
         (["in.jsonl", "--out", "in.jsonl"], "are the same file"),
         (["in.jsonl", "--out", "old.jsonl"], "old.jsonl exists: remove it"),
         (["in.jsonl", "--out", "old.jsonl", "--resume"], "old.jsonl exists: remove it"),
-        (["in.jsonl", "--out", "folder.jsonl"], "folder.jsonl is a folder"),
-        (["in.jsonl", "--out", "absent/o.jsonl"], "the folder absent does not exist"),
+        (["in.jsonl", "--out", "folder.jsonl"], "'folder.jsonl' is a folder"),
+        (["in.jsonl", "--out", "absent/o.jsonl"], "there is no folder absent"),
         (["in.jsonl", "--out", "o.jsonl", "--text-field", "body"], "no field 'body'; it has: id"),
         (["in.jsonl", "--out", "o.jsonl", "--response-field", "a"], "with --response-field"),
         (["in.jsonl", "--out", "o.jsonl", "--messages-field", "m"], "with --messages-field"),
@@ -215,6 +320,16 @@ def test_what_cannot_run_says_why_and_leaves_nothing(
     Path("empty.jsonl").touch()
     Path("old.jsonl").write_text("mine")
     Path("latin.csv").write_bytes(b"id,text\xe9\n")
+    Path("wide.csv").write_bytes("id,text\n1,a\n".encode("utf-16-le"))
+    Path("answers.jsonl").write_text('{"a": "b"}\n')
+    Path("in.txt").write_text("hello\n")
+    Path("link.jsonl").symlink_to("in.jsonl")
+    Path("dangling.jsonl").symlink_to("nowhere.jsonl")
+    Path("hard.jsonl").hardlink_to("in.jsonl")
+    database = sqlite3.connect("foreign.jsonl.job")
+    database.execute("CREATE TABLE mine (x)")
+    database.close()
+    foreign = Path("foreign.jsonl.job").read_bytes()
     before = _names()
     ended = edgeguard("batch", *argv)
     assert ended.code == 2
@@ -223,13 +338,14 @@ def test_what_cannot_run_says_why_and_leaves_nothing(
     assert "Traceback" not in ended.err
     assert _names() == before
     assert Path("old.jsonl").read_text() == "mine"
+    assert Path("foreign.jsonl.job").read_bytes() == foreign
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
 def test_a_folder_that_cannot_be_written(edgeguard: CommandLine) -> None:
     ended = edgeguard("batch", "in.jsonl", "--out", "/proc/self/out.jsonl")
     assert (ended.code, ended.out) == (2, "")
-    assert "cannot write /proc/self/out.jsonl.job: No such file" in ended.err
+    assert "the folder /proc/self cannot be written" in ended.err
 
 
 def test_an_empty_pipe_is_an_error() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -232,18 +233,51 @@ def test_names_from_the_data_cannot_drive_a_terminal_or_a_page(
     assert "\x1b" not in text
 
 
-def test_results_replace_files_whole_and_leave_nothing_beside(
+def test_results_are_new_files_and_leave_nothing_beside(
     edgeguard: CommandLine, data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "a.json").write_text("old")
-    evaluate(
-        edgeguard, str(data), "--json", str(folder / "a.json"), "--html", str(folder / "a.html")
-    )
+    argv = [str(data), "--json", str(folder / "a.json"), "--html", str(folder / "a.html")]
+    assert evaluate(edgeguard, *argv).code == 0
     assert sorted(path.name for path in folder.iterdir()) == ["a.html", "a.json"]
     assert json.loads((folder / "a.json").read_text(encoding="utf-8"))["model"]["name"] == "nano"
     assert SECRET not in (folder / "a.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--records"])
+def test_what_exists_is_never_written_over(
+    edgeguard: CommandLine, data: Path, tmp_path: Path, option: str
+) -> None:
+    """The data, the model, links of both kinds to them, and what anybody left."""
+    model = tmp_path / "mine.gguf"
+    model.write_bytes((Path(__file__).parents[2] / "models/nano/nano.gguf").read_bytes())
+    data.write_bytes(data.read_bytes()[:-1])  # no line end: a last line that looks cut
+    (tmp_path / "hard").hardlink_to(data)
+    (tmp_path / "soft").symlink_to(model)
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    for name, content in (
+        ("notes.txt", "my precious notes"),
+        ("empty", ""),
+        ("header", '{"model": 1}\n'),
+        ("more", '{"model": 1, "policy": 2, "n_ctx": 3, "data_sha256": 4, "x": 5}\n'),
+    ):
+        (tmp_path / name).write_text(content)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.exists()}
+    for path in [*before, tmp_path / "dangling"]:
+        ended = edgeguard("eval", "--model", str(model), str(data), option, str(path))
+        assert ended.code == 2, path
+        assert re.search("are the same file|exists: remove it|not a file of records", ended.err)
+        assert ended.out == ""
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.exists()} == before
+
+
+def test_two_results_are_two_files(edgeguard: CommandLine, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    argv = ["--json", str(tmp_path / "a"), "--html", str(tmp_path / "link" / "a")]
+    ended = evaluate(edgeguard, str(data), *argv)
+    assert ended.code == 2
+    assert "named for two results" in ended.err
 
 
 def test_a_full_disk_is_an_error_and_what_was_judged_is_shown(data: Path, tmp_path: Path) -> None:
@@ -254,7 +288,7 @@ def test_a_full_disk_is_an_error_and_what_was_judged_is_shown(data: Path, tmp_pa
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
             "from edgeguard.cli import main\nmain()\n"
         )
-        argv = ["eval", "--model", "nano", "--threads", "1", str(data), option, "out"]
+        argv = ["eval", "--model", "nano", "--threads", "1", str(data), option, f"out{option}"]
         done = subprocess.run(
             [sys.executable, "-c", limited, *argv], capture_output=True, cwd=tmp_path, timeout=60
         )
@@ -265,11 +299,13 @@ def test_a_full_disk_is_an_error_and_what_was_judged_is_shown(data: Path, tmp_pa
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
 
 
-@pytest.mark.parametrize("name", ["/dev/zero", "."])
-def test_records_are_a_plain_file(edgeguard: CommandLine, data: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"), [("/dev/zero", "is not a file of records"), (".", "is a folder")]
+)
+def test_records_are_a_plain_file(edgeguard: CommandLine, data: Path, name: str, said: str) -> None:
     ended = evaluate(edgeguard, str(data), "--records", name)
     assert ended.code == 2
-    assert "is not a file of records" in ended.err
+    assert said in ended.err
 
 
 def test_records_hold_no_text_and_a_second_run_judges_nothing(
@@ -336,10 +372,44 @@ def test_records_of_another_run_are_refused(
         ended = evaluate(edgeguard, *argv, "--records", str(records))
         assert ended.code == 2
         assert said in ended.err
-    before = data.read_bytes()
-    ended = evaluate(edgeguard, str(data), "--records", str(data))
-    assert "is not a file of records" in ended.err
-    assert data.read_bytes() == before
+
+
+def test_records_computed_in_another_way_are_refused(
+    edgeguard: CommandLine, data: Path, tmp_path: Path
+) -> None:
+    """These change the last digits, and so the figures."""
+    records = tmp_path / "records.jsonl"
+    figures(edgeguard, str(data), "--limit", "1", "--records", str(records))
+    first, rest = records.read_text().split("\n", 1)
+    for change in (
+        {"the configuration": "threads 9"},
+        {"the build of llama.cpp": "0" * 64},
+        {"edgeguard": "0.0.1"},
+        {"the device": "Metal"},
+        {"the configuration": None},  # as in a file of an earlier version
+    ):
+        kept = {**json.loads(first), **change}
+        kept = {name: value for name, value in kept.items() if value is not None}
+        records.write_text(json.dumps(kept) + "\n" + rest)
+        before = records.read_bytes()
+        ended = evaluate(edgeguard, str(data), "--limit", "1", "--records", str(records))
+        assert ended.code == 2
+        assert f"another {next(iter(change)).removeprefix('the ')}" in ended.err
+        assert records.read_bytes() == before
+
+
+def test_other_labels_are_mapped(edgeguard: CommandLine, tmp_path: Path) -> None:
+    rows = [row("1", HARMLESS[0], 0), row("2", HARMLESS[1], "ok"), row("3", HARMLESS[2], True)]
+    data = write_rows(tmp_path / "a.jsonl", [{**one, "categories": []} for one in rows])
+    refused = evaluate(edgeguard, str(data))
+    assert refused.code == 2
+    assert "line 1: 'label' is none of" in refused.err and "--label-map" in refused.err
+    found = figures(edgeguard, str(data), "--label-map", "0=Safe,ok=Safe,true=Unsafe")
+    assert found["groups"][-1]["policies"]["strict"]["harmful"] == 1
+    for wrong in ("0=safe", "0", "0=Safe,0=Unsafe", "=", ""):
+        ended = evaluate(edgeguard, str(data), "--label-map", wrong)
+        assert ended.code == 2
+        assert "--label-map is a list as unsafe=Unsafe" in ended.err
 
 
 def test_a_run_that_was_killed_goes_on(data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,146 @@
+"""The result of a Parquet input: its columns as they are, and the verdict as a struct beside them.
+
+Columns keep their order, types, metadata and compression, row groups their boundaries; the file
+keeps its version and says that it is sorted where the input did. A row group that is too large for
+the memory is written as several. This module judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edgeguard.batch.parquet import Parquet, digest_of
+from edgeguard.batch.rows import Names
+from edgeguard.batch.unchanged import changed
+from edgeguard.errors import OutputError
+from edgeguard.protocol.names import SEVERITIES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_GROUP_BYTES = 128 << 20
+_SPARK = b"org.apache.spark.sql.parquet.row.metadata"
+"""Spark's own list of the columns: with it there, Spark would not see those that are added."""
+
+
+def write_result(form: Parquet, partial: Path, out: Path) -> None:
+    """Write the result from the input and the list of verdicts in ``partial``.
+
+    Raises OutputError; InputError where a row is not the one that was judged.
+    """
+    arrow = form.arrow
+    kept = {k: v for k, v in (form.schema.metadata or {}).items() if k != _SPARK}
+    schema = arrow.schema([*form.schema, *added(arrow, form.names)], metadata=kept)
+    with _writing(arrow, out), partial.open("rb") as lines:
+        options = _options(form, schema)
+        with arrow.parquet.ParquetWriter(out, schema, **options) as writer:
+            for group in _groups(form, schema, lines):
+                table = arrow.Table.from_batches(group, schema)
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+
+
+def _groups(form: Parquet, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[pa.RecordBatch]]:
+    """The rows with their verdicts, in the input's row groups."""
+    for part in form.parts:
+        file = form.open(part)
+        for number in range(file.num_row_groups):
+            group: list[pa.RecordBatch] = []
+            for piece in form.pieces(file, part, number):
+                group.append(_judged(form, schema, piece, lines))
+                if sum(one.nbytes for one in group) >= _GROUP_BYTES:
+                    yield group
+                    group = []
+            if group:
+                yield group
+
+
+def _judged(
+    form: Parquet, schema: pa.Schema, piece: pa.RecordBatch, lines: BinaryIO
+) -> pa.RecordBatch:
+    """Rows with the verdicts beside them. Raises InputError where they are of other rows."""
+    said = [json.loads(line) for line in islice(lines, piece.num_rows)]
+    digests = [digest_of(form.fields(piece, row)) for row in range(piece.num_rows)]
+    if digests != [one[2] for one in said]:
+        raise changed(form.name)
+    verdict, error = (schema.field(name) for name in form.names.added)
+    columns = [
+        *piece.columns,
+        form.arrow.array([one[0] for one in said], verdict.type),
+        form.arrow.array([one[1] for one in said], error.type),
+    ]
+    return form.arrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _options(form: Parquet, schema: pa.Schema) -> dict[str, Any]:
+    """How the input was written, as far as its metadata say and pyarrow can."""
+    metadata = form.first.metadata
+    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    times = [leaf for leaf in leaves if leaf.logical_type.type == "TIMESTAMP"]
+    options: dict[str, Any] = {
+        "version": metadata.format_version,
+        "compression": _compression(form, schema),
+        # For all columns of a file or for none.
+        "use_deprecated_int96_timestamps": not times
+        and any(leaf.physical_type == "INT96" for leaf in leaves),
+    }
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    sorting = {tuple(group.sorting_columns) for group in groups}
+    if len(sorting) == 1 and any(sorting):
+        options["sorting_columns"] = list(sorting.pop())
+    return options
+
+
+def _compression(form: Parquet, schema: pa.Schema) -> dict[str, str]:
+    """The codec of each column, by its path in the result; the first one's for what is added."""
+    metadata = form.first.metadata
+    codecs = ["SNAPPY"]
+    if metadata.num_row_groups:
+        group = metadata.row_group(0)
+        codecs = [group.column(index).compression for index in range(group.num_columns)]
+    paths = _paths(form.arrow, schema)
+    codecs += codecs[:1] * (len(paths) - len(codecs))
+    names = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
+    return {path: names.get(codec, codec) for path, codec in zip(paths, codecs)}
+
+
+def _paths(arrow: Any, schema: pa.Schema) -> list[str]:
+    """The paths of a schema's leaves, as a file of it has them."""
+    file = arrow.BufferOutputStream()
+    arrow.parquet.write_table(schema.empty_table(), file)
+    leaves = arrow.parquet.ParquetFile(arrow.BufferReader(file.getvalue())).schema
+    return [leaves.column(index).path for index in range(len(leaves.names))]
+
+
+@contextmanager
+def _writing(arrow: Any, out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, arrow.ArrowException) as error:
+        raise OutputError(f"cannot write {out}: {error}") from error
+
+
+def added(arrow: Any, names: Names) -> list[pa.Field]:
+    """The columns that are added: the verdict, and why there is none."""
+    text, number = arrow.string(), arrow.int64()
+    verdict = arrow.struct(
+        {
+            "mode": text,
+            "severity": text,
+            "probabilities": arrow.struct(dict.fromkeys(SEVERITIES, arrow.float64())),
+            "categories": arrow.list_(text),
+            "refusal": text,
+            "policy": text,
+            "flagged": arrow.bool_(),
+            "answer": text,
+            "model": arrow.struct({"name": text, "type": text, "sha256": text}),
+            "device": text,
+            "tokens": number,
+            "windows": number,
+        }
+    )
+    return [arrow.field(names.verdict, verdict), arrow.field(names.error, text)]

@@ -1,0 +1,163 @@
+"""The one rule for files of results: a result is a new file, whole, or it is not there.
+
+No command writes over an input, the model, or anything else that exists: it says so before the
+work begins. What is written takes its name in one step at the end, when the disk holds it, and
+fails where somebody took the name meanwhile. A file that a command goes on with is proved to be its
+own first; that is for the module that knows what is in it.
+
+This module does not know what it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+
+from edgeguard.errors import InputError, OutputError
+
+STDOUT = "-"
+
+
+def check_outputs(
+    outputs: Mapping[str, str | None],
+    inputs: Mapping[str, str | Path] | None = None,
+    own: Mapping[str, str | None] | None = None,
+) -> None:
+    """See that each result can be written as a new file, before anything is computed.
+
+    All three are files by what they are to the person, as ``--json`` or ``the model``. Those in
+    ``own`` may exist, as files that are gone on with. Raises InputError.
+    """
+    named = {
+        option: file for option, file in {**outputs, **(own or {})}.items() if file is not None
+    }
+    _check_apart(named)
+    for option, file in named.items():
+        if file == STDOUT:
+            continue
+        for what, other in (inputs or {}).items():
+            if same_file(file, other):
+                raise InputError(
+                    f"{what} and {option} are the same file: give the result another name"
+                )
+        _check_place(file)
+        if option in outputs and os.path.lexists(file):
+            raise InputError(f"{file} exists: remove it, or give another {option}")
+
+
+def check_folder(folder: Path) -> None:
+    """See that files can be put in a folder of ours, which is made if need be.
+
+    For what takes long to find and is kept there. Raises OutputError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}): set EDGEGUARD_HOME to "
+            "another folder"
+        ) from error
+
+
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names mean one file, by links of any kind too."""
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+def write_new(file: str, text: str) -> None:
+    """Write a result as a new file, whole or not at all; `-` is standard output.
+
+    Raises OutputError.
+    """
+    if file == STDOUT:
+        click.echo(text, nl=False)
+        return
+    path = Path(file)
+    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    with writing(path):
+        try:
+            made.write_text(text, encoding="utf-8", newline="\n")
+            publish(made, path)
+        finally:
+            with suppress(OSError):
+                made.unlink(missing_ok=True)
+
+
+def publish(made: Path, path: Path) -> None:
+    """Give a finished file its name, for good. Raises OutputError, also where the name is taken."""
+    with writing(path):
+        with made.open("rb+") as file:
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)  # fails where the name exists, which a rename would not
+        except FileExistsError as error:
+            raise _taken(path) from error
+        except OSError as error:  # a file system without hard links
+            if os.path.lexists(path):
+                raise _taken(path) from error
+            made.replace(path)
+        else:
+            made.unlink()
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written which it is and why: OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(f"{path} exists now and did not at the start: nothing is written over it")
+
+
+def _check_apart(named: Mapping[str, str]) -> None:
+    seen: dict[str, str] = {}
+    for option, file in named.items():
+        path = Path(file)
+        # The name itself may be absent, or a link: its folder says what it is.
+        key = file if file == STDOUT else str(path.parent.resolve() / path.name)
+        if key in seen:
+            raise InputError(f"{file} is named for two results, {seen[key]} and {option}")
+        seen[key] = option
+    files = [(option, file) for option, file in named.items() if file != STDOUT]
+    for number, (option, file) in enumerate(files):
+        for other, another in files[:number]:
+            if same_file(file, another):
+                raise InputError(f"{other} and {option} are the same file: name two")
+
+
+def _check_place(file: str) -> None:
+    path = Path(file)
+    folder = path.absolute().parent
+    if path.is_dir() or not path.name:
+        raise InputError(f"{file!r} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"the folder {folder} cannot be written; choose another")
