@@ -4,7 +4,8 @@
 
 Writes benchmarks/results/neighbours.md. llama.cpp's threads wait for each other at some hundred
 barriers a pass; how long they spin there before they sleep is what differs between the rows.
-A library is a folder with another build of the package llama_cpp, such as one without OpenMP. MODEL is nano unless told; a stand-in of full size is made by benchmarks/stand_in.py.
+A library is a folder with another build of the package llama_cpp, such as one without OpenMP.
+MODEL is nano unless told; a stand-in of full size is made by benchmarks/stand_in.py.
 """
 
 from __future__ import annotations
