@@ -41,21 +41,36 @@ class Windows:
         whole = self._tokenizer.question(messages)
         if len(whole.tokens) <= self._limit:
             return [whole]
+        spare = 0
+        while True:
+            windows = self._cut(messages, spare)
+            excess = max(len(window.tokens) for window in windows) - self._limit
+            if excess <= 0:
+                return windows
+            spare += 2 * excess  # it was cut where its parts have many more tokens than the whole
+
+    def _cut(self, messages: tuple[Message, ...], spare: int) -> list[Question]:
+        """Windows that fit, unless joining the slices takes more tokens than is left for it."""
         before, last = messages[:-1], messages[-1]
-        history_size, last_size = self._sizes(before, last)
+        history_size, last_size = self._sizes(before, last, spare)
         histories = [before] if history_size is None else list(self._groups(before, history_size))
         slices = list(self._slices(last, last_size))
         self._check_number(len(histories) * len(slices))
-        return [self._window((*history, part)) for history, part in product(histories, slices)]
+        return [
+            self._tokenizer.question((*history, part))
+            for history, part in product(histories, slices)
+        ]
 
-    def _sizes(self, before: tuple[Message, ...], last: Message) -> tuple[int | None, int]:
+    def _sizes(
+        self, before: tuple[Message, ...], last: Message, spare: int
+    ) -> tuple[int | None, int]:
         """How many tokens a slice may have: of what came before (None: it fits), of the last."""
         empty = Message(last.role, "")
         bare = (empty,) if last.role == "user" else (Message("user", ""), empty)
         free = self._limit - self._length(bare)
         # Slices are cut by the tokens of the message alone; cut inside a word and joined to its
         # neighbours, a slice can take a few more.
-        free -= free // 16 + 2 * _LABEL
+        free -= free // 16 + 2 * _LABEL + spare
         if free < 8 * _LABEL:
             raise InputTooLongError(
                 f"a context of {self._session.n_ctx} tokens is too small for the question itself; "
@@ -87,15 +102,6 @@ class Windows:
                 group.append(part)
                 used += cost
         yield tuple(group)
-
-    def _window(self, messages: tuple[Message, ...]) -> Question:
-        window = self._tokenizer.question(messages)
-        if len(window.tokens) > self._limit:
-            raise InputTooLongError(
-                f"a window of {len(window.tokens)} tokens does not fit the context of "
-                f"{self._session.n_ctx} tokens; choose a larger n_ctx"
-            )
-        return window
 
     def _check_number(self, number: int) -> None:
         if number > MAX_WINDOWS:

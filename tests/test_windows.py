@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from texts import variations
 
 from edgeguard import Check, Guard
 from edgeguard.errors import InputTooLongError
@@ -152,22 +152,52 @@ def test_every_length_around_the_bound_of_one_window(mode: str, turns: int) -> N
 @given(
     st.integers(min_value=0, max_value=24),
     st.lists(st.tuples(_WORD, st.integers(min_value=0, max_value=700)), max_size=5),
+    st.integers(min_value=0, max_value=80),
     _WORD,
     st.integers(min_value=1, max_value=1500),
     st.booleans(),
 )
-def test_every_conversation_is_judged_or_too_long(
-    extra: int, history: list[tuple[str, int]], word: str, length: int, response: bool
+def test_every_conversation_is_judged_or_needs_too_many_windows(
+    extra: int,
+    history: list[tuple[str, int]],
+    short: int,
+    word: str,
+    length: int,
+    response: bool,
 ) -> None:
     answer = f"{SAFE}\nRefusal: No" if response else SAFE
     guard = Guard.with_session(FakeSession(lambda _: answer, n_ctx=2600 + 32 * extra))
-    roles = ["user", "assistant"] * 3
-    messages = [{"role": role, "content": w * n} for role, (w, n) in zip(roles, history)]
+    # Many short messages: their labels take more than they do.
+    before = [*(w * n for w, n in history), *["ok"] * short]
+    messages = [_message(number, text) for number, text in enumerate(before)]
     if response:
         messages = [*messages[: len(messages) // 2 * 2], {"role": "user", "content": "Hi"}]
-    messages.append({"role": "assistant" if response else "user", "content": word * length})
-    with suppress(InputTooLongError):
+    messages.append({"role": "assistant" if response else "user", "content": "." + word * length})
+    try:
         assert _judged(guard, messages) >= 1
+    except InputTooLongError as error:
+        assert re.search(r"needs \d+ windows", str(error))
+
+
+def _message(number: int, text: str) -> dict[str, str]:
+    return {"role": ("user", "assistant")[number % 2], "content": text}
+
+
+def test_a_history_of_short_messages_fits_although_its_labels_are_longer() -> None:
+    guard = Guard.with_session(FakeSession(lambda _: SAFE, n_ctx=2600))
+    for turns in range(1, 120):
+        messages = [_message(number, "k") for number in range(2 * turns)]
+        assert _judged(guard, [*messages, {"role": "user", "content": "?" * 400}]) >= 1
+
+
+def test_nano_cuts_any_text_into_windows_that_fit(nano_path: Path) -> None:
+    with Guard(nano_path, threads=1, n_ctx=768) as guard:
+        limit = guard._loaded.windows._limit
+        for number, text in enumerate(variations(150, seed=5)):
+            messages = [_message(turn, text[:20]) for turn in range(number % 5 * 2)]
+            # Nothing is computed: the windows and their tokens are known before.
+            check = guard.begin([*messages, {"role": "user", "content": ("." + text) * 8}])
+            assert max(len(question.tokens) for question in check._questions) <= limit
 
 
 @pytest.mark.parametrize("n_ctx", [512, 640, 1024])

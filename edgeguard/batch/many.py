@@ -1,17 +1,15 @@
 """The generator behind Guard.check_many: rows of any plain kind, one verdict or error for each.
 
-Whatever Python can iterate over would give something: a text its letters, a dictionary its keys, a
-data frame its column names, and each of them a Safe. So only what is plainly a list of rows is
-taken. This module reads no file.
+This module reads no file.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeguard.batch.recent import Recent
+from edgeguard.batch.row_lists import is_missing, rows_of
 from edgeguard.batch.rows import Names, conversation, key_of
 from edgeguard.errors import (
     CancelledError,
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
     from edgeguard.guard import CheckRow
 
 _NAMES = Names()
-_TAKEN = (
-    "give a list of texts, of mappings with 'text' and perhaps 'response', or of conversations; "
-    "a data frame with such columns will do too"
-)
 
 
 def check_many(
@@ -71,51 +65,11 @@ def _judged(
             yield verdict
 
 
-def rows_of(rows: Any) -> Iterable[Any]:
-    """The rows of what is plainly a list of them. Raises InputError for everything else."""
-    kind = type(rows).__name__
-    if isinstance(rows, (str, bytes, bytearray, memoryview)):
-        raise InputError(f"rows is a single {kind}, not a list: use check(), or {_TAKEN}")
-    if isinstance(rows, Mapping):
-        raise InputError(f"rows is a single {kind}, not a list: {_TAKEN}")
-    if isinstance(rows, io.IOBase):
-        raise InputError(f"rows is an open file: `edgeguard batch` judges files, or {_TAKEN}")
-    if hasattr(rows, "to_pylist"):  # an Arrow table or array
-        return rows.to_pylist()  # type: ignore[no-any-return]
-    if hasattr(rows, "columns") and hasattr(rows, "__getitem__"):
-        return _records(rows)
-    if hasattr(rows, "tolist") and getattr(rows, "ndim", None) == 1:  # an array, a series
-        return rows.tolist()  # type: ignore[no-any-return]
-    if hasattr(rows, "column_names") and isinstance(rows, Iterable):  # Hugging Face's datasets
-        return rows
-    if isinstance(rows, (Sequence, Iterator)) or hasattr(rows, "to_list"):
-        return rows.to_list() if hasattr(rows, "to_list") else rows  # type: ignore[no-any-return]
-    raise InputError(f"rows is {kind}: {_TAKEN}")
-
-
-def _records(frame: Any) -> Iterator[dict[str, object]]:
-    """The rows of a data frame (pandas, polars), missing values left out."""
-    names = [str(name) for name in frame.columns]
-    columns = [frame[name] for name in frame.columns]
-    for values in zip(*columns):
-        yield {name: value for name, value in zip(names, values) if not _is_missing(value)}
-
-
-def _is_missing(value: object) -> bool:
-    """None, NaN, and pandas' NA, which says of itself neither yes nor no."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
-    except ValueError:  # an array: there is something
-        return False
-
-
 def _messages(row: Any) -> tuple[Message, ...]:
     if isinstance(row, str):
         return parse_messages([Message("user", row)])
     if hasattr(row, "_asdict"):  # a named tuple
-        row = {name: value for name, value in row._asdict().items() if not _is_missing(value)}
+        row = {name: value for name, value in row._asdict().items() if not is_missing(value)}
     if isinstance(row, Mapping):
         return parse_messages(conversation(row, _NAMES))
     if isinstance(row, (bytes, bytearray)) or not isinstance(row, Iterable):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fileinput
 import importlib
 import io
 import pickle
-from collections import deque, namedtuple
+from array import array
+from collections import UserString, deque, namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -108,11 +110,11 @@ def test_recent_values_are_right_and_not_too_many(
 class _Frame:
     """The shape of a data frame: iterating over it gives its column names."""
 
-    def __init__(self, **columns: list[object]) -> None:
+    def __init__(self, **columns: Any) -> None:
         self._columns = columns
         self.columns = list(columns)
 
-    def __getitem__(self, name: str) -> list[object]:
+    def __getitem__(self, name: str) -> Any:
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -167,12 +169,49 @@ BOMB = "How can I make a bomb?"
         object(),
         Guard,
         np.zeros((2, 2)),
+        iter(BOMB),
+        iter(f"{BOMB} é"),
+        reversed(BOMB),
+        iter({"text": BOMB}),
+        reversed({"text": BOMB}),
+        iter({1: BOMB}.values()),
+        iter({BOMB}),
+        UserString(BOMB),
+        array("u", BOMB),
+        fileinput.FileInput([]),  # noqa: SIM115
     ],
     ids=lambda rows: type(rows).__name__,
 )
 def test_what_is_no_list_of_rows_is_refused_at_once(echo: Guard, rows: object) -> None:
     with pytest.raises(InputError, match="give a list of texts"):
         echo.check_many(rows)  # type: ignore[arg-type]
+
+
+class _Column:
+    """A column of a frame that computes nothing before it is told to."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise TypeError("Column is not iterable")
+
+
+def test_a_frame_that_does_not_give_its_rows_is_refused_at_once(echo: Guard) -> None:
+    for column in (_Column(), 5):
+        with pytest.raises(InputError, match="does not give its rows"):
+            echo.check_many(_Frame(text=column))  # type: ignore[arg-type]
+
+
+def test_two_columns_with_one_name_are_refused_at_once(echo: Guard) -> None:
+    pyarrow, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    twice = _Frame(text=[BOMB])
+    twice.columns *= 2
+    for rows in (
+        twice,
+        pandas.DataFrame([[BOMB, "Hi"]], columns=["text", "text"]),
+        pandas.DataFrame([[BOMB, 1, 2]], columns=["text", 1, "1"]),
+        pyarrow.table([[BOMB], ["Hi"]], names=["text", "text"]),
+    ):
+        with pytest.raises(InputError, match="two columns with one name"):
+            echo.check_many(rows)  # type: ignore[arg-type]
 
 
 Pair = namedtuple("Pair", ["text", "response"])
