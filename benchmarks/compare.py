@@ -223,7 +223,7 @@ def _run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     where = machine.describe()
     tokenizer = stand_in.TOKENIZER if stand_in.TOKENIZER.is_dir() else None
     checkpoint = options.checkpoint or stand_in.write(folder / "checkpoint", tokenizer)
-    model = convert(checkpoint, folder / "q4_k_m.gguf", type="q4_k_m").path
+    model = convert(checkpoint, folder / "q4_k_m.gguf", type="q4_k_m", trust_template=True).path
     programs = tools.find_or_build(folder)
     field = Field(checkpoint, model, programs, folder / "server")
     cases = [case for case in CASES if not options.words or case.words in options.words]

@@ -25,6 +25,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from edgeguard.evaluation.rows import read_rows, sample
+from edgeguard.gguf.content import write_digest
 from edgeguard.session.llama import LlamaSession
 from edgeguard.tokens import QuestionTokenizer
 
@@ -86,6 +87,7 @@ def quantize(source: Path, out: Path, file_type: str, matrix: dict[str, torch.Te
     params.imatrix = entries
     code = llama_cpp.llama_model_quantize(str(source).encode(), str(out).encode(), params)
     assert code == 0, code
+    write_digest(out)  # the one that was copied is of the source
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from checkpoints import write_checkpoint  # noqa: E402
 
 TOKENIZER = ROOT.parent / "shared" / "tokenizer"
+TEMPLATE = ROOT / "tests" / "convert" / "question.jinja"
 VOCABULARY = 151643  # tokens of Qwen3's BPE, before the added ones
 
 
@@ -38,6 +39,7 @@ def write(folder: Path, tokenizer: Path | None = None) -> Path:
         duplicate_head=True,
         tokenizer=tokenizer,
         vocabulary=VOCABULARY,
+        template=TEMPLATE.read_text(encoding="utf-8"),
     )
 
 

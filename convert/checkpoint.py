@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeguard.convert import layout, template
+from edgeguard.convert import advice, layout, template
 from edgeguard.convert.config import Config, read_config
 from edgeguard.convert.files import read_json, sha256
-from edgeguard.convert.vocabulary import Vocabulary, read_settings, read_vocabulary
+from edgeguard.convert.vocabulary import UNUSED, Vocabulary, read_settings, read_vocabulary
 from edgeguard.convert.weights import INDEX, Tensor, read_tensors
 
 _SMALL_FILES = (
@@ -50,6 +50,11 @@ class Checkpoint:
         return sum(path.stat().st_size for path in self.files)
 
     @property
+    def padding(self) -> tuple[bool, ...]:
+        """For each token whether it is padding."""
+        return tuple(kind == UNUSED for kind in self.vocabulary.types)
+
+    @property
     def lossless(self) -> str:
         """The type, of those that our own code writes, in which no value changes."""
         return layout.lossless(self.tensors)
@@ -74,14 +79,17 @@ class Checkpoint:
         return {path.name: sha256(path, advance) for path in self.files}
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
+def read_checkpoint(folder: Path, *, trust_template: bool = False) -> Checkpoint:
     """Read and check a folder. Raises ConversionError for whatever is missing or wrong in it."""
+    advice.check_folder(folder)
     config = read_config(folder)
+    tensors = read_tensors(folder)
+    kept = layout.check(config, tensors)  # the sizes are believed from here on
     vocabulary = read_vocabulary(folder, config)
     settings = read_settings(folder)
     templates = template.read_templates(folder, settings)
-    tensors = read_tensors(folder)
-    kept = layout.check(config, tensors)
+    if not trust_template:
+        template.require(folder, templates)
     template.compare(folder, templates, settings)
     generation = folder / "generation_config.json"
     weights = sorted({tensor.path for tensor in tensors.values()})

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeguard.convert import advice
 from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
+from edgeguard.gguf.qwen3 import MOST_LAYERS
+from edgeguard.session.claims import MIN_CONTEXT
 
 ARCHITECTURE = "Qwen3ForCausalLM"
 _STREAM = "Qwen3ForGuardModel"
@@ -26,7 +29,6 @@ _FIXED: Mapping[str, tuple[object, ...]] = {
     "hidden_act": ("silu", None),
     "attention_bias": (False, None),
     "use_sliding_window": (False, None),
-    "quantization_config": (None,),
     "is_causal": (True, None),
 }
 """Settings that may only have these values; None is for absent."""
@@ -64,10 +66,11 @@ def read_config(folder: Path) -> Config:
     path = folder / "config.json"
     values = read_json(path)
     _check_architecture(path, values)
+    advice.check_quantization(path, values.get("quantization_config"))
     for key, allowed in _FIXED.items():
         if values.get(key) not in allowed:
-            wanted = "it to be absent" if allowed == (None,) else repr(allowed[0])
-            raise _wrong(path, f"{key} is {short(values[key])}, and Qwen3Guard-Gen has {wanted}")
+            said = f"{key} is {short(values[key])}, and Qwen3Guard-Gen has {allowed[0]!r}"
+            raise _wrong(path, said)
     config = Config(
         layers=_count(path, values, "num_hidden_layers"),
         hidden=_count(path, values, "hidden_size"),
@@ -84,6 +87,12 @@ def read_config(folder: Path) -> Config:
     )
     if config.heads % config.kv_heads:
         raise _wrong(path, "num_attention_heads is no multiple of num_key_value_heads")
+    if config.context < MIN_CONTEXT:
+        raise _wrong(
+            path, f"max_position_embeddings is {config.context}; a question needs {MIN_CONTEXT}"
+        )
+    if config.layers > MOST_LAYERS:
+        raise _wrong(path, f"num_hidden_layers is {config.layers}, beyond {MOST_LAYERS}")
     return config
 
 
@@ -102,13 +111,19 @@ def _check_architecture(path: Path, values: Mapping[str, Any]) -> None:
 
 def _rope_theta(path: Path, values: Mapping[str, Any]) -> float:
     """The base of the rotary embedding; transformers 5 moved it into rope_parameters."""
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in (
-        None,
-        "default",
-    ):
-        raise _wrong(path, f"scaled rope ({short(rope)}) is not supported")
-    return _number(path, "rope_theta", rope.get("rope_theta", values.get("rope_theta")))
+    found = [values.get("rope_theta")]
+    for key in ("rope_scaling", "rope_parameters"):
+        rope = values.get(key) or {}
+        if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type")) not in (
+            None,
+            "default",
+        ):
+            raise _wrong(path, f"scaled rope ({short(rope)}) is not supported")
+        found.append(rope.get("rope_theta"))
+    thetas = {_number(path, "rope_theta", value) for value in found if value is not None}
+    if len(thetas) > 1:
+        raise _wrong(path, f"rope_theta is {' and '.join(map(str, sorted(thetas)))}")
+    return thetas.pop() if thetas else _number(path, "rope_theta", None)
 
 
 def _token_ids(values: Mapping[str, Any]) -> dict[str, int]:

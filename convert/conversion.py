@@ -63,13 +63,15 @@ def convert(
     *,
     type: str = "q4_k_m",  # noqa: A002 - the word that the command and the file's metadata use
     source: Source | None = None,
+    trust_template: bool = False,
     progress: Progress | None = None,
 ) -> Converted:
     """Convert the checkpoint in the folder `checkpoint` to the new file `out`.
 
     `type` is one of TYPES. `source` is recorded in the file's metadata, beside the sha256 of each
-    source file. `progress` is called with bytes done and bytes to do, over all passes. The same
-    checkpoint, type and versions give the same bytes.
+    source file. `trust_template` takes a checkpoint that has no chat template, whose question
+    cannot be compared with ours. `progress` is called with bytes done and bytes to do, over all
+    passes. The same checkpoint, type and versions give the same bytes.
 
     Raises ConversionError, with nothing left behind, for a checkpoint that is not a complete and
     sound Qwen3Guard-Gen, an output that exists or cannot be written, and a disk that is full.
@@ -81,9 +83,11 @@ def convert(
     output.check(target, folder)
     # Here and not above: they load numpy and gguf, which `edgeguard --help` must not.
     from edgeguard.convert.checkpoint import read_checkpoint
+    from edgeguard.convert.finishing import finish
 
-    found = read_checkpoint(folder)
+    found = read_checkpoint(folder, trust_template=trust_template)
     quantize = type not in WRITTEN_TYPES
+    output.sweep(target)  # else what a killed conversion left would count as taken
     output.check_space(target, found.bytes_needed(type, scratch=quantize))
     passes = found.bytes_written(found.lossless) * 2 if quantize else found.bytes_written(type)
     meter = Meter(found.source_bytes + passes, progress)
@@ -94,6 +98,7 @@ def convert(
             job.quantize(temporary)
         else:
             job.write(temporary, type)
+        finish(temporary, read_back=not quantize)
         size, digest = output.seal(temporary)
         output.publish(temporary, target)
     return Converted(target, type, size, digest, sources)
@@ -102,6 +107,10 @@ def convert(
 def _check_folder(folder: Path) -> None:
     if folder.is_dir():
         return
+    if folder.suffix.lower() == ".gguf" and folder.exists():
+        raise ConversionError(
+            f"{folder} is a GGUF file already; type `edgeguard check --model {folder}` to use it"
+        )
     if folder.exists():
         raise ConversionError(
             f"{folder} is not a folder; name the folder that holds config.json, tokenizer.json and "
@@ -130,7 +139,7 @@ class _Job:
         tensors = plan(self.checkpoint.config, self.checkpoint.tensors, type)
         entries = metadata.entries(self.checkpoint, type, self.source, self.sources)
         with output.translated(self.target):
-            gguf_file.write(path, entries, tensors, self.advance)
+            gguf_file.write(path, entries, tensors, self.checkpoint.padding, self.advance)
 
     def quantize(self, path: Path) -> None:
         """Let llama.cpp quantize a second scratch file, which keeps every value, into `path`."""

@@ -12,21 +12,42 @@ from typing import Any
 
 from edgeguard.digest import sha256_of
 from edgeguard.errors import ConversionError
+from edgeguard.files import read_regular
+
+MOST_BYTES = 128 << 20
+"""Of a small file; the tokenizer.json of Qwen3 has 11 MB."""
+
+_POINTER = b"version https://git-lfs"
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ConversionError where there is none."""
+    content = read_small(path)
+    if content.startswith(_POINTER):
+        raise pointer(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return parse_json(content.decode("utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise _not_json(path, "it is not UTF-8 text") from error
+
+
+def read_small(path: Path) -> bytes:
+    """The content of a file that is no larger than MOST_BYTES. Raises ConversionError."""
+    try:
+        return bytes(read_regular(path, MOST_BYTES))
     except FileNotFoundError as error:
         raise ConversionError(
             f"{path.parent} has no {path.name}; download the whole checkpoint"
         ) from error
-    except UnicodeDecodeError as error:
-        raise _not_json(path, "it is not UTF-8 text") from error
     except OSError as error:
         raise unreadable(path, error) from error
-    return parse_json(text, path)
+
+
+def pointer(path: Path) -> ConversionError:
+    """The error to raise for what git checks out without its extension for large files."""
+    return ConversionError(
+        f"{path} is a pointer of Git LFS and not the file; type `git lfs pull` in its folder"
+    )
 
 
 def parse_json(text: str, path: Path) -> dict[str, Any]:

@@ -14,31 +14,38 @@ import gguf
 import numpy as np
 
 from edgeguard.convert import values
-from edgeguard.convert.layout import Planned
+from edgeguard.convert.layout import EMBEDDING, HEAD, Planned
 from edgeguard.convert.metadata import ARCHITECTURE, Entry
 from edgeguard.convert.weights import DTYPES, blocks
 from edgeguard.errors import ConversionError
+from edgeguard.gguf.tensor_types import TYPES
+from edgeguard.gguf.weights import Weights
 
 _ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
+_TYPES = {type_.name.upper(): type_ for type_ in TYPES.values()}
 
 
 def write(
     path: Path,
     entries: Sequence[Entry],
     tensors: Sequence[Planned],
+    padding: Sequence[bool],
     advance: Callable[[int], None],
 ) -> None:
     """Write the file; `advance` is called with each count of tensor bytes written.
 
-    Raises ConversionError for values that are not finite or that the type cannot hold, and
-    OSError where the system refuses.
+    `padding` says of each token whether its row in the embedding may be empty. Raises
+    ConversionError for values that no model has or that the type cannot hold, and OSError where
+    the system refuses.
     """
     _write_head(path, entries, tensors)
     with path.open("ab") as file:
         _pad(file)
         for tensor in tensors:
+            look = Weights(_TYPES[tensor.type], tensor.size, _row(tensor), _empty(tensor, padding))
             for block in blocks(tensor.source):
                 data = _encode(tensor, block)
+                _look(tensor, look, data)
                 file.write(data.data)
                 advance(data.nbytes)
             _pad(file)
@@ -78,6 +85,25 @@ def _encode(tensor: Planned, block: values.Block) -> values.Block:
             f"{source.path}: {source.name} holds values beyond the range of {tensor.type.lower()}; "
             "try --type bf16"
         ) from error
+
+
+def _look(tensor: Planned, look: Weights, data: values.Block) -> None:
+    try:
+        look.feed(data.data.cast("B"))
+    except ValueError as error:
+        raise ConversionError(
+            f"{tensor.source.path}: {tensor.source.name} holds {error}; the checkpoint is damaged, "
+            "download it again"
+        ) from error
+
+
+def _row(tensor: Planned) -> int:
+    """Bytes of a row."""
+    return tensor.size // tensor.source.count * tensor.source.shape[-1]
+
+
+def _empty(tensor: Planned, padding: Sequence[bool]) -> Sequence[bool] | None:
+    return padding if tensor.source.name in (EMBEDDING, HEAD) else None
 
 
 def _pad(file: BinaryIO) -> None:

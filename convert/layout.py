@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeguard.convert import advice
 from edgeguard.convert.config import Config
 from edgeguard.convert.files import short
 from edgeguard.convert.weights import Tensor, blocks
@@ -57,6 +58,8 @@ def lossless(tensors: Mapping[str, Tensor]) -> str:
 
 def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors to write. Raises ConversionError for one missing, unknown or misshapen."""
+    for tensor in list(tensors.values())[:1]:
+        advice.check_names(tensor.path, tensors)
     expected = _expected(config)
     for name, (_, shape) in expected.items():
         if name not in tensors and not (name == HEAD and config.tied):

@@ -10,9 +10,11 @@ This module writes no file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gguf
@@ -20,6 +22,7 @@ from gguf import GGUFValueType as Kind
 
 from edgeguard.convert.layout import parameters
 from edgeguard.convert.vocabulary import MODEL, PRE
+from edgeguard.gguf import content
 from edgeguard.protocol.names import PROTOCOL
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ def entries(
 
 
 def _general(checkpoint: Checkpoint, file_type: str, source: Source | None) -> list[Entry]:
-    name = source.repo.rpartition("/")[2] if source else checkpoint.folder.resolve().name
+    name = source.repo.rpartition("/")[2] if source else _name(checkpoint.folder)
     label = gguf.size_label(parameters(checkpoint.tensors), 0, 0, 0)
     found = [
         Entry("general.type", "model", Kind.STRING),
@@ -89,6 +92,11 @@ def _general(checkpoint: Checkpoint, file_type: str, source: Source | None) -> l
         if isinstance(value, wanted) and not isinstance(value, bool) and abs(value) < 2**31:
             found.append(Entry(name, value, kind))
     return found
+
+
+def _name(folder: Path) -> str:
+    """The folder's name, as text whatever its bytes are."""
+    return os.fsencode(folder.resolve().name).decode("utf-8", "replace")
 
 
 def _model(checkpoint: Checkpoint) -> list[Entry]:
@@ -140,4 +148,8 @@ def _origin(source: Source | None, sources: Mapping[str, str]) -> list[Entry]:
         texts |= {"source.repo": source.repo, "source.revision": source.revision}
     lines = [f"{digest}  {name}" for name, digest in sorted(sources.items())]
     found = [Entry(f"edgeguard.{key}", text, Kind.STRING) for key, text in texts.items()]
-    return [*found, Entry("edgeguard.source.sha256", lines, Kind.ARRAY, Kind.STRING)]
+    return [
+        *found,
+        Entry("edgeguard.source.sha256", lines, Kind.ARRAY, Kind.STRING),
+        Entry(content.KEY, content.BLANK, Kind.STRING),  # filled in when the file is finished
+    ]

@@ -53,7 +53,7 @@ def check_space(target: Path, needed: int) -> None:
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
     """A new empty file beside `target`, gone at the end unless it was published."""
-    _sweep(target)
+    sweep(target)
     path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with translated(target):
         file = path.open("xb")
@@ -106,7 +106,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _sweep(target: Path) -> None:
+def sweep(target: Path) -> None:
     """Remove scratch files of this target whose process is gone: nobody holds their lock."""
     prefix = f".{target.name}."
     with suppress(OSError):

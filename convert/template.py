@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.convert import sandbox
-from edgeguard.convert.files import parse_json, short, unreadable
+from edgeguard.convert.files import parse_json, read_small, short
 from edgeguard.errors import ConversionError
 from edgeguard.protocol.messages import Message, parse_messages
 from edgeguard.protocol.question import render
@@ -70,6 +70,16 @@ def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: template for name, template in found.items() if template}
 
 
+def require(folder: Path, templates: Mapping[str, str]) -> None:
+    """Raise ConversionError where there is no template to compare with."""
+    if not templates:
+        raise ConversionError(
+            f"{folder} has no chat template, so nothing says that it asks as Qwen3Guard-Gen does; "
+            "download the official tokenizer_config.json, or type --trust-template if you know "
+            "that it does"
+        )
+
+
 def compare(folder: Path, templates: Mapping[str, str], settings: Mapping[str, Any]) -> None:
     """Raise ConversionError unless each template writes the questions that we write."""
     tokens = {
@@ -122,8 +132,6 @@ def _quote(line: str | None) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_small(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConversionError(f"{path} is not UTF-8 text; download it again") from error
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -10,6 +10,7 @@ This module tokenizes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from typing import Any
 from edgeguard.convert.config import Config
 from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
+from edgeguard.gguf.vocabulary import PUBLISHED_TOKENS, is_published
 from edgeguard.protocol.question import CONTROLS
+
+_logger = logging.getLogger(__name__)
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama_token_type in llama.h
 
@@ -60,11 +64,16 @@ def read_vocabulary(folder: Path, config: Config) -> Vocabulary:
     for control in CONTROLS:
         if control.text not in added:
             raise _wrong(path, f"it lacks the token {control.text}")
+    _check_texts(path, tokens)
     special_ids = {**config.token_ids, **_special_ids(settings, added)}
     for kind, number in special_ids.items():
         if not 0 <= number < config.vocab_size:
             raise _wrong(path, f"the {kind} token has the id {number} of {config.vocab_size}")
-    return Vocabulary(tokens, types, _merges(path, content["model"], vocab), special_ids)
+    merges = _merges(path, content["model"], vocab)
+    _check_reached(path, merges, vocab)
+    if config.vocab_size == PUBLISHED_TOKENS:
+        _compare(path, tokens, merges)
+    return Vocabulary(tokens, types, merges, special_ids)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -208,6 +217,41 @@ def _merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> t
             raise _wrong(path, f"the merge of {short(repr(pair))} has no token")
         lines.append(f"{pair[0]} {pair[1]}")
     return tuple(lines)
+
+
+def _check_texts(path: Path, tokens: tuple[str, ...]) -> None:
+    """What llama.cpp cannot survive in a vocabulary: it ends the process."""
+    if len(set(tokens)) < len(tokens):
+        raise _wrong(path, "two of its tokens have one text")
+    if "" in tokens or any("\0" in token for token in tokens):
+        raise _wrong(path, "a token is empty or holds a NUL character")
+    try:
+        "".join(tokens).encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(path, "a token holds half of a character (a lone surrogate)") from error
+
+
+def _check_reached(path: Path, merges: tuple[str, ...], vocab: Mapping[str, int]) -> None:
+    """Each token is a byte, or is made by a merge of tokens that were made before."""
+    made = set(_BYTES)
+    for merge in merges:
+        left, _, right = merge.partition(" ")
+        if left not in made or right not in made:
+            raise _wrong(path, "its merges are not in the order in which they were learned")
+        made.add(left + right)
+    lost = len(vocab.keys() - made)
+    if lost:
+        raise _wrong(path, f"no merge makes {lost} of its tokens: its merges were cut")
+
+
+def _compare(path: Path, tokens: tuple[str, ...], merges: tuple[str, ...]) -> None:
+    texts, pairs = ([text.encode() for text in found] for found in (tokens, merges))
+    if not is_published(texts, pairs):
+        _logger.warning(
+            "%s is not the published tokenizer, though it has as many tokens: tokens or merges "
+            "are others, or stand elsewhere",
+            path,
+        )
 
 
 def _special_ids(settings: Mapping[str, Any], added: Mapping[str, _Added]) -> dict[str, int]:

@@ -20,8 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.convert.files import parse_json, read_json, short, unreadable
+from edgeguard.convert.files import parse_json, pointer, read_json, short, unreadable
 from edgeguard.errors import ConversionError
+from edgeguard.files import open_regular
 
 DTYPES: Mapping[str, str] = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}
 """How each dtype that we read looks to numpy, which has no bfloat16: its bits, as uint16."""
@@ -69,7 +70,7 @@ def blocks(tensor: Tensor) -> Iterator[NDArray[Any]]:
     """The values in flat blocks, in the dtype that DTYPES gives. Raises ConversionError."""
     left = tensor.count
     try:
-        with tensor.path.open("rb") as file:
+        with open_regular(tensor.path) as file:
             file.seek(tensor.offset)
             while left:
                 block = np.fromfile(file, DTYPES[tensor.dtype], min(left, _BLOCK))
@@ -131,7 +132,7 @@ def _compare(index: Path, weight_map: Mapping[str, str], tensors: Mapping[str, T
 def read_file(path: Path) -> list[Tensor]:
     """The tensors of one safetensors file, by name. Raises ConversionError for a damaged file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             header, start = _header(path, file, size)
@@ -148,7 +149,10 @@ def read_file(path: Path) -> list[Tensor]:
 
 def _header(path: Path, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """The header without its comments, and where the data start."""
-    length = int.from_bytes(file.read(8), "little")
+    start = file.read(8)
+    if start == b"version ":
+        raise pointer(path)
+    length = int.from_bytes(start, "little")
     if size < 8 or not 0 < length <= min(size - 8, _MAX_HEADER):
         raise _damaged(path, f"its header of {length} bytes does not fit a file of {size}")
     try:

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-_CHUNK = 1 << 20
+from edgeguard.files import open_regular
+
+CHUNK = 1 << 20
 
 
 def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
@@ -15,8 +17,8 @@ def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) 
     Raises OSError: what a file that cannot be read means is for the caller to say.
     """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+    with open_regular(path) as file:
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
             advance(len(chunk))
     return digest.hexdigest()

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeguard.decoder import Decoder
-from edgeguard.errors import StoreError
+from edgeguard.errors import ModelError, StoreError
 from edgeguard.session.claims import check_claims
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
-from edgeguard.store import file_sha256
+from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import starts_folder
+from edgeguard.store.soundness import identify
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
 from edgeguard.verdict import ModelId
@@ -46,6 +47,8 @@ class Plan:
     model: ModelId
     options: Options
     plain_weights: bool = False
+    stamp: Stamp | None = None
+    """The file's, when it was known by its content."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,10 @@ class Loaded:
 
 
 def prepare(file: ModelFile, options: Options) -> Plan:
-    """Know the file by its content. Raises StoreError."""
-    sha256 = file.sha256 or file_sha256(file.path)
-    return Plan(file.path, ModelId(file.name, file.type or "", sha256), options)
+    """Know the file by its content, which must be sound. Raises ModelError, StoreError."""
+    before = stamp(file.path)
+    model = ModelId(file.name, file.type or "", identify(file))
+    return Plan(file.path, model, options, stamp=before)
 
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:
@@ -105,6 +109,8 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         on_progress=on_progress,
     )
     try:
+        if plan.stamp not in (None, stamp(plan.path)):
+            raise ModelError(f"{plan.path} was changed while it was loaded; try again")
         return Loaded.of(
             session,
             replace(plan.model, type=plan.model.type or session.info.type),

@@ -159,6 +159,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
         ModelId(**request["model"]),
         Options(**request["options"]),
         request["plain_weights"],
+        tuple(request["stamp"]) if request["stamp"] else None,
     )
     logging.disable(logging.WARNING)  # this process has a later, louder one
     try:

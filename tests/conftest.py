@@ -89,7 +89,9 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model with random weights and a small tokenizer: it may answer anything."""
     folder = tmp_path_factory.mktemp("random")
     write_checkpoint(folder / "checkpoint", seed=7)
-    return convert(folder / "checkpoint", folder / "random.gguf", type="bf16").path
+    return convert(
+        folder / "checkpoint", folder / "random.gguf", type="bf16", trust_template=True
+    ).path
 
 
 @pytest.fixture(scope="session")
@@ -112,4 +114,6 @@ def real_vocabulary(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         ffn=64,
         tokenizer=shared / "tokenizer",
     )
-    return convert(folder / "checkpoint", folder / "vocabulary.gguf", type="bf16").path
+    return convert(
+        folder / "checkpoint", folder / "vocabulary.gguf", type="bf16", trust_template=True
+    ).path

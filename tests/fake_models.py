@@ -13,13 +13,11 @@ CONTENT = b"GGUF, or so it seems"
 
 def manifest_of(path: Path, name: str, kind: str) -> Manifest:
     """A manifest that describes a file as it is."""
-    status = path.stat()
     return Manifest(
         name=name,
         type=kind,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        size=path.stat().st_size,
         repo="somebody/something",
         revision="0" * 40,
         sources={"config.json": "1" * 64},

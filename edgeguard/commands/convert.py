@@ -30,11 +30,20 @@ from edgeguard.convert import TYPES, convert
     metavar="FILE",
     help="The file to write; it must not exist.",
 )
-def command(checkpoint: Path, type_: str, out: Path) -> None:
+@click.option(
+    "--trust-template",
+    is_flag=True,
+    help="Take a checkpoint without a chat template: nothing then says that it asks as "
+    "Qwen3Guard-Gen does.",
+)
+def command(checkpoint: Path, type_: str, out: Path, trust_template: bool) -> None:
     """Convert a Hugging Face checkpoint of Qwen3Guard-Gen to GGUF.
 
     CHECKPOINT is a folder with config.json, tokenizer.json and the safetensors files.
     """
     with progress_bar("Converting") as progress:
-        made = convert(checkpoint, out, type=type_, progress=progress)
-    click.echo(f"{made.path}: {made.type}, {made.size / 1e6:.1f} MB, sha256 {made.sha256}")
+        made = convert(
+            checkpoint, out, type=type_, trust_template=trust_template, progress=progress
+        )
+    path = click.format_filename(made.path)
+    click.echo(f"{path}: {made.type}, {made.size / 1e6:.1f} MB, sha256 {made.sha256}")

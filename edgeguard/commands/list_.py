@@ -1,6 +1,6 @@
 """`edgeguard list`: the models on this machine, the built-in one included.
 
-This module reads headers and manifests, never whole files.
+A whole file is read where nothing is remembered of it as it lies there now.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import click
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK, EdgeguardError
 from edgeguard.file_types import FILE_TYPE, type_name
-from edgeguard.store.checksum import file_sha256
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.soundness import identify
 from edgeguard.store.store import Installed, installed
 
 
@@ -65,9 +65,9 @@ def _built_in(default: str | None) -> Row:
     from edgeguard.store.metadata import read_metadata
 
     try:
-        path = built_in().path
-        kind, size = type_name(read_metadata(path).get(FILE_TYPE)), path.stat().st_size
-        return Row(BUILT_IN, kind, size, file_sha256(path), default == BUILT_IN)
+        file = built_in()
+        kind, size = type_name(read_metadata(file.path).get(FILE_TYPE)), file.path.stat().st_size
+        return Row(BUILT_IN, kind, size, identify(file), default == BUILT_IN)
     except EdgeguardError as error:
         return Row(BUILT_IN, None, None, None, False, str(error))
 

@@ -13,8 +13,9 @@ import click
 
 from edgeguard.errors import EXIT_OK
 from edgeguard.file_types import FILE_TYPE, type_name
+from edgeguard.gguf.header import Array, Value
 from edgeguard.store.checksum import file_sha256
-from edgeguard.store.metadata import Array, Value, read_metadata
+from edgeguard.store.metadata import read_metadata
 from edgeguard.store.model_file import ModelFile, resolve
 from edgeguard.store.store import candidates
 
@@ -45,7 +46,7 @@ def _facts(model: ModelFile, metadata: dict[str, Value]) -> dict[str, object]:
         "type": model.type or type_name(metadata.get(FILE_TYPE)),
         "path": str(model.path),
         "size": model.path.stat().st_size,
-        "sha256": model.sha256 or file_sha256(model.path),
+        "sha256": file_sha256(model.path),
         "built_in": model.built_in,
     }
     found = candidates(model.full_name)

@@ -15,10 +15,11 @@ from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
 from edgeguard.outputs import check_folder
 from edgeguard.session.cpu import usable_cores
-from edgeguard.store import ModelFile, file_sha256, resolve
+from edgeguard.store import ModelFile, resolve
 from edgeguard.store.model_file import types_of
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer
+from edgeguard.store.soundness import identify
 from edgeguard.tuning.measure import WORDS, Measured, tune
 
 _BUSY = 0.7  # processes that compute, on average over the last minute
@@ -59,6 +60,7 @@ def _tune(file: ModelFile, device: str) -> Measured:
     from edgeguard.session.thread import ModelThread
     from edgeguard.tuning.record import remember
 
+    sha256 = identify(file)
     note(f"measuring {file.full_name}")
     flag = StopFlag()
     thread = ModelThread(flag)
@@ -71,7 +73,7 @@ def _tune(file: ModelFile, device: str) -> Measured:
         best = thread.run(measure)
     finally:
         thread.stop(abort=True)
-    remember(file.sha256 or file_sha256(file.path), library_identity(), best.settings)
+    remember(sha256, library_identity(), best.settings)
     return best
 
 

@@ -23,7 +23,12 @@ _logger = logging.getLogger(__name__)
 ARCHITECTURE = "qwen3"
 TOKENIZER = ("gpt2", "qwen2")  # tokenizer.ggml.model and tokenizer.ggml.pre
 MIN_CONTEXT = 512
-_OURS = re.compile("qwen3guardgen")
+_NAME = re.compile(
+    r"(?:[\w.-]+/|qwen[ _-])?qwen3[ _-]?guard[ _-]?gen"
+    r"(?:[ _.-](?:\d|gguf|i?q\d|b?f16|instruct).*)?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A name of the family, perhaps behind its owner's, with a size or a type after it."""
 
 
 def check_claims(session: Session, path: str) -> None:
@@ -46,7 +51,7 @@ def _check_purpose(session: Session, path: str) -> None:
     if info.protocol is not None and info.protocol != PROTOCOL:
         _refuse(path, f"it was made for the protocol {info.protocol!r}, not {PROTOCOL!r}")
     if info.protocol is None:
-        if not _OURS.search(re.sub(r"[^a-z0-9]", "", info.name.lower())):
+        if not _NAME.fullmatch(info.name):
             _refuse(path, f"it calls itself {info.name!r}, not Qwen3Guard-Gen")
         _logger.info("no protocol recorded in the file; its name says Qwen3Guard-Gen")
 

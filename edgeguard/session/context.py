@@ -15,8 +15,6 @@ The context grows to what a question needs, and shrinks again. This module knows
 from __future__ import annotations
 
 import ctypes
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +61,7 @@ class Context:
         self._conversation = 0  # so many of the tokens held are start and conversation
         self._end = 0
         self._ahead: tuple[list[int], NDArray[np.float32]] | None = None
+        self._doubted: list[int] | None = None  # a start from disk, nothing computed behind it yet
 
     def hold(
         self,
@@ -88,11 +87,15 @@ class Context:
         self._conversation = min(conversation, len(tokens) - 1)
         self._end = len(tokens) + room
         new = tokens[max(kept, fixed) :]
-        if not ahead or len(ahead) > room:
-            return self._compute(new)
-        logits, later = self._compute_both(new, ahead)
-        self._ahead = (ahead, later)
-        return logits
+        ahead = ahead if len(ahead) <= room else []
+        try:
+            return self._compute_behind(new, ahead)
+        except SessionError:
+            if not self._drop_start():
+                raise
+            self._rewind(0)
+            self._compute(tokens[:fixed])
+            return self._compute_behind(new, ahead)
 
     def extend(self, tokens: list[int]) -> NDArray[np.float32]:
         """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
@@ -150,26 +153,46 @@ class Context:
             self._compute(start)
         elif not self._load(self._starts, start):
             self._compute(start)
-            self._starts.add(start, lambda path: self._save(path, start))
+            self._save(self._starts, start)
 
     def _load(self, starts: StartFiles, start: list[int]) -> bool:
-        path = starts.find(start)
-        if path is None:
+        """Take a start from disk; it is doubted until something was computed behind it."""
+        state = starts.find(start)
+        if state is None:
             return False
-        ids, count = (lib.llama_token * len(start))(), ctypes.c_size_t()
-        name, room = os.fsencode(path), len(start)
-        size = lib.llama_state_seq_load_file(self._context, name, 0, ids, room, ctypes.byref(count))
-        if size and list(ids[: count.value]) == start:
-            self._held = list(start)
+        source = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        taken = lib.llama_state_seq_set_data(self._context, source, len(state), 0)
+        if taken == len(state) and self._positions() == (0, len(start) - 1):
+            self._held, self._doubted = list(start), list(start)
             return True
-        starts.drop(path)
-        lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+        starts.drop(start)
+        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         return False
 
-    def _save(self, path: Path, start: list[int]) -> bool:
-        ids = (lib.llama_token * len(start))(*start)
-        name = os.fsencode(path)
-        return bool(lib.llama_state_seq_save_file(self._context, name, 0, ids, len(start)))
+    def _save(self, starts: StartFiles, start: list[int]) -> None:
+        """Keep the start as it is in memory: what llama.cpp writes itself it does not check."""
+        size = lib.llama_state_seq_get_size(self._context, 0)
+        state = (ctypes.c_uint8 * size)()
+        if lib.llama_state_seq_get_data(self._context, state, size, 0) == size:
+            starts.add(start, memoryview(state).cast("B"))
+
+    def _positions(self) -> tuple[int, int]:
+        """The first and the last position held; -1 where nothing is."""
+        memory = lib.llama_get_memory(self._context)
+        first, last = (
+            lib.llama_memory_seq_pos_min(memory, 0),
+            lib.llama_memory_seq_pos_max(memory, 0),
+        )
+        return int(first), int(last)
+
+    def _drop_start(self) -> bool:
+        """Remove a start from disk that nothing could be computed behind; False: there is none."""
+        start, self._doubted = self._doubted, None
+        if start is None or self._starts is None:
+            return False
+        self._starts.drop(start)
+        self._held = None
+        return True
 
     def _compute(self, tokens: list[int]) -> NDArray[np.float32]:
         """Run tokens through the model behind those held."""
@@ -179,6 +202,18 @@ class Context:
             self._decode(tokens[first : first + self._settings.n_batch])
         self._held = held + tokens
         return self._logits(-1)
+
+    def _compute_behind(self, tokens: list[int], ahead: list[int]) -> NDArray[np.float32]:
+        """The logits after the tokens of a question; those after ``ahead`` are put by."""
+        if ahead:
+            logits, later = self._compute_both(tokens, ahead)
+            self._ahead = (ahead, later)
+        else:
+            logits = self._compute(tokens)
+        if self._doubted is not None and np.isnan(logits).any():
+            raise SessionError("llama.cpp computed no numbers")
+        self._doubted = None
+        return logits
 
     def _compute_both(
         self, tokens: list[int], ahead: list[int]

@@ -2,9 +2,10 @@
 
 A start is the text that every question of a mode begins with. Its KV cache is one file in a folder
 of EDGEGUARD_HOME. The file's name holds a digest of everything that the state depends on and the
-sha256 of the content: another model, library or setting asks for another name, and a damaged file
-is removed and made again. Writers rename whole files, so processes may share the folder. It may be
-removed at any time; what cannot be read or written costs time and nothing else.
+sha256 of the state as it was in memory: another model, library or setting asks for another name,
+and what is read is used only if it is what was meant. Writers rename whole files, so processes may
+share the folder. It may be removed at any time; what cannot be read or written costs time and
+nothing else.
 
 The files hold our own text only, nothing of a message. This module does not know llama.cpp.
 """
@@ -17,16 +18,16 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from edgeguard.digest import sha256_of
+from edgeguard.files import read_regular
 
 MAX_BYTES = 256 << 20
 """The most that the folder holds; a start of the 0.6B model takes 23 to 33 MB."""
 
-_FORM = 1  # of the file names; another one makes old files unknown
+_FORM = 2  # of the files and their names; another one makes old files unknown
 _ABANDONED_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
@@ -39,43 +40,49 @@ class StartFiles:
         self._folder = folder
         self._depends_on = dict(depends_on)
 
-    def find(self, start: Sequence[int]) -> Path | None:
-        """The file of a start, its content held against its sha256; None if there is none."""
-        try:
-            for path in self._folder.glob(f"{self._key(start)}-*.state"):
-                if sha256_of(path) == path.stem.partition("-")[2]:
+    def find(self, start: Sequence[int]) -> bytearray | None:
+        """The state of a start, as it was given to ``add``; None if there is none."""
+        for path in self._of(start):
+            try:
+                state = read_regular(path, MAX_BYTES)
+            except OSError as error:
+                _log.info("a computed start cannot be read: %s", error)
+                continue
+            if hashlib.sha256(state).hexdigest() == path.stem.partition("-")[2]:
+                with suppress(OSError):  # a folder that may only be read serves as well
                     os.utime(path)  # the folder's least recently used go first
-                    return path
-                _log.warning("a computed start in %s was damaged; it is made again", self._folder)
-                path.unlink()
-        except OSError as error:
-            _log.info("the computed starts cannot be read: %s", error)
+                return state
+            _log.warning("a computed start in %s was damaged; it is made again", self._folder)
+            _remove(path)
         return None
 
-    def add(self, start: Sequence[int], write: Callable[[Path], bool]) -> None:
-        """Keep what ``write`` writes to the path that it is given; False: it could not."""
+    def add(self, start: Sequence[int], state: bytes | bytearray | memoryview) -> None:
+        """Keep a state, if the folder takes it."""
+        name = f"{self._key(start)}-{hashlib.sha256(state).hexdigest()}.state"
         new = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=self._folder, suffix=".new")
-            os.close(handle)
-            new = Path(name)
-            if write(new):
-                new.replace(self._folder / f"{self._key(start)}-{sha256_of(new)}.state")
-                self._bound()
-            else:
-                _log.info("a computed start is not kept: it could not be written")
+            handle, path = tempfile.mkstemp(dir=self._folder, suffix=".new")
+            new = Path(path)
+            with os.fdopen(handle, "wb") as file:
+                file.write(state)
+            new.replace(self._folder / name)
+            self._bound()
         except OSError as error:
             _log.info("a computed start is not kept: %s", error)
         finally:
             if new is not None:
-                with suppress(OSError):
-                    new.unlink(missing_ok=True)
+                _remove(new)
 
-    def drop(self, path: Path) -> None:
-        """Remove a file that turned out to be of no use."""
+    def drop(self, start: Sequence[int]) -> None:
+        """Remove a state that turned out to be of no use."""
+        for path in self._of(start):
+            _remove(path)
+
+    def _of(self, start: Sequence[int]) -> list[Path]:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            return list(self._folder.glob(f"{self._key(start)}-*.state"))
+        return []
 
     def _key(self, start: Sequence[int]) -> str:
         parts = {"form": _FORM, "start": list(start), **self._depends_on}
@@ -87,12 +94,17 @@ class StartFiles:
         for path, size in self._newest_first():
             left -= size
             if left < 0:
-                self.drop(path)
+                _remove(path)
         for path in self._folder.glob("*.new"):
             if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                self.drop(path)
+                _remove(path)
 
     def _newest_first(self) -> Iterator[tuple[Path, int]]:
         files = [(path, path.stat()) for path in self._folder.glob("*.state")]
         for path, status in sorted(files, key=lambda file: file[1].st_mtime_ns, reverse=True):
             yield path, status.st_size
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

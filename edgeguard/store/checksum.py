@@ -1,10 +1,11 @@
 """The sha256 of a file, remembered so that a large file is not read again at each start.
 
 A remembered value is one small file, named by what identifies the content without reading it:
-path, size, modification and change time, inode. Writers replace whole files, so any number of
-processes may share the folder; what cannot be read or written is computed instead.
+path, size, modification and change time, inode (the file's stamp). It also says whether the file
+was found sound. Writers replace whole files, so any number of processes may share the folder; what
+cannot be read or written is computed instead.
 
-This module does not decide what a checksum should be.
+This module does not decide what a checksum should be, nor what makes a model's file sound.
 """
 
 from __future__ import annotations
@@ -13,20 +14,27 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from edgeguard.console import Meter
 from edgeguard.digest import sha256_of
-from edgeguard.errors import EdgeguardError, StoreError
+from edgeguard.errors import EdgeguardError, ModelError, StoreError
 from edgeguard.files import replace_text
+from edgeguard.gguf.inspection import UnsoundError, inspect
 from edgeguard.store import paths
 
 _log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_SOUND = "sound-1"
+"""The mark of a file that was found sound; another number has all files looked at again."""
+
 _SETTLED_SECONDS = 2.0
 """A file changed this recently can change again within one tick of its clock (FAT's is 2 s)."""
+
+
+Stamp = tuple[str, int, int, int, int]
 
 
 def file_sha256(path: Path) -> str:
@@ -34,17 +42,34 @@ def file_sha256(path: Path) -> str:
 
     Raises StoreError when the file cannot be read.
     """
+    return _known(path, _hash, ("", _SOUND))
+
+
+def sound_sha256(path: Path, vouched: Collection[str] = ()) -> str:
+    """The same of a model's file that is sound, or that is among the checksums ``vouched`` for.
+
+    Raises ModelError when it is neither, StoreError when it cannot be read.
+    """
+    return _known(path, lambda file: _inspect(file, vouched), (_SOUND,))
+
+
+def inspected_sha256(path: Path, vouched: Collection[str] = ()) -> str:
+    """The same, read now whatever is remembered."""
     try:
-        before = _identity(path)
-        known = _recall(before)
-        if known is not None:
-            return known
-        digest = _hash(path)
-        if _identity(path) == before:
-            _remember(before, digest)
+        return _inspect(path, vouched)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return digest
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes when a file's content does: where it is, size, times, inode.
+
+    Raises StoreError when there is no such file any more.
+    """
+    try:
+        return _identity(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def compute_sha256(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
@@ -63,37 +88,59 @@ def is_sha256(text: object) -> bool:
     return isinstance(text, str) and _HEX.fullmatch(text) is not None
 
 
+def _known(path: Path, compute: Callable[[Path], str], marks: tuple[str, ...]) -> str:
+    """What is remembered with one of the marks, or is computed and remembered with the first."""
+    try:
+        before = _identity(path)
+        known = _recall(before, marks)
+        if known is not None:
+            return known
+        digest = compute(path)
+        if _identity(path) == before:
+            _remember(before, digest, marks[0])
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return digest
+
+
+def _inspect(path: Path, vouched: Collection[str]) -> str:
+    try:
+        return inspect(path, vouched)
+    except UnsoundError as error:
+        raise ModelError(f"{path} {error}") from error
+
+
 def _hash(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
     if progress is None:
         return sha256_of(path)
     return sha256_of(path, Meter(path.stat().st_size, progress).advance)
 
 
-def _identity(path: Path) -> tuple[str, int, int, int, int]:
+def _identity(path: Path) -> Stamp:
     status = path.stat()
     where = str(path.resolve())
     return (where, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _entry(identity: tuple[str, int, int, int, int]) -> Path:
+def _entry(identity: Stamp) -> Path:
     key = hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()
     return paths.checksums_folder() / key
 
 
-def _recall(identity: tuple[str, int, int, int, int]) -> str | None:
+def _recall(identity: Stamp, marks: tuple[str, ...]) -> str | None:
     try:
-        text = _entry(identity).read_text(encoding="ascii").strip()
+        digest, _, mark = _entry(identity).read_text(encoding="ascii").strip().partition(" ")
     except (OSError, ValueError, EdgeguardError):
         return None
-    return text if is_sha256(text) else None
+    return digest if is_sha256(digest) and mark in marks else None
 
 
-def _remember(identity: tuple[str, int, int, int, int], digest: str) -> None:
+def _remember(identity: Stamp, digest: str, mark: str) -> None:
     changed = max(identity[2], identity[3]) / 1e9
     if abs(time.time() - changed) < _SETTLED_SECONDS:
         return
     try:
-        replace_text(_entry(identity), digest + "\n")
+        replace_text(_entry(identity), f"{digest} {mark}".strip() + "\n")
     except (OSError, EdgeguardError) as error:
         # A folder that cannot be written costs time at the next start, nothing else.
         _log.debug("a checksum is not remembered: %s", error)

@@ -31,7 +31,6 @@ class Manifest:
     type: str
     sha256: str
     size: int
-    mtime_ns: int
     repo: str
     revision: str
     sources: Mapping[str, str]

@@ -90,7 +90,7 @@ def _make(release: Release, kind: str, stage: Stage) -> None:
         _check_sources(release, converted)
         with stage("testing") as progress:
             _test(release, folder / MODEL, progress)
-        install(folder, _manifest(release, converted, folder / MODEL))
+        install(folder, _manifest(release, converted))
 
 
 def _check_sources(release: Release, converted: Converted) -> None:
@@ -120,13 +120,12 @@ def _test(release: Release, path: Path, progress: Progress) -> None:
             progress(number, len(release.probes))
 
 
-def _manifest(release: Release, converted: Converted, path: Path) -> Manifest:
+def _manifest(release: Release, converted: Converted) -> Manifest:
     return Manifest(
         name=release.name,
         type=converted.type,
         sha256=converted.sha256,
         size=converted.size,
-        mtime_ns=path.stat().st_mtime_ns,
         repo=release.repo,
         revision=release.revision,
         sources={file.name: file.sha256 for file in release.files},

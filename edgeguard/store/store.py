@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,29 +61,30 @@ class Installed:
         return self.full_name.startswith(f"{name}-")
 
     def check(self) -> None:
-        """See that the file is the one that was installed; read it only if its times differ.
+        """See that the file is the one that was installed; read it only if its stamp is new.
 
         Raises ModelError when it is not, StoreError when it cannot be read.
         """
-        manifest = self.described
-        try:
-            status = self.path.stat()
-        except FileNotFoundError as error:
-            raise self._damaged("its file is missing") from error
-        except OSError as error:
-            raise _failed(f"{self.path} cannot be read", error) from error
-        if status.st_size != manifest.size:
-            raise self._damaged(f"{status.st_size:,} bytes instead of {manifest.size:,}")
-        if status.st_mtime_ns != manifest.mtime_ns and file_sha256(self.path) != manifest.sha256:
-            raise self._damaged("its sha256 is not the recorded one")
+        self._compare(file_sha256)
 
     def verify(self) -> None:
         """Read the whole file and compare its sha256 with the manifest.
 
         Raises ModelError when it differs, StoreError when it cannot be read.
         """
-        self.check()
-        if compute_sha256(self.path) != self.described.sha256:
+        self._compare(compute_sha256)
+
+    def _compare(self, sha256_of: Callable[[Path], str]) -> None:
+        manifest = self.described
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError as error:
+            raise self._damaged("its file is missing") from error
+        except OSError as error:
+            raise _failed(f"{self.path} cannot be read", error) from error
+        if size != manifest.size:
+            raise self._damaged(f"{size:,} bytes instead of {manifest.size:,}")
+        if sha256_of(self.path) != manifest.sha256:
             raise self._damaged("its sha256 is not the recorded one")
 
     def _damaged(self, reason: str) -> ModelError:

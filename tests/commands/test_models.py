@@ -124,7 +124,7 @@ def test_show_of_what_is_no_model(edgeguard: CommandLine, tmp_path: Path) -> Non
     (tmp_path / "x.gguf").write_bytes(b"nonsense")
     ended = edgeguard("show", str(tmp_path / "x.gguf"))
     assert (ended.code, ended.out) == (2, "")
-    assert "no whole GGUF file" in ended.err
+    assert "is no GGUF file" in ended.err
 
 
 def test_verify_all(edgeguard: CommandLine) -> None:

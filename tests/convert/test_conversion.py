@@ -20,6 +20,7 @@ from reference import TEMPLATE
 
 from edgeguard.convert import TYPES, Converted, Source, convert, gguf_file, quantizer
 from edgeguard.errors import ConversionError
+from edgeguard.gguf.content import write_digest
 
 SMALL: dict[str, Any] = {"hidden": 32, "ffn": 32, "heads": 2, "kv_heads": 1, "head_dim": 8}
 QUANTIZED = [kind for kind in TYPES if kind not in ("bf16", "f16")]
@@ -82,6 +83,7 @@ def test_quantized_types_are_what_llamas_quantizer_makes_of_the_lossless_file(
     lossless = convert(checkpoint, tmp_path / "bf16", type="bf16").path
     (tmp_path / "theirs").touch()
     quantizer.quantize(lossless, tmp_path / "theirs", kind, lambda _count: None)
+    write_digest(tmp_path / "theirs")
     ours = convert(checkpoint, tmp_path / "ours", type=kind).path
     assert ours.read_bytes() == (tmp_path / "theirs").read_bytes()
 
@@ -91,7 +93,7 @@ def test_narrow_rows_are_stored_in_a_larger_type_and_said(
 ) -> None:
     """llama.cpp puts Q5_0 and Q8_0 where Q4_K and Q6_K need rows of 256."""
     folder = write_checkpoint(tmp_path / "c", **SMALL)
-    made = convert(folder, tmp_path / "out", type="q4_k_m")
+    made = convert(folder, tmp_path / "out", type="q4_k_m", trust_template=True)
     assert "rows of 16 and 32 values are no multiple of 256" in caplog.text
     types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(made.path).tensors}
     assert types["blk.0.ffn_up.weight"] == "Q5_0"
@@ -105,7 +107,7 @@ def test_weights_that_are_not_finite(tmp_path: Path, kind: str, bad: float) -> N
     folder = write_checkpoint(tmp_path / "c", **SMALL)
     overwrite_last_value(folder, bad)
     with pytest.raises(ConversionError, match=r"model.norm.weight holds NaN or infinite values"):
-        convert(folder, tmp_path / "out", type=kind)
+        convert(folder, tmp_path / "out", type=kind, trust_template=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c"]
 
 
@@ -118,8 +120,8 @@ def test_weights_beyond_half_precision(tmp_path: Path) -> None:
     content[start : start + 2] = to_bf16(np.array([1e6])).tobytes()  # of the embedding
     path.write_bytes(content)
     with pytest.raises(ConversionError, match="beyond the range of f16; try --type bf16"):
-        convert(folder, tmp_path / "out", type="f16")
-    convert(folder, tmp_path / "out", type="bf16")
+        convert(folder, tmp_path / "out", type="f16", trust_template=True)
+    convert(folder, tmp_path / "out", type="bf16", trust_template=True)
 
 
 def test_bad_arguments(tmp_path: Path, checkpoint: Path) -> None:

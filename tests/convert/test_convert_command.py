@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from checkpoints import write_checkpoint
+from reference import TEMPLATE
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("c") / "checkpoint")
+    return write_checkpoint(tmp_path_factory.mktemp("c") / "checkpoint", template=TEMPLATE)
 
 
 def test_one_line_on_stdout_names_the_file(tmp_path: Path, checkpoint: Path) -> None:

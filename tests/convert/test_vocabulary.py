@@ -198,7 +198,7 @@ def test_the_reference_recognises_the_real_tokenizer_and_writes_the_same(
         pytest.skip("needs llama.cpp's converter: set REFERENCE_CONVERTER and REFERENCE_PYTHON")
     folder = _real(tmp_path, shared)
     theirs = reference.run(folder, tmp_path / "theirs.gguf", "bf16", known_tokenizer=True)
-    ours = convert(folder, tmp_path / "ours.gguf", type="bf16").path
+    ours = convert(folder, tmp_path / "ours.gguf", type="bf16", trust_template=True).path
     found, expected = reference.describe(ours), reference.describe(theirs)
     assert found["tensors"] == expected["tensors"]
     for key in expected["metadata"].keys() - {"general.name"}:

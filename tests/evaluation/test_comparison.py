@@ -160,7 +160,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     write_checkpoint(folder / "two", seed=2)
     made = [(folder / "one", "bf16"), (folder / "one", "q4_0"), (folder / "two", "bf16")]
     return [
-        str(convert(source, folder / f"{source.name}-{kind}.gguf", type=kind).path)
+        str(
+            convert(
+                source, folder / f"{source.name}-{kind}.gguf", type=kind, trust_template=True
+            ).path
+        )
         for source, kind in made
     ]
 

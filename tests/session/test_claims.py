@@ -11,6 +11,7 @@ from reference import TEMPLATE
 
 from edgeguard import Guard, ModelError
 from edgeguard.convert import convert
+from edgeguard.gguf.content import write_digest
 from edgeguard.session.fake import FAKE_INFO, FakeSession
 
 
@@ -57,6 +58,7 @@ def test_the_files_own_template_is_not_asked(tmp_path: Path) -> None:
     words = b"messages[-1].role"  # only the template holds it
     assert words in data
     garbled.write_bytes(data.replace(words, b"?" * len(words)))
+    write_digest(garbled)
     with (
         Guard(sound, threads=1, allow_random_weights=True) as ours,
         Guard(garbled, threads=1, allow_random_weights=True) as theirs,

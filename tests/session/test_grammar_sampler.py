@@ -82,7 +82,7 @@ def test_random_models_answer_as_under_the_grammar_of_tokens(tmp_path: Path) -> 
     answers = set()
     for seed in range(6):
         checkpoint = write_checkpoint(tmp_path / str(seed), seed=seed)
-        path = convert(checkpoint, tmp_path / f"{seed}.gguf", type="f16").path
+        path = convert(checkpoint, tmp_path / f"{seed}.gguf", type="f16", trust_template=True).path
         plain = PlainRun(path)
         grammars = {mode: token_grammar(plain.session, mode) for mode in MODES}
         with Guard(path, threads=1, allow_random_weights=True) as guard:

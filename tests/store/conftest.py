@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import hub as loopback
 import pytest
 from checkpoints import write_checkpoint
+from reference import TEMPLATE
 
 from edgeguard.store import hub as store_hub
 from edgeguard.store import registry
@@ -23,7 +24,9 @@ def _absent(no_home: None) -> None:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random checkpoint, as the hub serves it."""
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "small", hidden=64, ffn=256)
+    return write_checkpoint(
+        tmp_path_factory.mktemp("checkpoint") / "small", hidden=64, ffn=256, template=TEMPLATE
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from edgeguard.errors import ModelError, StoreError
 from edgeguard.file_types import FILE_TYPE, type_name
-from edgeguard.store.metadata import Array, read_metadata
+from edgeguard.gguf.header import INT32, STRING, Array
+from edgeguard.store.metadata import read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,8 @@ def test_every_kind_of_value(header: bytes, tmp_path: Path) -> None:
         "c": 0.5,
         "d": True,
         "e": "ünïcode",
-        "f": Array(3),
-        "g": Array(3),
+        "f": Array(STRING, 3, strings=[b"x", b"yy" * 5000, b""]),
+        "g": Array(INT32, 3, numbers=struct.pack("<3i", 1, 2, 3)),
         "general.file_type": 15,
     }
     assert type_name(values[FILE_TYPE]) == "q4_k_m"

@@ -1,0 +1,59 @@
+"""The last steps of a file that was written: its digest, and the proof that it can be read.
+
+llama.cpp reads it back in a child process, since it may end the process that reads what it does not
+expect; a quantized file was read back by the quantizer's child. Only the header and the vocabulary
+are loaded: the digest stands for the weights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeguard import child
+from edgeguard.convert import output
+from edgeguard.errors import ConversionError
+from edgeguard.gguf.content import write_digest
+from edgeguard.gguf.inspection import UnsoundError, check_header
+
+
+def finish(path: Path, *, read_back: bool) -> None:
+    """Put the digest into the file, and read it; `read_back`: let llama.cpp do so too.
+
+    Raises ConversionError.
+    """
+    try:
+        with output.translated(path):
+            write_digest(path)
+        check_header(path)
+        if read_back:
+            _read_back(path)
+    except UnsoundError as error:
+        raise ConversionError(_unreadable(f"it {error}")) from error
+    except ValueError as error:
+        raise ConversionError(_unreadable(str(error))) from error
+    except child.ChildError as error:
+        raise ConversionError(_unreadable(str(error))) from error
+
+
+def _read_back(path: Path) -> None:
+    for message in child.run(__name__, os.fspath(path)):
+        if message["error"] is not None:
+            raise ConversionError(_unreadable(message["error"]))
+
+
+def _unreadable(why: str) -> str:
+    return f"the file that was made cannot be read back: {why}; report this"
+
+
+def main(request: Any, reply: Callable[[Any], None]) -> None:
+    """The child's side: load the file; reply with why it cannot be loaded, or None."""
+    from edgeguard.session.library import last_error, lib, start_library
+
+    start_library()
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    model = lib.llama_model_load_from_file(os.fsencode(request), params)
+    reply({"error": None if model else last_error()})

@@ -1,0 +1,111 @@
+"""Numbers that no sound model has among its weights, looked for while a file is read.
+
+    holes       4 KiB and more of zeros, as a half-fetched file has; the rows of padding tokens in
+                the embedding may be empty
+    no numbers  NaN and infinity, in values and in the scales of quantized blocks
+    absurd      values and scales so large that no model has them, as chance bytes give
+
+Small damage is not seen here; the digest in our own files sees all. This module reads no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeguard.gguf.tensor_types import TensorType
+
+HOLE = 4096
+"""Bytes of zeros in a row that no tensor of a model has."""
+
+_EXPONENT = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000}
+_ABSURD = {"f16": 0x7C00, "bf16": 0x4B80, "f32": 0x4B800000}  # 2 ** 24; f16 ends far below it
+_ABSURD_SCALE = 0x6400  # 1024 as a half float
+
+
+class Weights:
+    """Takes a tensor's bytes in order; raises ValueError at what no model has."""
+
+    def __init__(
+        self, type_: TensorType, size: int, row: int, empty: Sequence[bool] | None
+    ) -> None:
+        """``size`` and ``row`` in bytes; ``empty`` says of each row whether it may be zeros."""
+        self._type = type_
+        self._row = row
+        self._empty = None if empty is None else np.array(empty)
+        self._done = 0
+        self._rest = b""
+        self._run = 0  # zero blocks in a row, up to here
+        # A hole that begins and ends anywhere holds at least so many whole blocks.
+        self._most = min(HOLE // type_.size - 1, size // type_.size)
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """The next bytes."""
+        if self._rest:
+            data = self._rest + bytes(data)
+        whole = len(data) - len(data) % self._type.size
+        if whole:
+            self._look(np.frombuffer(data[:whole], np.uint8).reshape(-1, self._type.size))
+        self._done += whole
+        self._rest = bytes(data[whole:])
+
+    def _look(self, blocks: NDArray[np.uint8]) -> None:
+        zero: NDArray[np.bool_]
+        if self._type.number:
+            zero = self._values(blocks)
+        elif self._type.scales:
+            zero = self._scales(blocks)
+        else:
+            zero = np.logical_not(blocks.any(axis=1))
+        if zero.any():
+            self._count(zero & ~self._may_be_empty(len(zero)))
+        else:
+            self._run = 0
+
+    def _values(self, blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        name = self._type.number
+        bits: NDArray[Any] = blocks.reshape(-1).view(f"<u{self._type.size}")
+        magnitudes = bits & (0x7FFFFFFF if name == "f32" else 0x7FFF)
+        largest = magnitudes.max()
+        if largest >= _EXPONENT[name]:
+            raise ValueError("NaN or infinite values")
+        if largest >= _ABSURD[name]:
+            raise ValueError("values beyond 16,777,216")
+        zero: NDArray[np.bool_] = magnitudes == 0
+        return zero
+
+    def _scales(self, blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        zero = np.ones(len(blocks), bool)
+        for offset in self._type.scales:
+            scale = blocks[:, offset : offset + 2].copy().view("<u2").reshape(-1) & 0x7FFF
+            largest = scale.max()
+            if largest >= _EXPONENT["f16"]:
+                raise ValueError("NaN or infinite scales")
+            if largest >= _ABSURD_SCALE:
+                raise ValueError("scales beyond 1,024")
+            zero &= scale == 0
+        return zero
+
+    def _may_be_empty(self, count: int) -> NDArray[np.bool_]:
+        if self._empty is None:
+            return np.zeros(count, bool)
+        places = self._done + np.arange(count, dtype=np.int64) * self._type.size
+        allowed: NDArray[np.bool_] = self._empty[places // self._row]
+        return allowed
+
+    def _count(self, zero: NDArray[np.bool_]) -> None:
+        """Know the longest run of zero blocks, over the borders of parts too."""
+        others = np.flatnonzero(~zero)
+        if not len(others):
+            longest = self._run = self._run + len(zero)
+        else:
+            inner = int(np.diff(others).max(initial=1)) - 1
+            longest = max(self._run + int(others[0]), inner)
+            self._run = len(zero) - 1 - int(others[-1])
+            longest = max(longest, self._run)
+        if longest >= self._most:
+            size = longest * self._type.size
+            raise ValueError(f"{size:,} bytes of zeros in a row: a part of the file is missing")

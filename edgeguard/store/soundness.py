@@ -1,0 +1,78 @@
+"""Whether the file of a model may be believed, and by which sha256 it is known from then on.
+
+The built-in model must be the released one and an installed model the one that was installed; a
+file that is named by its path must be sound (edgeguard.gguf.inspection). A file is read for that
+once, and again when its stamp has changed. What depends on a model is kept under the sha256 that
+is given here, which is that of the file's own bytes.
+
+This module loads no model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeguard.errors import ModelError, ModelNotFoundError
+from edgeguard.store.checksum import (
+    compute_sha256,
+    file_sha256,
+    inspected_sha256,
+    is_sha256,
+    sound_sha256,
+)
+from edgeguard.store.model_file import ModelFile, built_in
+
+
+def identify(file: ModelFile) -> str:
+    """The sha256 of a model's file that may be believed.
+
+    Raises ModelError when it may not, StoreError when it cannot be read.
+    """
+    if file.built_in:
+        return _expect_released(file.path, file_sha256(file.path))
+    if file.sha256 is None:
+        return sound_sha256(file.path, _released())
+    sha256 = file_sha256(file.path)
+    if sha256 != file.sha256:
+        raise ModelError(
+            f"{file.path} is not the file that was installed any more; type edgeguard verify "
+            f"{file.full_name}"
+        )
+    return sha256
+
+
+def verify_built_in() -> None:
+    """Read the whole file of the built-in model. Raises ModelError, StoreError."""
+    path = built_in().path
+    _expect_released(path, compute_sha256(path))
+
+
+def verify_file(path: Path) -> str:
+    """Read a whole file that nothing is recorded of; its sha256. Raises ModelError, StoreError."""
+    return inspected_sha256(path, _released())
+
+
+def _expect_released(path: Path, sha256: str) -> str:
+    if sha256 != _recorded(path):
+        raise ModelError(f"{path} is not what was released; install edgeguard again")
+    return sha256
+
+
+def _recorded(path: Path) -> str:
+    """The sha256 beside the built-in model, in the form that sha256sum writes and reads."""
+    record = path.with_name(f"{path.name}.sha256")
+    try:
+        sha256 = record.read_text(encoding="ascii").partition(" ")[0]
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{record} cannot be read; install edgeguard again") from error
+    if not is_sha256(sha256):
+        raise ModelError(f"{record} holds no sha256; install edgeguard again")
+    return sha256
+
+
+def _released() -> tuple[str, ...]:
+    """The checksum of the built-in model, which may be named by its path too."""
+    try:
+        return (_recorded(built_in().path),)
+    except (ModelNotFoundError, ModelError):
+        return ()
