@@ -88,7 +88,7 @@ def choose(found: Mapping[Dialect, int], lines: Callable[[], Iterator[Line]]) ->
     best: Survey | None = None
     for dialect, columns in found.items():
         survey = _survey(dialect, lines(), columns, None if best is None else best.bad)
-        merges = best is not None and survey.bad == 0 and columns > 1 and _merges(best, survey)
+        merges = best is not None and columns > 1 and _merges(best, survey)
         if best is None or survey.bad < best.bad or merges:
             best = survey
         if best.bad == best.doubtful == 0:
@@ -99,9 +99,9 @@ def choose(found: Mapping[Dialect, int], lines: Callable[[], Iterator[Line]]) ->
 
 def _merges(best: Survey, other: Survey) -> bool:
     """Whether stray quotes that happen to pair up make one row of several, and no quotes do not."""
-    return best.doubtful > other.doubtful and other.dialect == Dialect(
-        best.dialect.delimiter, "", best.dialect.escape
-    )
+    unquoted = Dialect(best.dialect.delimiter, "", best.dialect.escape)
+    fits = other.bad <= best.bad and other.doubtful < best.doubtful
+    return fits and other.dialect == unquoted
 
 
 def _survey(dialect: Dialect, lines: Iterator[Line], columns: int, most: int | None) -> Survey:

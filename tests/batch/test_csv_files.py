@@ -206,6 +206,12 @@ def test_what_excel_writes(tmp_path: Path, mark: str, encoding: str, sep: bool) 
             ['"hello he began', "What is it?", 'and ended"', "fine"],
             "quotes are text",
         ),
+        (
+            "a.tsv",
+            'id\ttext\n1\t"hello\n2\tWhat is it?\n3\tand ended"\nno row\n',
+            ['"hello', "What is it?", 'and ended"', None],
+            "quotes are text",
+        ),
         # As CSV that is one row by CSV's own rule; it is said that it looks like three.
         ("a.csv", 'id,text\n1,"a\n2,b\n3,c"\n4,d\n', ["a\n2,b\n3,c", "d"], "line breaks"),
         ("a.csv", 'text\n"a\nb"\n', ["a\nb"], "line breaks"),
@@ -226,7 +232,8 @@ def test_what_real_files_have(
     assert bool(form.notes) is bool(noted), form.notes
     assert not noted or any(noted.replace("\\\\", "\\") in note for note in form.notes)
     again, _, _ = read(tmp_path, written, name, names={"verdict": "second"})
-    assert [row and row["verdict"] for row in again] == [VERDICT] * len(texts)
+    bad = [row is None for row in rows]
+    assert [row and row["verdict"] for row in again] == [None if one else VERDICT for one in bad]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16-le", "utf-16", "shift_jis"])
