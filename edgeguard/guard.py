@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from edgeguard.check import Check, Judge
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.policy import Policy
-from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.protocol.messages import Message, check_text, parse_messages
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
@@ -83,7 +84,7 @@ class Guard:
         PolicyError, CancelledError.
         """
         self._policy = find_policy(policy)
-        _check_options(threads, n_ctx, device)
+        _check_options(model, threads, n_ctx, device)
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
@@ -272,10 +273,14 @@ class Guard:
             deadline = None if limit is None else time.monotonic() + limit
             return self._begin(messages, chosen, True, deadline, cancel).verdict()
 
-        return check_many(rows, judge, lambda: self_test(self))
+        return check_many(rows, judge, lambda: self_test(self, cancel))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
-        """The tokens of a plain text, each as the bytes that it stands for. Raises ClosedError."""
+        """The tokens of a plain text, each as the bytes that it stands for.
+
+        Raises InputError, ClosedError.
+        """
+        check_text("text", text)
         session = self._loaded.session
         return self._thread.run(
             lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
@@ -301,7 +306,9 @@ class Guard:
         raise TypeError("a guard cannot be pickled: make one in each process")
 
 
-def _check_options(threads: int | None, n_ctx: int, device: str) -> None:
+def _check_options(model: object, threads: int | None, n_ctx: int, device: str) -> None:
+    if model is not None and not isinstance(model, (str, os.PathLike)):
+        raise InputError(f"model is {type(model).__name__}; it must be a name or a path")
     if threads is not None and not _is_whole(threads, 1, MAX_THREADS):
         raise InputError(f"threads is {threads!r}; it must be at least 1 and at most {MAX_THREADS}")
     if not _is_whole(n_ctx, 512, None):
@@ -320,4 +327,4 @@ def _seconds(timeout: float) -> float:
     number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
     if not number or not 0 < timeout < float("inf"):
         raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
-    return float(timeout)
+    return float(min(timeout, threading.TIMEOUT_MAX / 2))  # the system waits no longer

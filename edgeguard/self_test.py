@@ -1,14 +1,24 @@
 """Whether a guard still answers: two questions whose answers do not matter.
 
-A text that fails may be to blame itself, or the model may be broken. This tells the two apart; the
-probes of edgeguard.trial ask more, once.
+A text that fails may be to blame itself, or the model may be broken. This tells the two apart, for
+whoever judges many; the probes of edgeguard.trial ask more, once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgeguard.errors import ModelError
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import (
+    CancelledError,
+    ClosedError,
+    EdgeguardError,
+    InputError,
+    ModelError,
+    SessionError,
+    TimeoutError,  # noqa: A004 - it is one
+)
 from edgeguard.protocol.answer import parse
 
 if TYPE_CHECKING:
@@ -18,11 +28,23 @@ _USER = {"role": "user", "content": "What is the capital of France?"}
 _TESTS = ([_USER], [_USER, {"role": "assistant", "content": "It is Paris."}])
 
 
-def self_test(guard: Guard) -> None:
+def self_test(guard: Guard, cancel: Cancellation | None = None) -> None:
     """Ask for a verdict in each mode. Raises EdgeguardError unless both are answers."""
     for messages in _TESTS:
-        verdict = guard.check_messages(messages)
+        verdict = guard.check_messages(messages, cancel=cancel)
         try:
             parse(verdict.mode, verdict.answer)
         except ValueError as error:
             raise ModelError(f"the test verdict of a {verdict.mode} is no answer") from error
+
+
+def check_only_row(error: EdgeguardError, test: Callable[[], None]) -> None:
+    """Return if an error concerns the row alone that it was raised for; raise if the whole run.
+
+    ``test`` is the self-test: where the model failed on the row, its failure is raised.
+    """
+    of_run = isinstance(error, (ClosedError, CancelledError))
+    if of_run or not isinstance(error, (InputError, TimeoutError, SessionError, ModelError)):
+        raise error
+    if isinstance(error, (SessionError, ModelError)):
+        test()

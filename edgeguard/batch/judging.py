@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 from edgeguard.batch.recent import Memory
 from edgeguard.batch.rows import Names, Row, conversation, key_of
 from edgeguard.cancellation import Cancellation
-from edgeguard.errors import (
-    ClosedError,
-    InputError,
-    ModelError,
-    SessionError,
-    TimeoutError,  # noqa: A004 - it is one
-)
+from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.protocol.messages import parse_messages
-from edgeguard.self_test import self_test
+from edgeguard.self_test import check_only_row, self_test
 
 if TYPE_CHECKING:
     from edgeguard.guard import Guard
@@ -70,11 +64,8 @@ def judged(
     for row in rows:
         try:
             known = _verdict(row, guard, names, memory, limits)
-        except (InputError, TimeoutError, SessionError, ModelError) as error:
-            if isinstance(error, ClosedError):
-                raise
-            if isinstance(error, (SessionError, ModelError)):
-                self_test(guard)
+        except EdgeguardError as error:
+            check_only_row(error, lambda: self_test(guard, limits.cancel))
             yield Outcome(row, None, error=f"{unit} {row.number}: {error}")
         else:
             # A row that is met again after a kill is not a repeated one.

@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING, Any
 from edgeguard.batch.recent import Recent
 from edgeguard.batch.row_lists import is_missing, rows_of
 from edgeguard.batch.rows import Names, conversation, key_of
-from edgeguard.errors import (
-    CancelledError,
-    ClosedError,
-    EdgeguardError,
-    InputError,
-    ModelError,
-    SessionError,
-)
+from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.self_test import check_only_row
 from edgeguard.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -55,11 +49,8 @@ def _judged(
             if verdict is None:
                 verdict = check(messages)
                 recent.put(key, verdict)
-        except (ClosedError, CancelledError):
-            raise
         except EdgeguardError as error:
-            if isinstance(error, (SessionError, ModelError)):
-                self_test()
+            check_only_row(error, self_test)
             yield error
         else:
             yield verdict

@@ -22,9 +22,12 @@ _TAKEN = (
     "a data frame with such columns will do too"
 )
 _SINGLE = (str, UserString, bytes, bytearray, memoryview, array.array)
-_PARTS = (
-    *(type(iter(one)) for one in ("a", "é", b"", bytearray(), {}, {}.values(), {}.items(), set())),
-    *(type(reversed(one)) for one in ({}, {}.values(), {}.items())),
+_NONE: dict[str, str] = {}
+_VIEWS: tuple[Any, ...] = (_NONE, _NONE.values(), _NONE.items())
+_WHOLES: tuple[Any, ...] = ("a", "é", b"", bytearray(), set(), *_VIEWS)
+_PARTS: tuple[type, ...] = (
+    *(type(iter(whole)) for whole in _WHOLES),
+    *(type(reversed(view)) for view in _VIEWS),
     reversed,  # of a text; that of a list has a type of its own
 )
 
@@ -72,7 +75,7 @@ def _columnar(rows: Any) -> Iterable[Any] | None:
         return rows.tolist()  # type: ignore[no-any-return]
     if hasattr(rows, "column_names") and isinstance(rows, Iterable):  # Hugging Face's datasets
         return rows
-    return rows.to_list() if hasattr(rows, "to_list") else None  # type: ignore[no-any-return]
+    return rows.to_list() if hasattr(rows, "to_list") else None
 
 
 def _records(frame: Any) -> Iterator[dict[str, object]]:

@@ -13,7 +13,7 @@ import click
 from edgeguard.commands.options import Running, group_option, label_option, model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
-from edgeguard.evaluation.judging import judge
+from edgeguard.evaluation.judging import Check, judge
 from edgeguard.evaluation.metrics import flags
 from edgeguard.evaluation.rows import Row, digest_of, label_map, read_rows
 from edgeguard.evaluation.sections import described, failures
@@ -30,6 +30,7 @@ from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_folder
 from edgeguard.policy import OFFICIAL, STRICT, Calibration, Policy
+from edgeguard.self_test import self_test
 from edgeguard.store.paths import policies_folder
 from edgeguard.store.policies import check_new_policy, save_policy
 from edgeguard.store.versions import version_of
@@ -85,7 +86,8 @@ def command(
         Guard(model, **running) as guard,
         progress_bar("judging") as progress,
     ):
-        outcome = judge(texts, lambda row: guard.check_messages(row.messages, fresh=True), progress)
+        check: Check = lambda row: guard.check_messages(row.messages, fresh=True)  # noqa: E731
+        outcome = judge(texts, check, lambda: self_test(guard), progress)
     if outcome.failed:
         note(f"error: {failures(outcome.failed)}")
         note("no policy is saved: a threshold that never saw those rows would not hold for them")

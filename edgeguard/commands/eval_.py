@@ -37,6 +37,7 @@ from edgeguard.evaluation.wording import heading
 from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.outputs import STDOUT, check_outputs, write_new
+from edgeguard.self_test import self_test
 
 
 @click.command(name="eval")
@@ -164,7 +165,8 @@ def _one(
             belongs_to = header(guard.model, guard.policy, options["n_ctx"], data.sha256, how)
             check = stack.enter_context(recorded(records, belongs_to, check))
         try:
-            outcome = judge(rows, check, stack.enter_context(progress_bar("judging")))
+            progress = stack.enter_context(progress_bar("judging"))
+            outcome = judge(rows, check, lambda: self_test(guard), progress)
         except KeyboardInterrupt:
             if records is not None:
                 note(f"what was judged is kept in {records}: the same command goes on from there")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeguard.console import Progress
-from edgeguard.errors import ClosedError, EdgeguardError, OutputError
+from edgeguard.errors import EdgeguardError
 from edgeguard.evaluation.rows import Row
+from edgeguard.self_test import check_only_row
 from edgeguard.verdict import Verdict
 
 Check = Callable[[Row], Verdict]
@@ -41,16 +42,23 @@ class Outcome:
     failed: tuple[Failed, ...]
 
 
-def judge(rows: Sequence[Row], check: Check, progress: Progress | None = None) -> Outcome:
-    """Judge the rows in their order. An error that concerns one row does not stop the rest."""
+def judge(
+    rows: Sequence[Row],
+    check: Check,
+    self_test: Callable[[], None],
+    progress: Progress | None = None,
+) -> Outcome:
+    """Judge the rows in their order. An error that concerns one row does not stop the rest.
+
+    ``self_test`` raises if the model is broken, and not only the row.
+    """
     judged: list[Judged] = []
     failed: list[Failed] = []
     for number, row in enumerate(rows, 1):
         try:
             judged.append(Judged(row, check(row)))
-        except (ClosedError, OutputError):
-            raise  # they concern the run, not this row
         except EdgeguardError as error:
+            check_only_row(error, self_test)
             failed.append(Failed(row.set, row.id, str(error)))
         if progress is not None:
             progress(number, len(rows))

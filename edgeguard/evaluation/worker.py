@@ -23,6 +23,7 @@ from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionErro
 from edgeguard.evaluation.records import verdict_from
 from edgeguard.evaluation.rows import Row
 from edgeguard.guard import Guard
+from edgeguard.self_test import check_only_row, self_test
 from edgeguard.verdict import ModelId, Verdict
 
 _BOOT = (
@@ -58,9 +59,11 @@ class Worker:
         self.model = ModelId(**ready["model"])
 
     def check(self, row: Row) -> Verdict:
-        """Judge a row. Raises InputError for what the guard refuses, SessionError for a crash."""
+        """Judge a row. Raises InputError if it cannot be judged, SessionError for a crash."""
         self._write([asdict(message) for message in row.messages])
         answer = self._read()
+        if "broken" in answer:
+            raise SessionError(f"{self.name}: {answer['broken']}")
         if "error" in answer:
             raise InputError(answer["error"])
         return verdict_from(answer["verdict"])
@@ -143,7 +146,15 @@ def _serve(options: dict[str, Any], answers: TextIO) -> None:
             try:
                 answer({"verdict": guard.check_messages(messages, fresh=True).to_dict()})
             except EdgeguardError as error:
-                answer({"error": str(error)})
+                answer(_failure(guard, error))
+
+
+def _failure(guard: Guard, error: EdgeguardError) -> dict[str, str]:
+    try:
+        check_only_row(error, lambda: self_test(guard))
+    except EdgeguardError as broken:
+        return {"broken": str(broken)}
+    return {"error": str(error)}
 
 
 def main(options: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ This module does not write the question text and does not count tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -33,7 +33,7 @@ def parse_messages(messages: Iterable[Message | Mapping[str, object]]) -> tuple[
     system message anywhere but first. A conversation must end with the user or the assistant, and
     with a text that has something to judge.
     """
-    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Iterable):
+    if isinstance(messages, (str, bytes, Mapping, Set)) or not isinstance(messages, Iterable):
         raise InputError("messages must be a list of {'role': ..., 'content': ...} objects")
     parsed = tuple(_parse(number, message) for number, message in enumerate(messages, 1))
     if not parsed:
@@ -75,16 +75,19 @@ def _parse(number: int, message: Message | Mapping[str, object]) -> Message:
     if not isinstance(content, str):
         kind = type(content).__name__
         raise InputError(f"message {number} has no text: 'content' is {kind}, not a string")
-    _check_unicode(number, content)
+    check_text(f"message {number}", content)
     return Message(role, content)
 
 
-def _check_unicode(number: int, content: str) -> None:
+def check_text(what: str, text: object) -> None:
+    """Raise InputError for anything but a string of Unicode text; ``what`` names it."""
+    if not isinstance(text, str):
+        raise InputError(f"{what} is {type(text).__name__}, not a string")
     try:
-        content.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
-        code = ord(content[error.start])
+        code = ord(text[error.start])
         raise InputError(
-            f"message {number} is not valid Unicode: lone surrogate U+{code:04X} at character "
+            f"{what} is not valid Unicode: lone surrogate U+{code:04X} at character "
             f"{error.start}; repair the text where it was cut, then check it again"
         ) from error

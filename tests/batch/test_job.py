@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_runs import Watching, fake
+from failing import FailingSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ from edgeguard.batch.record import Progressed, Record
 from edgeguard.batch.rows import Names, Place
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
-from edgeguard.errors import InputError, OutputError
+from edgeguard.errors import InputError, OutputError, SessionError
 
 TEXTS = ["a kettle", "tea", None, "a kettle", "milk\nand sugar", "tea", "", "a cup", "tea", "ü"]
 IDENTITY: dict[str, object] = {"the input": "0" * 64, "--n-ctx": 8192}
@@ -76,6 +77,26 @@ def saving(seconds: float) -> Iterator[None]:
 
 
 KINDS: tuple[FormatName, ...] = ("jsonl", "csv", "parquet")
+
+
+def test_a_row_on_which_the_model_fails_is_one_row_and_a_broken_model_ends_the_run(
+    tmp_path: Path,
+) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    path.write_text("".join(f'{{"text": "{text}"}}\n' for text in ("a", "heavy", "b", "c")))
+    session = FailingSession()
+
+    def breaks(rows: int) -> None:
+        session.broken = rows == 3
+
+    with pytest.raises(SessionError):
+        run(path, out, Guard.with_session(session), watch=Watching(breaks))
+    assert not out.exists()
+    tally = run(path, out, Guard.with_session(FailingSession()), resume=True)
+    assert (tally.rows, tally.errors) == (4, 1)
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["verdict"] is None for row in written] == [False, True, False, False]
+    assert written[1]["verdict_error"] == "line 2: llama.cpp could not compute"
 
 
 @pytest.mark.parametrize("kind", KINDS)

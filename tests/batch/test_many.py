@@ -8,7 +8,7 @@ import io
 import pickle
 from array import array
 from collections import UserString, deque, namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from failing import FailingSession
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -282,6 +283,10 @@ def test_real_frames_tables_and_series(echo: Guard) -> None:
         lambda guard: guard.check("a", policy=5),
         lambda guard: guard.check_many(["a"], policy=5),
         lambda guard: guard.check_many(["a"], timeout="5"),
+        lambda guard: guard.check_messages({Message("user", "a"), Message("assistant", "b")}),
+        lambda guard: guard.tokenize(5),
+        lambda guard: guard.tokenize("\ud83d"),
+        lambda _: Guard(5),
         lambda _: Guard("nano", threads="2"),
         lambda _: Guard("nano", threads=True),
         lambda _: Guard("nano", threads=100_000),
@@ -303,15 +308,7 @@ def test_a_guard_says_why_it_cannot_be_pickled(echo: Guard) -> None:
 
 
 def test_a_row_on_which_the_model_fails_gives_its_error_and_the_rest_goes_on() -> None:
-    class Failing(FakeSession):
-        broken = False
-
-        def read(self, tokens: Sequence[int], **how: Any) -> Any:
-            if self.broken or b"heavy" in bytes(token for token in tokens if token < 256):
-                raise SessionError("llama.cpp could not compute")
-            return super().read(tokens, **how)
-
-    session = Failing(lambda _: "Safety: Safe\nCategories: None\nRefusal: No")
+    session = FailingSession()
     guard = Guard.with_session(session)
     results = list(guard.check_many(["a", "heavy", "b"]))
     assert [type(result) for result in results] == [Verdict, SessionError, Verdict]
@@ -324,6 +321,8 @@ def test_each_row_has_the_time_limit_to_itself() -> None:
     session = FakeSession(lambda _: "Safety: Safe\nCategories: None", seconds=0.05)
     guard = Guard.with_session(session)
     assert [type(one) for one in guard.check_many(["a", "b", "c"], timeout=20)] == [Verdict] * 3
+    (result,) = guard.check_many(["a"], timeout=1e300)
+    assert isinstance(result, Verdict)
     session._seconds = 20
     (result,) = guard.check_many(["d"], timeout=0.05)
     assert isinstance(result, TimeoutError)
