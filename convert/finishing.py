@@ -34,14 +34,15 @@ def finish(path: Path, *, read_back: bool) -> None:
         raise ConversionError(_unreadable(f"it {error}")) from error
     except ValueError as error:
         raise ConversionError(_unreadable(str(error))) from error
-    except child.ChildError as error:
-        raise ConversionError(_unreadable(str(error))) from error
 
 
 def _read_back(path: Path) -> None:
-    for message in child.run(__name__, os.fspath(path)):
-        if message["error"] is not None:
-            raise ConversionError(_unreadable(message["error"]))
+    try:
+        for message in child.run(__name__, os.fspath(path)):
+            if message["error"] is not None:
+                raise ConversionError(_unreadable(message["error"]))
+    except child.ChildError as error:
+        raise ConversionError(_unreadable(str(error))) from error
 
 
 def _unreadable(why: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 from edgeguard.convert.config import Config
 from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
-from edgeguard.gguf.vocabulary import PUBLISHED_TOKENS, is_published
+from edgeguard.gguf.vocabulary import PUBLISHED, is_published
 from edgeguard.protocol.question import CONTROLS
 
 _logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def read_vocabulary(folder: Path, config: Config) -> Vocabulary:
             raise _wrong(path, f"the {kind} token has the id {number} of {config.vocab_size}")
     merges = _merges(path, content["model"], vocab)
     _check_reached(path, merges, vocab)
-    if config.vocab_size == PUBLISHED_TOKENS:
+    if config.vocab_size >= PUBLISHED:
         _compare(path, tokens, merges)
     return Vocabulary(tokens, types, merges, special_ids)
 

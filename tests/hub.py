@@ -37,6 +37,7 @@ class Fault:
     body: bytes | None = None
     redirect: bool = False
     ignore_range: bool = False
+    retry_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Hub:
     released: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
     endpoint: str = ""
+    waited: list[float] = field(default_factory=list)
+    """Seconds that the client waited, or would have."""
 
     def gets(self, file: str) -> list[Request]:
         """The GET requests for a file's content, in order."""
@@ -98,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, content: bytes, fault: Fault) -> None:
         if fault.status is not None:
-            self._send(fault.status, b"no", {})
+            asked = fault.retry_after
+            self._send(fault.status, b"no", {} if asked is None else {"Retry-After": asked})
             return
         if fault.redirect:
             self._send(302, b"", {"Location": f"{self.hub.endpoint}/cdn{self.path}"})

@@ -30,7 +30,7 @@ UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 _LENGTH = struct.Struct("<Q")
 
 _FIRST_READ = 8 << 20  # holds the header of a Qwen3, 7 MB
-_LONGEST = 256 << 20
+_LONGEST = 128 << 20
 _MOST_KEYS, _MOST_TENSORS, _MOST_DIMENSIONS = 4096, 8192, 4
 _ALIGNMENT = 32
 
@@ -179,7 +179,7 @@ class _Reader:
                 start = at + 8
                 at = start + unpack(data, at)[0]
                 found.append(data[start:at])
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise self._short(at) from error
         if at > len(data):
             raise self._short(at)

@@ -20,6 +20,8 @@ from edgeguard.gguf.keys import Keys, shown
 ARCHITECTURE = "qwen3"
 MOST_LAYERS = 512  # LLAMA_MAX_LAYERS of llama.cpp
 
+_QUANTIZATION = 2  # GGML_QNT_VERSION
+
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 _ROPE_BASE, _EPSILON = 1e6, 1e-6
@@ -74,6 +76,8 @@ def check(header: Header, *, ours: bool) -> Sizes:
         raise ValueError(f"its architecture is {shown(found)}, not {ARCHITECTURE}")
     if keys.text("general.type", "model") != "model":
         raise ValueError(f"it is no model but {shown(keys.text('general.type'))}")
+    if keys.count("general.quantization_version", _QUANTIZATION, least=0) != _QUANTIZATION:
+        raise ValueError("its weights are quantized in a way of another time")
     if any(key.startswith(("split.", "adapter.")) for key in header.keys):
         raise ValueError("it is a part of a model, or an adapter to one; take the whole model")
     sizes = _sizes(keys, vocabulary.check(header, ours=ours))

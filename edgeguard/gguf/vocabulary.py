@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from edgeguard.gguf.header import FLOAT32, INT32, STRING, Header
 from edgeguard.gguf.keys import Keys, shown
 
-PUBLISHED_TOKENS = 151_936
-"""Tokens of the published models, with padding; the first 151,669 of them have a text."""
-WITH_TEXT = 151_669
+PUBLISHED = 151_669
+"""Tokens of the published models; padding follows, up to 151,936 as published."""
 TOKENS_SHA256 = "38c4c4a8ba02d84a14fce484a2a7a115a55f258f029c012346ebe4d232f6d99e"
 MERGES_SHA256 = "bbeef245f0b03a9613753068e5799c2496290005594c68f09eed68feedbe6d1f"
-"""Of the published tokens that have a text, and of the merges, as ``digest`` gives it."""
+"""Of the published tokens and merges, as ``digest`` gives it."""
 
 TOKENIZER = ("gpt2", "qwen2")  # tokenizer.ggml.model and tokenizer.ggml.pre
 _UNUSED = 5
@@ -58,7 +57,7 @@ def check(header: Header, *, ours: bool) -> int:
     for key in header.keys:
         if key.startswith("tokenizer.ggml.") and key not in _KNOWN:
             raise ValueError(f"its tokenizer has the unknown setting {shown(key)}")
-    if len(tokens) != PUBLISHED_TOKENS:
+    if len(tokens) < PUBLISHED:
         _check_tokens(tokens)
         _check_merges(merges, set(tokens))
     elif not is_published(tokens, merges):
@@ -68,10 +67,10 @@ def check(header: Header, *, ours: bool) -> int:
 
 def is_published(tokens: Sequence[bytes], merges: Sequence[bytes]) -> bool:
     """Whether this is the vocabulary of the published models, with any padding behind it."""
-    padding = tokens[WITH_TEXT:]
+    padding = tokens[PUBLISHED:]
     if len(set(padding)) < len(padding) or not all(p.startswith(b"[PAD") for p in padding):
         return False
-    return (digest(tokens[:WITH_TEXT]), digest(merges)) == (TOKENS_SHA256, MERGES_SHA256)
+    return (digest(tokens[:PUBLISHED]), digest(merges)) == (TOKENS_SHA256, MERGES_SHA256)
 
 
 def digest(texts: Sequence[bytes]) -> str:

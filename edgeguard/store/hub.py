@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from edgeguard.console import Progress
 from edgeguard.errors import DownloadError, EdgeguardError
@@ -33,12 +33,19 @@ from edgeguard.store.hub_cache import (
     snapshot,
     writing,
 )
+from edgeguard.store.patience import WAITS, wait
 from edgeguard.store.registry import Release, SourceFile
+
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
 
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 """How often to try in a row, a second apart, when nothing comes."""
+
+MOST_UNKNOWN = 4 << 20
+"""Bytes of a file whose size is not recorded: a setting or a template, of some thousand bytes."""
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress bar with a label, as ``edgeguard.console.progress_bar`` does."""
@@ -88,11 +95,14 @@ def _download(release: Release, file: SourceFile, partial: Path, stage: Stage) -
 
 
 def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progress) -> None:
-    """Fetch the rest of a file; go on after a cut connection as long as that brings something."""
+    """Fetch the rest of a file; go on after a cut connection as long as that brings something.
+
+    A hub that is busy is given time.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    counted, fruitless = _Counted(output, file.size, progress), 0
+    counted, fruitless, refusals = _Counted(output, file, progress), 0, 0
     while True:
         before = output.tell()
         try:
@@ -103,12 +113,34 @@ def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progres
         except Exception as error:
             # What else can come out changes with the hub's client (requests, httpx, httpx2);
             # whatever it is, the file was not fetched.
-            fruitless = 0 if output.tell() > before else fruitless + 1
-            final = isinstance(error, (HfHubHTTPError, OfflineModeIsEnabled))
+            came = output.tell() > before
+            fruitless, refusals = (0, 0) if came else (fruitless + 1, refusals)
+            pause: float | None = 1.0
+            if isinstance(error, HfHubHTTPError):
+                pause = _pause(error, file, refusals)
+                fruitless, refusals = 0, refusals + 1
+            final = pause is None or isinstance(error, OfflineModeIsEnabled)
             if final or fruitless == _ATTEMPTS:
                 raise _translated(error, release, file, constants.ENDPOINT) from error
             _log.info("%s broke off (%s), it goes on", file.name, error)
-        time.sleep(1)
+            assert pause is not None
+        time.sleep(pause)
+
+
+def _pause(error: HfHubHTTPError, file: SourceFile, refusals: int) -> float | None:
+    """Seconds to wait for a hub that is busy, and a word of it; None if it will stay so."""
+    status = error.response.status_code
+    pause = wait(status, error.response.headers, refusals)
+    if pause is not None:
+        _log.warning(
+            "the hub is busy (HTTP %d for %s); asking again in %.0f s (%d of %d)",
+            status,
+            file.name,
+            pause,
+            refusals + 1,
+            len(WAITS),
+        )
+    return pause
 
 
 def _request(release: Release, file: SourceFile, counted: _Counted) -> None:
@@ -148,18 +180,23 @@ class _Counted:
     The hub's client writes to it, and starts over with seek and truncate.
     """
 
-    def __init__(self, file: BinaryIO, size: int | None, progress: Progress) -> None:
-        self._file = file
-        self._size = size
+    def __init__(self, output: BinaryIO, file: SourceFile, progress: Progress) -> None:
+        self._file = output
+        self._name = file.name
+        self._size = file.size
         self._progress = progress
 
     def write(self, chunk: bytes) -> int:
         with writing(Path(self._file.name)):
             written = self._file.write(chunk)
         done = self._file.tell()
-        if self._size is not None and done > self._size:
+        most = MOST_UNKNOWN if self._size is None else self._size
+        if done > most:
             # Never fill the disk with what cannot be the file.
-            raise DownloadError(f"the hub sent more than the {self._size:,} bytes that were asked")
+            raise DownloadError(
+                f"the hub sent more than {most:,} bytes for {self._name}, which has no more; "
+                "check HF_ENDPOINT, then edgeguard pull"
+            )
         self._progress(done, self._size or done)
         return written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +47,7 @@ def hub(
 ) -> Iterator[loopback.Hub]:
     """A hub that serves it, in the place of huggingface.co for this process."""
     from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http
 
     with loopback.serve(checkpoint) as served:
         # The client read the environment when it was imported, before this test.
@@ -63,8 +65,12 @@ def hub(
             monkeypatch.setattr(constants, name, value)
             if hasattr(file_download, name):  # before 1.0 it has names of its own for them
                 monkeypatch.setattr(file_download, name, value)
-        for module in (store_hub, file_download):
-            monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _seconds: None))
+        # The client waits too, where it is told that it asks too often, and says nothing of it.
+        for module in (file_download, _http):
+            if hasattr(module, "time"):
+                quick = SimpleNamespace(sleep=lambda _seconds: None, time=time.time)
+                monkeypatch.setattr(module, "time", quick)
+        monkeypatch.setattr(store_hub, "time", SimpleNamespace(sleep=served.waited.append))
         yield served
         _close_session()
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ from hub import PAGE, REPO, REVISION, Fault, Hub, serve
 
 from edgeguard.console import Progress
 from edgeguard.errors import DownloadError, StoreError
+from edgeguard.store import hub as store_hub
 from edgeguard.store.hub import fetch
 from edgeguard.store.hub_cache import missing, partial_path, snapshot
 from edgeguard.store.registry import Release, SourceFile
@@ -182,8 +187,7 @@ def test_a_stalled_hub_is_left(hub: Hub, release: Release, monkeypatch: pytest.M
         (403, "refuses access.*hf auth logout"),
         (404, "has no model.safetensors.*HF_ENDPOINT"),
         (416, "HTTP 416"),
-        (500, "HTTP 500.*try again later"),
-        (503, "HTTP 503.*goes on where it stopped"),
+        (501, "HTTP 501.*try again later"),
     ],
 )
 def test_a_refusal_says_what_to_type(hub: Hub, release: Release, status: int, say: str) -> None:
@@ -193,6 +197,79 @@ def test_a_refusal_says_what_to_type(hub: Hub, release: Release, status: int, sa
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
     assert len(hub.requests) == 1
+
+
+def _long(waited: list[float]) -> list[float]:
+    """Without the second after a cut connection, which some versions of the client wait for us."""
+    return [seconds for seconds in waited if seconds != 1]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_hub_that_is_busy_is_given_time(
+    hub: Hub, release: Release, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.faults[BIG] = [Fault(status=status)] * 3 + [Fault(cut=STEP)] + [Fault(status=status)] * 2
+    assert _fetch(release) == _content(hub)
+    assert _long(hub.waited) == [2, 4, 8, 2, 4]  # after some bytes it begins anew
+    assert f"the hub is busy (HTTP {status} for {BIG}); asking again in 2 s (1 of 5)" in caplog.text
+    assert _ranges(hub) == [None] * 4 + [f"bytes={STEP}-"] * 3
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_patience_has_an_end(hub: Hub, release: Release, status: int) -> None:
+    hub.faults[BIG] = [Fault(cut=STEP)]
+    hub.always[BIG] = Fault(status=status)
+    with pytest.raises(DownloadError, match=f"HTTP {status}.*goes on where it stopped") as caught:
+        _fetch(release)
+    assert "\n" not in str(caught.value)
+    assert _long(hub.waited) == [2, 4, 8, 16, 32]
+    hub.always.clear()
+    assert _fetch(release) == _content(hub)
+
+
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("999999999999", 120),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 120),
+        ("soon", 2),
+        ("-1", 2),
+    ],
+)
+def test_the_hub_says_when(hub: Hub, release: Release, asked: str, waits: float) -> None:
+    hub.faults[BIG] = [Fault(status=503, retry_after=asked)]
+    assert _fetch(release) == _content(hub)
+    assert hub.waited == [waits]
+
+
+def test_too_many_requests(hub: Hub, release: Release) -> None:
+    """The client tries this one again by itself; so many times that we do, too."""
+    hub.faults[BIG] = [Fault(status=429)] * 8
+    assert _fetch(release) == _content(hub)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGINT to send")
+def test_a_wait_can_be_ended(hub: Hub, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_hub, "time", time)
+    hub.always[BIG] = Fault(status=503, retry_after="100")
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        _fetch(release)
+
+
+def test_an_endless_small_file_does_not_fill_the_disk(
+    hub: Hub, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_hub, "MOST_UNKNOWN", 100_000)
+    hub.faults["config.json"] = [Fault(body=bytes(1_000_000))]
+    with pytest.raises(DownloadError, match=r"more than 100,000 bytes for config\.json"):
+        _fetch(release, "config.json")
+    partial = partial_path(release, _file(release, "config.json"))
+    assert partial.stat().st_size <= 100_000 + STEP
+    assert _fetch(release, "config.json") == _content(hub, "config.json")
 
 
 def test_wrong_bytes_of_the_right_length_are_refused(hub: Hub, release: Release) -> None:
@@ -304,7 +381,7 @@ def test_the_hubs_own_settings_are_left_as_they_were(hub: Hub, release: Release)
 
     logger = logging.getLogger("huggingface_hub")
     before = logger.level, are_progress_bars_disabled("huggingface_hub.http_get")
-    hub.always[BIG] = Fault(status=500)
+    hub.always[BIG] = Fault(status=501)
     with pytest.raises(DownloadError):
         _fetch(release)
     assert (logger.level, are_progress_bars_disabled("huggingface_hub.http_get")) == before
