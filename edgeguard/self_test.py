@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeguard.cancellation import Cancellation
 from edgeguard.errors import ModelError
 from edgeguard.protocol.answer import parse
 
@@ -18,10 +19,10 @@ _USER = {"role": "user", "content": "What is the capital of France?"}
 _TESTS = ([_USER], [_USER, {"role": "assistant", "content": "It is Paris."}])
 
 
-def self_test(guard: Guard) -> None:
+def self_test(guard: Guard, cancel: Cancellation | None = None) -> None:
     """Ask for a verdict in each mode. Raises EdgeguardError unless both are answers."""
     for messages in _TESTS:
-        verdict = guard.check_messages(messages)
+        verdict = guard.check_messages(messages, cancel=cancel)
         try:
             parse(verdict.mode, verdict.answer)
         except ValueError as error:
