@@ -77,13 +77,17 @@ def serving(
     load: Callable[[Cancellation], Guard] | None = None,
     ready: bool = True,
     policy: str = "strict",
+    seconds: float = 0.0,
+    n_ctx: int = 8192,
     **settings: object,
 ) -> Iterator[Served]:
-    """A server in a thread; `ready` waits for its test verdicts."""
+    """A server in a thread; `ready` waits for its test verdicts.
+
+    From then on a window takes so many `seconds`.
+    """
     chosen = Settings(port=0, **settings)  # type: ignore[arg-type]
-    worker = make_worker(
-        chosen, load or (lambda _: Guard.with_session(FakeSession(script), policy=policy))
-    )
+    session = FakeSession(script, n_ctx=n_ctx)
+    worker = make_worker(chosen, load or (lambda _: Guard.with_session(session, policy=policy)))
     server = make_server(chosen, worker)
     socks = bind(chosen)
     thread = threading.Thread(target=server.run, kwargs={"sockets": socks})
@@ -93,6 +97,7 @@ def serving(
         while not server.started or (ready and worker.state == "loading"):
             assert time.monotonic() < deadline
             time.sleep(0.005)
+        session._seconds = seconds
         yield Served(f"http://127.0.0.1:{socks[0].getsockname()[1]}", worker, server)
     finally:
         server.should_exit = True

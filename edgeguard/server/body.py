@@ -44,12 +44,15 @@ class Bounded:
         posts = scope["method"] == "POST"  # /health answers at any time
         if posts and self._inside >= self._places:
             raise _full("too many requests at once")
+        headers, held = Headers(scope=scope), _Held(self._max_body, self.hold)
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) > self._max_body:
+            raise held.too_large()
         if posts:
-            _check_kind(Headers(scope=scope))
-        held = _Held(self._max_body, self.hold)
+            _check_kind(headers)
         self._inside += posts
         try:
-            if await self._read(Headers(scope=scope), receive, held):
+            if await _read(receive, held):
                 await self._app(scope, held.replay(receive), send)
         finally:
             self._inside -= posts
@@ -61,18 +64,6 @@ class Bounded:
         if self._held + size > HELD_BODIES * self._max_body:
             raise _full("too many large requests at once")
         self._held += size
-
-    async def _read(self, headers: Headers, receive: Receive, held: _Held) -> bool:
-        """Whether the whole body came; not if the client left."""
-        length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and int(length) > held.most:
-            raise held.too_large()
-        try:
-            return await asyncio.wait_for(held.gather(receive), BODY_SECONDS)
-        except asyncio.TimeoutError:
-            raise HttpError(
-                408, f"the body did not arrive within {BODY_SECONDS:.0f} s", code="timeout"
-            ) from None
 
 
 class _Held:
@@ -148,6 +139,16 @@ class Incoming:
         while not self._whole and size <= _DRAIN_BYTES:
             size += len((await self.receive()).get("body", b""))
         return self._whole
+
+
+async def _read(receive: Receive, held: _Held) -> bool:
+    """Whether the whole body came; not if the client left. Raises HttpError 408, 413, 503."""
+    try:
+        return await asyncio.wait_for(held.gather(receive), BODY_SECONDS)
+    except asyncio.TimeoutError:
+        raise HttpError(
+            408, f"the body did not arrive within {BODY_SECONDS:.0f} s", code="timeout"
+        ) from None
 
 
 def _check_kind(headers: Headers) -> None:

@@ -123,6 +123,8 @@ class Connection(H11Protocol):
         self._doors.moved(self)
         if self._half_closed:
             self.transport.close()
+        elif self.conn.trailing_data[0]:
+            self._await_head(HEAD_SECONDS)
         elif not self.transport.is_closing():
             self._stop_waiting()
             self._quiet_timer = self.loop.call_later(IDLE_SECONDS, self.throw_out)
