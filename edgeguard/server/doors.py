@@ -15,9 +15,9 @@ from edgeguard.server.log import Seldom
 
 MOST = 1000
 """Connections at once, where the process may have that many files."""
-ACCEPTED_AT_ONCE = 8
+ACCEPTED_AT_ONCE = 4
 """asyncio accepts so many before it looks at any of them."""
-_RESERVE = 16 + 2 * ACCEPTED_AT_ONCE
+_RESERVE = 16 + 4 * ACCEPTED_AT_ONCE
 """Files for everything else: the model, libraries, pipes, connections that come and go."""
 _LEAST = 4
 

@@ -15,6 +15,7 @@ from edgeguard.errors import EdgeguardError
 from edgeguard.guard import Guard
 from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.metrics import Metrics
+from edgeguard.server.observed import id_of
 from edgeguard.server.requests import Asked
 from edgeguard.server.ticket import Conversation
 from edgeguard.server.turns import NotReadyError, QueueFullError
@@ -88,7 +89,9 @@ class Judging:
     ) -> list[T | EdgeguardError] | None:
         """What the worker says; None if the client left. Raises HttpError."""
         try:
-            return await _unless_left(request, self._worker.run(texts, finish))
+            return await _unless_left(
+                request, self._worker.run(texts, finish, id_of(request.scope))
+            )
         except NotReadyError as error:
             raise come_back(str(error), "not_ready", 5) from None
         except QueueFullError as error:

@@ -35,9 +35,7 @@ class _Text(logging.Formatter):
         if getattr(record, _NOTE, False):
             return f"edgeguard: {record.getMessage()}"
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        fields = " ".join(
-            f"{name}={value}" for name, value in _fields(record).items() if value is not None
-        )
+        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
         line = f"edgeguard: {_time(record)} {level}{record.getMessage()}"
         return f"{line} {fields}" if fields else line
 
@@ -73,7 +71,8 @@ def say(logger: logging.Logger, message: str, level: int = logging.INFO) -> None
 
 def log_fields(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
     """A line with named values, which are fields of their own in JSON."""
-    logger.log(level, message, extra={_FIELDS: fields})
+    known = {name: value for name, value in fields.items() if value is not None}
+    logger.log(level, message, extra={_FIELDS: known})
 
 
 class Seldom:

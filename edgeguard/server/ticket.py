@@ -55,8 +55,13 @@ class Ticket(Generic[T]):
         texts: Sequence[Conversation],
         finish: Callable[[Guard, Verdict], T],
         limits: Limits,
+        name: str = "",
     ) -> None:
-        """``finish`` makes of a verdict what the request wants of it, in the worker's thread."""
+        """``finish`` makes of a verdict what the request wants of it, in the worker's thread.
+
+        ``name`` is the request's in the log.
+        """
+        self.name = name
         self._texts = deque(texts)
         self._finish = finish
         self._limits = limits

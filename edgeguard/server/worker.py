@@ -102,16 +102,19 @@ class Worker:
             self._thread.join(wait)
 
     async def run(
-        self, texts: Sequence[Conversation], finish: Callable[[Guard, Verdict], T]
+        self,
+        texts: Sequence[Conversation],
+        finish: Callable[[Guard, Verdict], T],
+        name: str = "",
     ) -> list[T | EdgeguardError]:
         """What ``finish`` makes of each text's verdict, or the text's error, in their order.
 
-        A caller that is cancelled ends the computation. Raises NotReadyError, QueueFullError, and
-        what is not foreseen.
+        ``name`` is the request's in the log. A caller that is cancelled ends the computation.
+        Raises NotReadyError, QueueFullError, and what is not foreseen.
         """
         if self._state != "ready":
             raise NotReadyError(self._reason)
-        ticket = Ticket(texts, finish, self.limits)
+        ticket = Ticket(texts, finish, self.limits, name)
         waiter = Waiter(ticket)
         self.turns.put(waiter)
         try:
@@ -167,7 +170,8 @@ class Worker:
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
         """Find out whether it is the text that fails or the guard. Raises if it is the guard."""
-        _logger.error("a text could not be judged: %s", reason(error))
+        name = waiter.ticket.name
+        _logger.error("request %s: a text could not be judged: %s", name, reason(error))
         try:
             self_test(guard)
         except BaseException:
