@@ -18,8 +18,9 @@ from edgeguard.server.http_errors import HttpError
 
 BODY_SECONDS = 60.0
 """How long a body may take to arrive."""
-HELD_BODIES = 16
-"""How many bodies of the largest size may be held at one time."""
+HELD_BODIES = 8
+"""How many bodies of the largest size may be held at one time. As text, JSON and tokens, a body
+takes up to 24 times its size."""
 
 _DRAIN_BYTES = 8 * 1024 * 1024
 _DRAIN_SECONDS = 5.0

@@ -6,6 +6,7 @@ judged. This module knows no header and no limit.
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from edgeguard.server.judging import Judging, come_back
 from edgeguard.server.logprobs import tokens_of
 from edgeguard.server.metrics import CONTENT_TYPE, Metrics
 from edgeguard.server.observed import CLIENT_LEFT
-from edgeguard.server.requests import Asked, read
+from edgeguard.server.requests import Asked, B, read
 from edgeguard.server.settings import Settings
 from edgeguard.server.worker import Worker
 
@@ -35,6 +36,7 @@ class Endpoints:
     def __init__(self, worker: Worker, metrics: Metrics, settings: Settings) -> None:
         self._worker = worker
         self._metrics = metrics
+        self._reading = asyncio.Lock()
         self._judging = Judging(worker, metrics)
         self._root_path = settings.root_path
         self._started = int(time.time())
@@ -126,7 +128,7 @@ class Endpoints:
 
     async def moderations(self, request: Request) -> Response:
         """OpenAI's moderation."""
-        body = await read(request, moderations.ModerationRequest)
+        body = await self._read(request, moderations.ModerationRequest)
         self._check_model(body.model, *moderations.MODELS)
         texts = moderations.texts_of(body)
         del body  # while it waits, a request is its texts
@@ -137,7 +139,7 @@ class Endpoints:
 
     async def guard(self, request: Request) -> Response:
         """edgeguard's own verdicts."""
-        body = await read(request, native.GuardRequest)
+        body = await self._read(request, native.GuardRequest)
         texts, is_list = native.texts_of(body), native.is_list(body)
         del body
         verdicts = await self._judging.verdicts(request, texts)
@@ -148,8 +150,13 @@ class Endpoints:
         (verdict,) = verdicts
         return JSONResponse(verdict.to_dict())
 
+    async def _read(self, request: Request, model: type[B]) -> B:
+        """One body after the other, and others are served in between."""
+        async with self._reading:
+            return await read(request, model)
+
     async def _read_chat(self, request: Request) -> tuple[Form, list[Asked]]:
-        body = await read(request, chat.ChatRequest)
+        body = await self._read(request, chat.ChatRequest)
         chat.check(body)
         self._check_model(body.model)
         return Form.of(body), chat.texts_of(body)

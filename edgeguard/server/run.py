@@ -69,9 +69,9 @@ def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
     worker = make_worker(settings, load, on_ready=on_ready, on_failure=on_failure)
     server = make_server(settings, worker)
     _warn_if_open(settings)
-    say(_logger, f"listening on {url}, loading the model; Ctrl-C stops")
     try:
         with _hangup(server):
+            say(_logger, f"listening on {url}, loading the model; Ctrl-C stops")
             server.run(sockets=socks)
     finally:
         for sock in socks:
@@ -138,9 +138,7 @@ class _Server(uvicorn.Server):
         requests, texts = self._worker.turns.in_flight
         if self._worker.state == "loading":
             self._worker.stop(abort=True, wait=0)
-        finishing = f": finishing {requests} requests with {texts} texts, " if requests else ""
-        within = f"within {FINISH_SECONDS:.0f} s; a second signal ends at once" if requests else ""
-        say(_logger, f"stopping{finishing}{within}")
+        say(_logger, f"stopping{_finishing(requests, texts)}")
         loop = asyncio.get_running_loop()
         end = loop.call_later(FINISH_SECONDS, self._refuse_the_rest)
         try:
@@ -157,6 +155,15 @@ class _Server(uvicorn.Server):
         if self._signals > 1:
             _leave(sig)
         super().handle_exit(sig, frame)
+
+
+def _finishing(requests: int, texts: int) -> str:
+    if not requests:
+        return ""
+    return (
+        f": finishing {requests} request{'s' * (requests > 1)} with {texts} text"
+        f"{'s' * (texts > 1)}, within {FINISH_SECONDS:.0f} s; a second signal ends at once"
+    )
 
 
 def _leave(sig: int) -> NoReturn:
