@@ -22,12 +22,13 @@ Address = tuple[str, int]
 @contextmanager
 def connected(address: Address, buffer: int | None = None) -> Iterator[socket.socket]:
     """A connection that is closed in the end, whatever happens."""
-    with socket.socket() as sock, suppress(OSError):
+    with socket.socket() as sock:
         if buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         sock.settimeout(3)
         sock.connect(address)
-        yield sock
+        with suppress(OSError):
+            yield sock
 
 
 def drips(address: Address) -> None:

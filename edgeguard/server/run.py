@@ -34,8 +34,12 @@ from edgeguard.server.worker import Worker
 FINISH_SECONDS = 25.0
 """How long what is being judged may take once the server stops: Kubernetes kills after 30 s."""
 
+_LOAD_SECONDS = 2.0
+"""How long a load may take to end; reading a large file cannot be interrupted."""
+_BACKLOG = 256
+"""Connections that may wait to be accepted: a flood fills it, and all who come then wait behind."""
+
 _logger = logging.getLogger(__name__)
-_BACKLOG = 1024
 
 
 def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
@@ -125,7 +129,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
         super().__init__(config)
         self._worker = worker
-        self._signals = 0
+        self._last_signal: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Let many connect, although few are accepted at once."""
@@ -137,7 +141,7 @@ class _Server(uvicorn.Server):
         """Finish what was asked, for as long as there is time."""
         requests, texts = self._worker.turns.in_flight
         if self._worker.state == "loading":
-            self._worker.stop(abort=True, wait=0)
+            await self._end_load()
         say(_logger, f"stopping{_finishing(requests, texts)}")
         loop = asyncio.get_running_loop()
         end = loop.call_later(FINISH_SECONDS, self._refuse_the_rest)
@@ -146,14 +150,19 @@ class _Server(uvicorn.Server):
         finally:
             end.cancel()
 
+    async def _end_load(self) -> None:
+        await asyncio.to_thread(self._worker.stop, wait=_LOAD_SECONDS)
+        if self._worker.is_alive and self._last_signal is not None:
+            _leave(self._last_signal)
+
     def _refuse_the_rest(self) -> None:
         self._worker.turns.close("the server is stopping", abort=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; the second time, at once: uvicorn's own would still wait."""
-        self._signals += 1
-        if self._signals > 1:
+        if self._last_signal is not None:
             _leave(sig)
+        self._last_signal = sig
         super().handle_exit(sig, frame)
 
 

@@ -85,6 +85,11 @@ class Worker:
         """How many requests wait."""
         return self.turns.depth
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to load the model."""
         self._thread.start()
