@@ -74,8 +74,13 @@ class _LazyGroup(click.Group):
     epilog='Try it: edgeguard check --model nano "What is the capital of France?"',
 )
 @click.version_option(package_name="edgeguard", prog_name="edgeguard")
-@click.option("-v", "--verbose", is_flag=True, help="Log what happens on stderr, never the text.")
-def cli(verbose: bool) -> None:
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log what happens on stderr, never the text; -vv logs llama.cpp's messages too.",
+)
+def cli(verbose: int) -> None:
     """Safety verdicts from Qwen3Guard-Gen on your own machine.
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
@@ -83,7 +88,9 @@ def cli(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     # What the libraries below warn of ends in an error of ours that says what to do.
-    handler.addFilter(lambda record: verbose or record.name.partition(".")[0] == "edgeguard")
+    handler.addFilter(lambda record: verbose > 0 or record.name.partition(".")[0] == "edgeguard")
+    if verbose < 2:
+        logging.getLogger("edgeguard.session.library").setLevel(logging.INFO)
     logging.basicConfig(level=level, handlers=[handler], format="edgeguard: %(message)s")
 
 

@@ -17,7 +17,9 @@ import httpx
 import uvicorn
 
 from edgeguard import Guard
-from edgeguard.server.run import bind, make_server
+from edgeguard.cancellation import Cancellation
+from edgeguard.server.listen import bind
+from edgeguard.server.run import make_server, make_worker
 from edgeguard.server.settings import Settings
 from edgeguard.server.worker import Worker
 from edgeguard.session.fake import FakeSession
@@ -72,31 +74,36 @@ class Served:
 def serving(
     script: Callable[[str], str] = scripted,
     *,
-    load: Callable[[], Guard] | None = None,
+    load: Callable[[Cancellation], Guard] | None = None,
     ready: bool = True,
     policy: str = "strict",
+    seconds: float = 0.0,
+    n_ctx: int = 8192,
     **settings: object,
 ) -> Iterator[Served]:
-    """A server in a thread; `ready` waits for its test verdicts."""
+    """A server in a thread; `ready` waits for its test verdicts.
+
+    From then on a window takes so many `seconds`.
+    """
     chosen = Settings(port=0, **settings)  # type: ignore[arg-type]
-    worker = Worker(
-        load or (lambda: Guard.with_session(FakeSession(script), policy=policy)),
-        places=chosen.queue,
-    )
+    session = FakeSession(script, n_ctx=n_ctx)
+    worker = make_worker(chosen, load or (lambda _: Guard.with_session(session, policy=policy)))
     server = make_server(chosen, worker)
-    sock = bind(chosen)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+    socks = bind(chosen)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": socks})
     thread.start()
     try:
         deadline = time.monotonic() + 20
         while not server.started or (ready and worker.state == "loading"):
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        yield Served(f"http://127.0.0.1:{sock.getsockname()[1]}", worker, server)
+        session._seconds = seconds
+        yield Served(f"http://127.0.0.1:{socks[0].getsockname()[1]}", worker, server)
     finally:
         server.should_exit = True
         thread.join(30)
-        sock.close()
+        for sock in socks:
+            sock.close()
         worker.stop()
         assert not thread.is_alive()
 

@@ -5,13 +5,26 @@ Reads the options and starts edgeguard.server. This module holds no logic of mod
 
 from __future__ import annotations
 
+import os
+
 import click
 
+from edgeguard.cancellation import Cancellation
 from edgeguard.commands.options import Running, guard_options
-from edgeguard.errors import EXIT_OK
+from edgeguard.errors import EXIT_OK, InputError
 from edgeguard.extras import require
 from edgeguard.guard import Guard
-from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
+from edgeguard.server.settings import (
+    HOST,
+    LOG_FORMATS,
+    MAX_BODY,
+    PORT,
+    QUEUE,
+    TIMEOUT,
+    Settings,
+)
+
+_KEY = "EDGEGUARD_API_KEY"
 
 
 @click.command(name="serve")
@@ -33,7 +46,7 @@ from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
 )
 @click.option(
     "--api-key",
-    envvar="EDGEGUARD_API_KEY",
+    envvar=_KEY,
     metavar="KEY",
     help="Asked of clients as Bearer token. Others on this machine can read a command line: "
     "prefer the variable.",
@@ -43,6 +56,16 @@ from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
     envvar="EDGEGUARD_WITHOUT_KEY",
     is_flag=True,
     help="Serve other machines although there is no key.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    envvar="EDGEGUARD_ALLOWED_HOSTS",
+    metavar="NAME",
+    multiple=True,
+    help="A name that requests may give as this server's host; can be given several times. "
+    "Without a key, others are refused but for addresses, localhost and --host. The variable "
+    "holds them with spaces between.",
 )
 @click.option(
     "--queue",
@@ -61,6 +84,22 @@ from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
     help="Bytes of a request; more gets 413.",
 )
 @click.option(
+    "--max-tokens-per-request",
+    "max_tokens",
+    envvar="EDGEGUARD_MAX_TOKENS_PER_REQUEST",
+    type=int,
+    help="Tokens of all the questions of a request; more is an error. "
+    "Default: what this machine reads in --timeout, measured at the start.",
+)
+@click.option(
+    "--timeout",
+    envvar="EDGEGUARD_TIMEOUT",
+    type=float,
+    default=TIMEOUT,
+    show_default=True,
+    help="Seconds of computing for one request; waiting does not count.",
+)
+@click.option(
     "--cors-origin",
     "cors_origins",
     envvar="EDGEGUARD_CORS_ORIGINS",
@@ -68,6 +107,21 @@ from edgeguard.server.settings import HOST, MAX_BODY, PORT, QUEUE, Settings
     multiple=True,
     help="A web origin whose pages may ask; can be given several times. The variable holds them "
     "with spaces between.",
+)
+@click.option(
+    "--root-path",
+    envvar="EDGEGUARD_ROOT_PATH",
+    default="",
+    metavar="PATH",
+    help="The path under which a proxy shows this server, such as /guard.",
+)
+@click.option(
+    "--log-format",
+    envvar="EDGEGUARD_LOG_FORMAT",
+    type=click.Choice(LOG_FORMATS),
+    default=LOG_FORMATS[0],
+    show_default=True,
+    help="The log on stderr: text, or a JSON object a line.",
 )
 def command(
     model: str | None,
@@ -77,27 +131,40 @@ def command(
     port: int,
     api_key: str | None,
     without_key: bool,
+    allowed_hosts: tuple[str, ...],
     queue: int,
     max_body: int,
+    max_tokens: int | None,
+    timeout: float,
     cors_origins: tuple[str, ...],
+    root_path: str,
+    log_format: str,
 ) -> int:
     """Serve verdicts over HTTP until Ctrl-C.
 
     /v1/chat/completions and /v1/moderations as OpenAI's clients know them, /v1/guard for the native
     verdict, and a page at / to try it on.
     """
+    if api_key is None and os.environ.get(_KEY) == "":
+        # click takes an empty variable for none, and an unset secret would open the server.
+        raise InputError(f"{_KEY} is empty: set it to the key, or unset it to serve without one")
     settings = Settings(
         host=host,
         port=port,
         api_key=api_key,
         without_key=without_key,
+        allowed_hosts=allowed_hosts,
         queue=queue,
         max_body=max_body,
+        max_tokens=max_tokens,
+        timeout=timeout,
         cors_origins=cors_origins,
+        root_path=root_path,
+        log_format=log_format,
     )
 
-    def load() -> Guard:
-        return Guard(model, policy=policy, **running)
+    def load(cancel: Cancellation) -> Guard:
+        return Guard(model, policy=policy, cancel=cancel, **running)
 
     require("server", "the server")
     from edgeguard.server.run import serve

@@ -12,14 +12,14 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgeguard.guard import Guard
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.logprobs import Answered, content, tokens_of
-from edgeguard.server.requests import AsInteger, Body, ChatMessage, Conversation, conversation
+from edgeguard.server.logprobs import Answered, content
+from edgeguard.server.requests import AsInteger, Asked, Body, ChatMessage, asked, conversation
 
 TOP_LOGPROBS = 20
 
@@ -136,26 +136,41 @@ def check(body: ChatRequest) -> None:
         )
 
 
-def messages_of(body: ChatRequest) -> Conversation:
-    """The conversation that is judged. Raises HttpError 400."""
-    return conversation(body.messages, "messages")
+def texts_of(body: ChatRequest) -> list[Asked]:
+    """The conversation that is judged."""
+    return [asked("messages", lambda: conversation(body.messages, "messages"))]
 
 
-def judge(guard: Guard, messages: Conversation) -> Answered:
-    """The call that the worker makes."""
-    return tokens_of(guard, guard.check_messages(messages))
+@dataclass(frozen=True)
+class Form:
+    """How the answer is wanted: all that is kept of a request while it waits."""
+
+    stream: bool
+    with_usage: bool
+    top: int | None
+    most: int | None
+
+    @classmethod
+    def of(cls, body: ChatRequest) -> Form:
+        """What a request says of it."""
+        limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit]
+        return cls(
+            stream=bool(body.stream),
+            with_usage=bool(body.stream_options and body.stream_options.include_usage),
+            top=(body.top_logprobs or 0) if body.logprobs else None,
+            most=min(limits, default=None),
+        )
 
 
 class Completion:
     """An answer in the forms of chat.completion and chat.completion.chunk."""
 
-    def __init__(self, body: ChatRequest, answered: Answered) -> None:
-        limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit]
-        self._tokens = answered.tokens[: min(limits, default=None)]
+    def __init__(self, form: Form, answered: Answered) -> None:
+        self._tokens = answered.tokens[: form.most]
         self._finish = "stop" if len(self._tokens) == len(answered.tokens) else "length"
-        self._top = (body.top_logprobs or 0) if body.logprobs else None
+        self._top = form.top
         self._answered = answered
-        self._with_usage = bool(body.stream_options and body.stream_options.include_usage)
+        self._with_usage = form.with_usage
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion",

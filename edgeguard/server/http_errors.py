@@ -1,4 +1,4 @@
-"""Errors in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`.
+"""Errors in OpenAI's form: `{"error": {"message", "type", "param", "code", "request_id"}}`.
 
 Clients written for OpenAI, vLLM or SGLang read this form, and retry on 503 after `Retry-After`.
 The moderated text is never part of a message. This module decides no status but those of
@@ -11,14 +11,19 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from edgeguard.errors import EdgeguardError, InputError, InputTooLongError
+from edgeguard.errors import (
+    EdgeguardError,
+    InputError,
+    InputTooLongError,
+    TimeoutError,  # noqa: A004 - it is one
+)
 
 BAD_REQUEST = "invalid_request_error"
 SERVER = "server_error"
 
 
 class HttpError(Exception):
-    """A request that is answered with an error."""
+    """A request, or one text of it, that is answered with an error."""
 
     def __init__(
         self,
@@ -36,21 +41,31 @@ class HttpError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
-    def response(self) -> JSONResponse:
-        """The error as it is sent."""
-        error = {
+    def to_dict(self) -> dict[str, str | None]:
+        """The error as it stands in an answer."""
+        return {
             "message": self.message,
             "type": BAD_REQUEST if self.status < 500 else SERVER,
             "param": self.param,
             "code": self.code,
         }
+
+    def response(self, request_id: str) -> JSONResponse:
+        """The error as the whole answer."""
+        error = {**self.to_dict(), "request_id": request_id}
         return JSONResponse({"error": error}, self.status, self.headers)
 
 
-def translate(error: EdgeguardError) -> HttpError:
-    """What a client is told of an error of the guard."""
+def translate(error: EdgeguardError, param: str | None = None) -> HttpError:
+    """What a client is told of an error of the guard; ``param`` is where the text stands."""
     if isinstance(error, InputTooLongError):
-        return HttpError(400, str(error), code="context_length_exceeded")
+        return HttpError(400, str(error), code="context_length_exceeded", param=param)
     if isinstance(error, InputError):
-        return HttpError(400, str(error), code="invalid_value")
-    return HttpError(500, f"the model could not judge this: {error}", code="judging_failed")
+        return HttpError(400, str(error), code="invalid_value", param=param)
+    if isinstance(error, TimeoutError):
+        # It would take as long again: OpenAI's clients retry a 408 and a 504, and obey this header.
+        again = {"x-should-retry": "false"}
+        return HttpError(504, str(error), code="timeout", param=param, headers=again)
+    return HttpError(
+        500, f"the model could not judge this: {error}", code="judging_failed", param=param
+    )

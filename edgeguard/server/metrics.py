@@ -1,78 +1,153 @@
 """What `/metrics` shows: counts and times, never a text and never a name that a client chose.
 
 A registry of our own, so that two servers in one process, or a program that has metrics already,
-do not mix. This module measures nothing by itself but the queue's depth, when it is asked.
+do not mix. This module measures nothing by itself; what changes by the moment is asked for when the
+metrics are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from edgeguard.protocol.names import MODES, SEVERITIES
+from edgeguard import __version__
+from edgeguard.protocol.names import CATEGORIES, MODES, SEVERITIES
+from edgeguard.server.doors import Doors
+from edgeguard.server.worker import Worker
 from edgeguard.verdict import Verdict
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_ENDED = ("too_many", "head_timeout", "answer_timeout", "no_files")
 
 
 class Metrics:
     """The metrics of one server."""
 
-    def __init__(self, depth: Callable[[], int], ready: Callable[[], bool]) -> None:
-        """``depth`` and ``ready`` are asked when the metrics are read."""
-        self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "edgeguard_requests",
-            "Requests answered, by route and HTTP status (499: the client left).",
-            ["route", "status"],
-            registry=registry,
+    def __init__(self, worker: Worker, doors: Doors) -> None:
+        """Both are asked when the metrics are read."""
+        self._registry = CollectorRegistry()
+        self._worker = worker
+        self._requests = self._counter(
+            "http_requests",
+            "Requests answered, by route, method and HTTP status (499: the client left).",
+            ["route", "method", "status"],
         )
-        self._latency = Histogram(
-            "edgeguard_request_seconds",
+        self._latency = self._histogram(
+            "http_request_duration_seconds",
             "Seconds from a request's arrival to its answer, waiting included.",
             ["route"],
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self._verdicts = Counter(
-            "edgeguard_verdicts",
-            "Verdicts, by what was judged and by severity.",
-            ["mode", "severity"],
-            registry=registry,
+        self._verdicts = self._counter(
+            "verdicts",
+            "Verdicts, by what was judged, by severity and by what the policy says.",
+            ["mode", "severity", "flagged"],
         )
-        self._seconds = Histogram(
-            "edgeguard_verdict_seconds",
-            "Seconds that the model took for a verdict, without waiting.",
-            buckets=_SECONDS,
-            registry=registry,
+        self._categories = self._counter(
+            "verdict_categories", "Verdicts that name a category.", ["category"]
         )
-        self._tokens = Counter(
-            "edgeguard_read_tokens", "Tokens of the questions asked.", registry=registry
+        self._failures = self._counter(
+            "failed_texts", "Texts that were not judged, by the error's code.", ["code"]
         )
-        queue = Gauge(
-            "edgeguard_queue_depth", "Requests that wait for the model.", registry=registry
+        self._seconds = self._histogram(
+            "verdict_duration_seconds", "Seconds that the model took for a verdict.", []
         )
-        queue.set_function(lambda: float(depth()))
-        up = Gauge("edgeguard_ready", "1 if the test verdicts have passed.", registry=registry)
-        up.set_function(lambda: float(ready()))
-        for mode in MODES:
-            for severity in SEVERITIES:
-                self._verdicts.labels(mode, severity)  # 0 is shown, not absent
+        self._tokens = self._counter("read_tokens", "Tokens of the questions asked.", [])
+        self._ended = self._counter(
+            "connections_ended", "Connections that the server ended, by the reason.", ["reason"]
+        )
+        doors.counted = lambda why: self._ended.labels(why).inc()
+        self._gauges(worker, doors)
+        self._build = Info("edgeguard_build", "What runs.", registry=self._registry)
+        self._build.info({"version": __version__})
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._show_zeros()
 
-    def request(self, route: str, status: int, seconds: float) -> None:
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request."""
-        self._requests.labels(route, str(status)).inc()
+        self._requests.labels(route, method, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
     def verdict(self, verdict: Verdict) -> None:
         """Count a verdict."""
-        self._verdicts.labels(verdict.mode, verdict.severity).inc()
+        self._verdicts.labels(verdict.mode, verdict.severity, _word(verdict.flagged)).inc()
+        for category in verdict.categories:
+            self._categories.labels(category).inc()
         self._seconds.observe(verdict.seconds)
         self._tokens.inc(verdict.tokens)
 
+    def failure(self, code: str) -> None:
+        """Count a text without a verdict."""
+        self._failures.labels(code).inc()
+
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
+        guard = self._worker.guard
+        if guard is not None:
+            model = {"model": guard.model.name, "type": guard.model.type, "device": guard.device}
+            self._build.info({"version": __version__, **model})
         return generate_latest(self._registry)
+
+    def _gauges(self, worker: Worker, doors: Doors) -> None:
+        turns = worker.turns
+        self._gauge("ready", "1 if the test verdicts have passed.", lambda: worker.state == "ready")
+        self._gauge("queue_requests", "Requests that wait for the model.", lambda: turns.depth)
+        self._gauge(
+            "queue_capacity_requests", "Requests that may wait for it.", lambda: turns.places
+        )
+        self._gauge(
+            "in_flight_requests",
+            "Requests that wait or are being judged.",
+            lambda: turns.in_flight[0],
+        )
+        self._gauge("in_flight_texts", "Texts that they still have.", lambda: turns.in_flight[1])
+        self._gauge(
+            "queue_oldest_wait_seconds",
+            "How long the oldest request has waited for its first turn.",
+            lambda: turns.oldest_wait,
+        )
+        self._gauge(
+            "busy_seconds",
+            "How long the model has been judging without a pause.",
+            lambda: turns.busy_seconds,
+        )
+        self._gauge("connections", "Open connections.", lambda: len(doors))
+        self._gauge("connections_limit", "How many may be open.", lambda: doors.most)
+
+    def _show_zeros(self) -> None:
+        """What has not happened yet is 0, not absent."""
+        for mode in MODES:
+            for severity in SEVERITIES:
+                for flagged in (False, True):
+                    self._verdicts.labels(mode, severity, _word(flagged))
+        for category in CATEGORIES:
+            self._categories.labels(category)
+        for reason in _ENDED:
+            self._ended.labels(reason)
+
+    def _counter(self, name: str, help_: str, labels: list[str]) -> Counter:
+        return Counter(f"edgeguard_{name}", help_, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_: str, labels: list[str]) -> Histogram:
+        return Histogram(
+            f"edgeguard_{name}", help_, labels, buckets=_SECONDS, registry=self._registry
+        )
+
+    def _gauge(self, name: str, help_: str, ask: Callable[[], float]) -> None:
+        gauge = Gauge(f"edgeguard_{name}", help_, registry=self._registry)
+        gauge.set_function(lambda: float(ask()))
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"

@@ -2,7 +2,8 @@
 
 A key is true where the policy flags the text and a named category fills the key; its score is then
 P(Unsafe) + P(Controversial), whatever the policy. Keys without a source are false and 0, and have
-no applied input type. This module makes no verdict; edgeguard.server.categories is the mapping.
+no applied input type. A text of a list that cannot be judged is flagged, with its error in the
+block. This module makes no verdict; edgeguard.server.categories is the mapping.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag
 
-from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import SAFE
 from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+from edgeguard.server.http_errors import HttpError
 from edgeguard.server.requests import (
+    Asked,
     Body,
     ChatMessage,
-    Conversation,
     Text,
     TextPart,
-    check_not_blank,
+    asked,
     conversation,
+    prompt,
     text_of,
 )
 from edgeguard.server.settings import MAX_TEXTS
@@ -72,30 +74,32 @@ class ModerationRequest(Body):
     model: str | None = Field(None, description="Any moderation model of OpenAI, or a name here.")
 
 
-def conversations(body: ModerationRequest) -> list[Conversation]:
-    """What is judged, in the order of the results. Raises HttpError 400."""
+def texts_of(body: ModerationRequest) -> list[Asked]:
+    """What is judged, in the order of the results."""
     given = body.input
     if isinstance(given, str):
-        return [_prompt(given, "input")]
-    first = given[0]
-    if isinstance(first, str):
-        return [_prompt(str(text), f"input[{place}]") for place, text in enumerate(given)]
-    if isinstance(first, TextPart):
-        return [_prompt(text_of([p for p in given if isinstance(p, TextPart)]), "input")]
-    return [conversation([m for m in given if isinstance(m, ChatMessage)], "input")]
+        return [asked("input", lambda: prompt(given, "input"))]
+    if isinstance(given[0], str):
+        return [_one(str(text), f"input[{place}]") for place, text in enumerate(given)]
+    if isinstance(given[0], TextPart):
+        return [_one(text_of([p for p in given if isinstance(p, TextPart)]), "input")]
+    messages = [m for m in given if isinstance(m, ChatMessage)]
+    return [asked("input", lambda: conversation(messages, "input"))]
 
 
-def _prompt(text: str, param: str) -> Conversation:
-    check_not_blank(text, param)
-    return (Message("user", text),)
+def _one(text: str, param: str) -> Asked:
+    return asked(param, lambda: prompt(text, param))
 
 
-def response(verdicts: list[Verdict]) -> dict[str, object]:
+def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object]:
     """The whole answer."""
     return {
         "id": f"modr-{uuid.uuid4().hex}",
-        "model": verdicts[0].model.name,
-        "results": [_result(verdict) for verdict in verdicts],
+        "model": model,
+        "results": [
+            _not_judged(index, result) if isinstance(result, HttpError) else _result(result)
+            for index, result in enumerate(results)
+        ],
     }
 
 
@@ -108,4 +112,18 @@ def _result(verdict: Verdict) -> dict[str, object]:
         "category_scores": {key: score if key in named else 0.0 for key in KEYS},
         "category_applied_input_types": {key: ["text"] if key in SOURCED else [] for key in KEYS},
         "edgeguard": verdict.to_dict(),
+    }
+
+
+def _not_judged(index: int, error: HttpError) -> dict[str, object]:
+    """A text of a list without a verdict: flagged, with no category, and the reason.
+
+    OpenAI's form has no place for an error, and a client looks at `flagged` alone.
+    """
+    return {
+        "flagged": True,
+        "categories": dict.fromkeys(KEYS, False),
+        "category_scores": dict.fromkeys(KEYS, 0.0),
+        "category_applied_input_types": {key: [] for key in KEYS},
+        "edgeguard": {"error": {**error.to_dict(), "index": index}},
     }

@@ -2,7 +2,8 @@
 
 A request is a prompt, a prompt with its response, a conversation, or `inputs`, a list of these. The
 answer is the verdict as edgeguard/verdict.schema.json describes it, or `verdicts`, a list in the
-order of the inputs. This module makes no verdict.
+order of the inputs; a text that cannot be judged has `{"error": …}` in its place, with its index.
+This module makes no verdict.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from typing import Annotated
 
 from pydantic import Discriminator, Field, RootModel, Tag
 
-from edgeguard.protocol.messages import Message
+from edgeguard.server.http_errors import HttpError
 from edgeguard.server.requests import (
+    Asked,
     Body,
     ChatMessage,
-    Conversation,
     Text,
-    check_not_blank,
+    asked,
     conversation,
+    parsed,
+    prompt,
 )
 from edgeguard.server.settings import MAX_TEXTS
+from edgeguard.server.ticket import Conversation
 from edgeguard.verdict import Verdict
 
 
@@ -86,26 +90,43 @@ class GuardRequest(
     """One text, response or conversation, or `inputs` with many of them."""
 
 
-def conversations(body: GuardRequest) -> list[Conversation]:
-    """What is judged, in the order of the verdicts. Raises HttpError 400."""
+def texts_of(body: GuardRequest) -> list[Asked]:
+    """What is judged, in the order of the verdicts."""
     given = body.root
     if isinstance(given, Inputs):
-        return [_one(one, f"inputs[{place}].") for place, one in enumerate(given.inputs)]
-    return [_one(given, "")]
+        return [_asked(one, f"inputs[{place}]") for place, one in enumerate(given.inputs)]
+    return [_asked(given, "")]
 
 
-def response(body: GuardRequest, verdicts: list[Verdict]) -> dict[str, object]:
-    """The whole answer."""
-    if isinstance(body.root, Inputs):
-        return {"verdicts": [verdict.to_dict() for verdict in verdicts]}
-    return verdicts[0].to_dict()
+def is_list(body: GuardRequest) -> bool:
+    """Whether `verdicts` are asked for."""
+    return isinstance(body.root, Inputs)
 
 
-def _one(given: Prompt | Response | Messages, place: str) -> Conversation:
+def response(results: list[Verdict | HttpError]) -> dict[str, object]:
+    """The answer to a list: each text its verdict, or its error."""
+    return {
+        "verdicts": [
+            {"error": {**result.to_dict(), "index": index}}
+            if isinstance(result, HttpError)
+            else result.to_dict()
+            for index, result in enumerate(results)
+        ]
+    }
+
+
+def _asked(given: Prompt | Response | Messages, place: str) -> Asked:
+    name = "messages"
+    if isinstance(given, (Prompt, Response)):
+        name = "response" if isinstance(given, Response) else "prompt"
+    param = f"{place}.{name}" if place else name
+    return asked(param, lambda: _conversation(given, param))
+
+
+def _conversation(given: Prompt | Response | Messages, param: str) -> Conversation:
     if isinstance(given, Messages):
-        return conversation(given.messages, f"{place}messages")
-    if isinstance(given, Response):
-        check_not_blank(given.response, f"{place}response")
-        return (Message("user", given.prompt), Message("assistant", given.response))
-    check_not_blank(given.prompt, f"{place}prompt")
-    return (Message("user", given.prompt),)
+        return conversation(given.messages, param)
+    if isinstance(given, Prompt):
+        return prompt(given.prompt, param)
+    user = {"role": "user", "content": given.prompt}
+    return parsed([user, {"role": "assistant", "content": given.response}], param)

@@ -1,16 +1,13 @@
 """From the bytes of a request's body to a checked value, or an error that says what is wrong.
 
-JSON is read strictly: UTF-8, no NaN, no name twice in one object (one of the two texts would be
-judged and the other not). Shapes are pydantic models without unknown names and without conversion
-from one type to another. Errors name the place and never quote what was sent.
+Shapes are pydantic models without unknown names and without conversion from one type to another.
+Errors name the place, and never quote what was sent or a class of ours.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from email.message import Message as HeaderMessage
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -27,10 +24,10 @@ from starlette.requests import Request
 from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
+from edgeguard.server.json_body import parse, path_of
+from edgeguard.server.ticket import Conversation
 
 B = TypeVar("B", bound=BaseModel)
-_DEEPEST = 64
-Conversation = tuple[protocol.Message, ...]
 
 
 class Body(BaseModel):
@@ -45,7 +42,7 @@ class Body(BaseModel):
 
 
 Text = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]
-"""A text that is judged; `check_not_blank` refuses what the schema's pattern does."""
+"""A text that is judged; edgeguard.protocol.visible refuses more than the schema's pattern does."""
 
 
 def _whole(value: object) -> object:
@@ -93,67 +90,52 @@ class ChatMessage(Body):
     function_call: None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One text of a request: where it stands, and what is judged or why it cannot be."""
+
+    param: str
+    text: Conversation | HttpError
+
+
 async def read(request: Request, model: type[B]) -> B:
-    """The body of a request. Raises HttpError 400 or 415."""
-    _check_content_type(request.headers.get("content-type"))
-    value = parse_json(await request.body())
+    """The body of a request, which is not kept. Raises HttpError 400."""
+    value = parse(bytes((await request.receive())["body"]))
     try:
         return model.model_validate(value)
     except ValidationError as error:
         raise _shape_error(error, model) from None  # its text may quote the input
 
 
-def parse_json(body: bytes) -> object:
-    """Strict JSON. Raises HttpError 400."""
+def asked(param: str, make: Callable[[], Conversation]) -> Asked:
+    """A text of a list: if it cannot be judged, that is its own error and not the list's."""
     try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _broken(f"it is not UTF-8 at byte {error.start}") from None
-    try:
-        value: object = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
-    except json.JSONDecodeError as error:
-        raise _broken(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise _broken("it is nested too deeply") from None
-    except ValueError:  # Python's own limit on the digits of an integer
-        raise _broken("a number in it is too long") from None
-    if re.search(r"\\u[dD][89a-fA-F]", text):
-        _check_surrogates(value)
-    return value
-
-
-def _check_surrogates(value: object) -> None:
-    """JSON can spell half of a character; no text has one, and pydantic lets it pass."""
-    waiting: list[tuple[tuple[int | str, ...], object]] = [((), value)]
-    while waiting:
-        place, found = waiting.pop()
-        if len(place) > _DEEPEST:
-            raise _broken("it is nested too deeply")
-        if isinstance(found, dict):
-            waiting.extend(((*place, name), part) for name, part in found.items())
-            waiting.extend(((*place, name), name) for name in found)
-        elif isinstance(found, list):
-            waiting.extend(((*place, number), part) for number, part in enumerate(found))
-        elif isinstance(found, str) and re.search(r"[\ud800-\udfff]", found):
-            param = _path(place)
-            raise HttpError(
-                400,
-                f"{param or 'the body'}: it is not valid Unicode: a surrogate stands alone in it; "
-                "repair the text where it was cut",
-                param=param or None,
-                code="invalid_unicode",
-            )
+        return Asked(param, make())
+    except HttpError as error:
+        return Asked(param, error)
 
 
 def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
     """The messages as the protocol has them. Raises HttpError 400."""
     plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
+    return parsed(plain, param)
+
+
+def prompt(text: str, param: str) -> Conversation:
+    """A conversation of one message. Raises HttpError 400."""
+    return parsed([{"role": "user", "content": text}], param)
+
+
+def parsed(messages: list[dict[str, str]], param: str) -> Conversation:
+    """Messages that can be judged. Raises HttpError 400."""
     try:
-        parsed = protocol.parse_messages(plain)
+        return protocol.parse_messages(messages)
     except InputError as error:
-        raise HttpError(400, str(error), code="invalid_conversation", param=param) from None
-    check_not_blank(parsed[-1].content, param)
-    return parsed
+        # Nothing to judge comes from a client that lost the text, and is not Safe.
+        empty = str(error).startswith("there is nothing")
+        code = "empty" if empty else "invalid_conversation"
+        message = f"{param}: {error}"
+        raise HttpError(400, message, code=code, param=param) from None
 
 
 def text_of(content: str | list[TextPart]) -> str:
@@ -161,53 +143,17 @@ def text_of(content: str | list[TextPart]) -> str:
     return content if isinstance(content, str) else "\n".join(part.text for part in content)
 
 
-def check_not_blank(text: str, param: str) -> None:
-    """Refuse a text of nothing: it comes from a client that lost the text, and is not Safe."""
-    if not text.strip():
-        raise HttpError(
-            400, f"{param}: there is nothing to judge, the text is empty", param=param, code="empty"
-        )
-
-
-def _check_content_type(value: str | None) -> None:
-    header = HeaderMessage()
-    header["content-type"] = value or ""
-    kind, charset = header.get_content_type(), header.get_param("charset", "utf-8")
-    is_json = value is not None and (
-        kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-    )
-    if not is_json or str(charset).lower() not in ("utf-8", "utf8"):
-        raise HttpError(
-            415,
-            "the body must be JSON in UTF-8: send the header Content-Type: application/json",
-            code="unsupported_content_type",
-        )
-
-
-def _broken(why: str) -> HttpError:
-    return HttpError(400, f"the body is not JSON: {why}", code="invalid_json")
-
-
-def _no_constant(_name: str) -> object:
-    raise _broken("NaN and Infinity are not JSON")
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _broken("an object has one name twice")
-    return found
-
-
 def _shape_error(error: ValidationError, model: type[BaseModel]) -> HttpError:
     """The first thing that is wrong with a body's shape."""
     first = error.errors(include_url=False, include_input=False)[0]
-    param, kind, place = _path(first["loc"]), first["type"], first["loc"]
+    param, kind, place = path_of(first["loc"]), first["type"], first["loc"]
     refused: dict[str, str] = getattr(model, "refused", {})
     message = {
         "extra_forbidden": "there is no such field; see /docs",
         "missing": "it is missing",
         "too_short": "it is empty",
+        "model_type": "it is not an object",
+        "model_attributes_type": "it is not an object",
     }.get(kind, first["msg"])
     if place and place[0] in refused:
         message = f"this value is not supported: {refused[str(place[0])]}"
@@ -222,15 +168,3 @@ def _shape_error(error: ValidationError, model: type[BaseModel]) -> HttpError:
         param=param or None,
         code=code.get(kind, "invalid_value"),
     )
-
-
-def _path(place: tuple[int | str, ...]) -> str:
-    """`messages[0].content`, without the tags of our unions and without a client's odd names."""
-    path = ""
-    for step in place:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not step.startswith("as "):
-            shown = step if re.fullmatch(r"[A-Za-z_]\w{0,39}", step, re.ASCII) else "(unnamed)"
-            path += f".{shown}" if path else shown
-    return path

@@ -1,37 +1,56 @@
-"""Starts the server and stops it: the socket, uvicorn, the worker, and how the process ends.
+"""Starts the server and stops it: the sockets, uvicorn, the worker, and how the process ends.
 
-The socket is bound before the model is loaded, so a port that is taken is known at once. A model
-that fails ends the process with its error. On SIGINT or SIGTERM uvicorn accepts nothing new, what
-runs and what waits is finished, and the model is freed; a second Ctrl-C does not wait.
+The sockets are bound before the model is loaded, so a port that is taken is known at once. A model
+that fails ends the process with its error. On SIGINT, SIGTERM or SIGHUP nothing new is accepted,
+what runs and what waits is finished within FINISH_SECONDS, and the model is freed; while it loads,
+the load is ended. A second signal ends the process at once.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
 import uvicorn
 
-from edgeguard.console import note
-from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError, ServerError
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError
 from edgeguard.guard import Guard
 from edgeguard.server.app import make_app
-from edgeguard.server.settings import Settings, check_reach
+from edgeguard.server.connection import IDLE_SECONDS, LAST_SECONDS, Connection
+from edgeguard.server.doors import ACCEPTED_AT_ONCE
+from edgeguard.server.listen import bind, url_of
+from edgeguard.server.log import configure, say
+from edgeguard.server.settings import Settings, check_reach, is_loopback
 from edgeguard.server.worker import Worker
 
+FINISH_SECONDS = 25.0
+"""How long what is being judged may take once the server stops: Kubernetes kills after 30 s."""
 
-def serve(settings: Settings, load: Callable[[], Guard]) -> None:
+_LOAD_SECONDS = 2.0
+"""How long a load may take to end; reading a large file cannot be interrupted."""
+_BACKLOG = 256
+"""Connections that may wait to be accepted: a flood fills it, and all who come then wait behind."""
+
+_logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
     """Serve until a signal. ``load`` makes the guard, in the worker's thread.
 
     Raises ServerError (the address cannot be had), and what loading the model raises.
     """
+    configure(settings.log_format)
     check_reach(settings)
-    sock = bind(settings)
-    url = _url(settings.host, sock)
+    socks = bind(settings)
+    url = url_of(settings.host, socks[0])
     failed: list[EdgeguardError] = []
 
     def on_failure(error: EdgeguardError) -> None:
@@ -39,59 +58,56 @@ def serve(settings: Settings, load: Callable[[], Guard]) -> None:
         server.should_exit = True
 
     def on_ready(guard: Guard) -> None:
-        model = f"{guard.model.name} {guard.model.type}"
-        note(f"{model} is ready at {url}; the API is described at {url}/docs")
+        limits, speed = worker.limits, worker.turns.speed
+        say(
+            _logger,
+            f"{guard.model.name} {guard.model.type} is ready at {url}; the API is described at "
+            f"{url}/docs",
+        )
+        say(
+            _logger,
+            f"a short text is read at {speed:,.0f} tokens a second here; one request may have "
+            f"{limits.tokens:,} tokens and {limits.seconds:g} s",
+        )
 
-    worker = Worker(load, places=settings.queue, on_ready=on_ready, on_failure=on_failure)
+    worker = make_worker(settings, load, on_ready=on_ready, on_failure=on_failure)
     server = make_server(settings, worker)
-    note(f"listening on {url}, loading the model; Ctrl-C stops")
+    _warn_if_open(settings)
     try:
-        server.run(sockets=[sock])
+        with _hangup(server):
+            say(_logger, f"listening on {url}, loading the model; Ctrl-C stops")
+            server.run(sockets=socks)
     finally:
-        sock.close()
+        for sock in socks:
+            sock.close()
         worker.stop()
     if failed:
         raise failed[0]
 
 
-class _Server(uvicorn.Server):
-    """A second Ctrl-C ends it at once; from Python 3.12 on, uvicorn's own would still wait."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        if self.force_exit:
-            _leave()
-
-
-def _leave() -> NoReturn:
-    """End at once: the worker still computes, and an ordinary exit would free what it reads."""
-    with suppress(RuntimeError):  # a signal can come while the same stream is being written
-        note("interrupted")
-    os._exit(EXIT_INTERRUPTED)
-
-
-def bind(settings: Settings) -> socket.socket:
-    """A listening socket. Raises ServerError."""
-    where = f"{settings.host} port {settings.port}"
-    try:
-        family, *_, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        return socket.create_server(address[:2], family=family, backlog=1024)
-    except PermissionError as error:
-        raise ServerError(
-            f"{where} needs rights that you do not have: take a port above 1023"
-        ) from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise ServerError(f"cannot listen on {where}: {reason}; try another --port") from error
+def make_worker(
+    settings: Settings,
+    load: Callable[[Cancellation], Guard],
+    *,
+    on_ready: Callable[[Guard], None] = lambda _guard: None,
+    on_failure: Callable[[EdgeguardError], None] = lambda _error: None,
+) -> Worker:
+    """The worker of a server with these settings."""
+    return Worker(
+        load,
+        places=settings.queue,
+        timeout=settings.timeout,
+        max_tokens=settings.max_tokens,
+        on_ready=on_ready,
+        on_failure=on_failure,
+    )
 
 
 def make_server(settings: Settings, worker: Worker) -> uvicorn.Server:
     """The server around an application; it logs no path, for a path may quote a text."""
     config = uvicorn.Config(
         make_app(settings, worker),
-        http="h11",
+        http=Connection,
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -99,11 +115,89 @@ def make_server(settings: Settings, worker: Worker) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=30,
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=int(IDLE_SECONDS),
+        # The worker's own end comes first; this one is for connections that do not end.
+        timeout_graceful_shutdown=int(FINISH_SECONDS + 2 * LAST_SECONDS),
     )
-    return _Server(config)
+    return _Server(config, worker)
 
 
-def _url(host: str, sock: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{sock.getsockname()[1]}"
+class _Server(uvicorn.Server):
+    """Says what it finishes, finishes in time, and ends at once at a second signal."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+        super().__init__(config)
+        self._worker = worker
+        self._last_signal: int | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let many connect, although few are accepted at once."""
+        await super().startup(sockets)
+        for sock in sockets or []:
+            sock.listen(_BACKLOG)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was asked, for as long as there is time."""
+        requests, texts = self._worker.turns.in_flight
+        if self._worker.state == "loading":
+            await self._end_load()
+        say(_logger, f"stopping{_finishing(requests, texts)}")
+        loop = asyncio.get_running_loop()
+        end = loop.call_later(FINISH_SECONDS, self._refuse_the_rest)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            end.cancel()
+
+    async def _end_load(self) -> None:
+        await asyncio.to_thread(self._worker.stop, wait=_LOAD_SECONDS)
+        if self._worker.is_alive and self._last_signal is not None:
+            _leave(self._last_signal)
+
+    def _refuse_the_rest(self) -> None:
+        self._worker.turns.close("the server is stopping", abort=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; the second time, at once: uvicorn's own would still wait."""
+        if self._last_signal is not None:
+            _leave(sig)
+        self._last_signal = sig
+        super().handle_exit(sig, frame)
+
+
+def _finishing(requests: int, texts: int) -> str:
+    if not requests:
+        return ""
+    return (
+        f": finishing {requests} request{'s' * (requests > 1)} with {texts} text"
+        f"{'s' * (texts > 1)}, within {FINISH_SECONDS:.0f} s; a second signal ends at once"
+    )
+
+
+def _leave(sig: int) -> NoReturn:
+    """End at once: the worker still computes, and an ordinary exit would free what it reads."""
+    os._exit(EXIT_INTERRUPTED if sig == signal.SIGINT else 128 + sig)
+
+
+@contextmanager
+def _hangup(server: uvicorn.Server) -> Iterator[None]:
+    """Take a terminal that is closed for SIGTERM, unless nohup has it ignored."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(number, lambda _sig, frame: server.handle_exit(signal.SIGTERM, frame))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _warn_if_open(settings: Settings) -> None:
+    if settings.api_key is None and not is_loopback(settings.host):
+        say(
+            _logger,
+            f"warning: anyone who reaches {settings.host} may use this server, for it has no key",
+            logging.WARNING,
+        )

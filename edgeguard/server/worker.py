@@ -1,11 +1,11 @@
-"""The one thread that owns the model, and the bounded queue before it.
+"""The one thread that asks the model.
 
-The thread loads the guard, asks it two test questions, and then works: calls wait in a queue, those
-of one request take turns with those of others, and a request whose client has left is dropped
-before its turn. What computes cannot be interrupted. A guard that fails on a text is asked the
-test questions again; if it fails them, the worker has failed and stays so.
+The thread loads the guard, asks it two test questions, measures how fast it reads, and then works:
+requests wait in a queue and take turns, a window each (edgeguard.server.turns, .ticket). A request
+whose client has left is stopped at once, in the middle of a window. A guard that fails on a text is
+asked the test questions again; if it fails them, the worker has failed and stays so.
 
-This module knows nothing of HTTP, and makes no verdict: a call is any function of the guard.
+This module knows nothing of HTTP, and makes no verdict.
 """
 
 from __future__ import annotations
@@ -16,86 +16,58 @@ import math
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from edgeguard.errors import EdgeguardError, InputError, ModelError
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import CancelledError, EdgeguardError, ModelError
 from edgeguard.guard import Guard
-from edgeguard.protocol.answer import parse
+from edgeguard.self_test import self_test
+from edgeguard.server.settings import TIMEOUT
+from edgeguard.server.ticket import Conversation, Limits, Ticket
+from edgeguard.server.turns import NotReadyError, Turns, Waiter
+from edgeguard.verdict import Verdict
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed", "stopped"]
 
 _logger = logging.getLogger(__name__)
 
-_USER = {"role": "user", "content": "What is the capital of France?"}
-_TESTS = ([_USER], [_USER, {"role": "assistant", "content": "It is Paris."}])
-
-
-class NotReadyError(Exception):
-    """There is no model to ask, for the reason given."""
-
-
-class QueueFullError(Exception):
-    """Too many requests wait; ``retry_after`` is a guess in seconds."""
-
-    def __init__(self, waiting: int, retry_after: int) -> None:
-        super().__init__(f"{waiting} requests are waiting for the model")
-        self.retry_after = retry_after
-
-
-@dataclass(eq=False)
-class _Ticket:
-    """The calls of one request, the results so far, and where the results are awaited."""
-
-    calls: deque[Callable[[Guard], Any]]
-    done: asyncio.Future[list[Any]]
-    results: list[Any] = field(default_factory=list)
-
-    def finish(self, error: BaseException | None = None) -> None:
-        """Tell the event loop; it may be gone by now."""
-
-        def settle() -> None:
-            if not self.done.done():
-                if error is None:
-                    self.done.set_result(self.results)
-                else:
-                    self.done.set_exception(error)
-
-        try:
-            self.done.get_loop().call_soon_threadsafe(settle)
-        except RuntimeError:
-            _logger.debug("a result came after the server had stopped")
+_PROBE = [{"role": "user", "content": "What is the capital of France?"}]
+_LEAST_TOKENS = 1000
+"""A request may always have a short text, however slow the machine."""
 
 
 class Worker:
-    """Runs calls on a guard, one at a time."""
+    """Judges the texts of requests, one window at a time."""
 
     def __init__(
         self,
-        load: Callable[[], Guard],
+        load: Callable[[Cancellation], Guard],
         *,
         places: int,
+        timeout: float = TIMEOUT,
+        max_tokens: int | None = None,
         on_ready: Callable[[Guard], None] = lambda _guard: None,
         on_failure: Callable[[EdgeguardError], None] = lambda _error: None,
     ) -> None:
         """``load`` is called in the thread; ``places`` is how many requests may wait.
 
-        ``on_ready`` and ``on_failure`` are called in the thread too: after the test verdicts, or
-        when the model could not be loaded or failed them.
+        ``timeout`` and ``max_tokens`` are what one request may cost; None for the tokens takes
+        what the model reads in the time. ``on_ready`` and ``on_failure`` are called in the thread
+        too: after the test verdicts, or when the model could not be loaded or failed them.
         """
         self._load = load
-        self._places = places
         self._on_ready = on_ready
         self._on_failure = on_failure
-        self._condition = threading.Condition()
-        self._waiting: deque[_Ticket] = deque()
+        self._max_tokens = max_tokens
+        self._loading = Cancellation()
+        self._lock = threading.Lock()
         self._state: State = "loading"
         self._reason = "the model is being loaded"
-        self._seconds = 1.0
         self._thread = threading.Thread(target=self._run, name="edgeguard-worker", daemon=True)
+        self.turns = Turns(places)
+        self.limits = Limits(max_tokens or _LEAST_TOKENS, timeout)
         self.guard: Guard | None = None
 
     @property
@@ -111,102 +83,144 @@ class Worker:
     @property
     def depth(self) -> int:
         """How many requests wait."""
-        return len(self._waiting)
+        return self.turns.depth
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to load the model."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the call that runs, refuse what waits, free the model; twice is once."""
-        with self._condition:
-            left, self._waiting = self._waiting, deque()
-            if self._state != "failed":
-                self._state, self._reason = "stopped", "the server is stopping"
-            self._condition.notify_all()
-        for ticket in left:
-            ticket.finish(NotReadyError(self._reason))
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
+    def stop(self, *, abort: bool = False, wait: float | None = None) -> None:
+        """Finish the window that runs, refuse the rest, free the model; twice is once.
 
-    async def run(self, calls: Sequence[Callable[[Guard], T]]) -> list[T]:
-        """The results of the calls, in their order; a cancelled caller gives up its place.
-
-        Raises NotReadyError, QueueFullError, and what a call raises (the rest is then not called).
+        A load is ended. ``abort``: the window that runs is too. ``wait``: no longer than so many
+        seconds.
         """
-        ticket = _Ticket(deque(calls), asyncio.get_running_loop().create_future())
-        with self._condition:
-            if self._state != "ready":
-                raise NotReadyError(self._reason)
-            if len(self._waiting) >= self._places:
-                raise QueueFullError(len(self._waiting), self._retry_after())
-            self._waiting.append(ticket)
-            self._condition.notify()
-        try:
-            return await ticket.done
-        except asyncio.CancelledError:
-            with self._condition:
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)
-            raise
+        self._change("stopped", "the server is stopping")
+        self._loading.cancel()
+        self.turns.close(self._reason, abort=abort)
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(wait)
 
-    def _retry_after(self) -> int:
-        return max(1, min(60, math.ceil(len(self._waiting) * self._seconds)))
+    async def run(
+        self,
+        texts: Sequence[Conversation],
+        finish: Callable[[Guard, Verdict], T],
+        name: str = "",
+    ) -> list[T | EdgeguardError]:
+        """What ``finish`` makes of each text's verdict, or the text's error, in their order.
+
+        ``name`` is the request's in the log. A caller that is cancelled ends the computation.
+        Raises NotReadyError, QueueFullError, and what is not foreseen.
+        """
+        if self._state != "ready":
+            raise NotReadyError(self._reason)
+        ticket = Ticket(texts, finish, self.limits, name)
+        waiter = Waiter(ticket)
+        self.turns.put(waiter)
+        try:
+            await _in_time(waiter)
+        except asyncio.CancelledError:
+            self.turns.leave(waiter)
+            raise
+        return ticket.results
 
     def _run(self) -> None:
         try:
-            with self._load() as guard:
-                test(guard)
+            with self._load(self._loading) as guard:
+                self_test(guard, self._loading)
+                self._measure(guard)
                 self._work(guard)
+        except CancelledError:
+            _logger.debug("the load was ended")
         except EdgeguardError as error:
             self._fail(error)
         except Exception as error:
             _logger.error("the worker stopped: %s", where(error))
             self._fail(ModelError(f"the model could not be used: {type(error).__name__}"))
 
+    def _measure(self, guard: Guard) -> None:
+        """How fast a short text is read when all is warm: the best that the machine can do."""
+        verdict = guard.check_messages(_PROBE, cancel=self._loading)
+        self.turns.speed = verdict.tokens / max(verdict.seconds, 1e-4)
+        if self._max_tokens is None:
+            tokens = max(_LEAST_TOKENS, self.turns.speed * self.limits.seconds)
+            self.limits = Limits(_rounded(tokens), self.limits.seconds)
+
     def _work(self, guard: Guard) -> None:
-        with self._condition:
-            if self._state == "loading":
-                self.guard, self._state, self._reason = guard, "ready", ""
-        if self._state == "ready":
-            self._on_ready(guard)
-        while (ticket := self._next()) is not None:
-            self._call(guard, ticket)
-
-    def _next(self) -> _Ticket | None:
-        with self._condition:
-            while self._state == "ready" and not self._waiting:
-                self._condition.wait()
-            return self._waiting.popleft() if self._state == "ready" else None
-
-    def _call(self, guard: Guard, ticket: _Ticket) -> None:
-        if ticket.done.done():  # its client left
+        self.guard = guard
+        if not self._change("ready", ""):
             return
+        self._on_ready(guard)
+        while (waiter := self.turns.next()) is not None:
+            self._turn(guard, waiter)
+
+    def _turn(self, guard: Guard, waiter: Waiter) -> None:
         started = time.perf_counter()
         try:
-            ticket.results.append(ticket.calls.popleft()(guard))
+            tokens = waiter.ticket.turn(guard)
+            self.turns.learn(tokens, time.perf_counter() - started)
+        except CancelledError:  # its client left, or the server stops
+            return
         except BaseException as error:
-            ticket.finish(error)
-            if not isinstance(error, InputError):
-                test(guard)  # raises if it is the guard and not the text that fails
-            return
-        self._seconds += (time.perf_counter() - started - self._seconds) / 8
-        if not ticket.calls:
-            ticket.finish()
-            return
-        with self._condition:
-            if self._state == "ready":
-                self._waiting.append(ticket)  # behind those who wait: a long list blocks nobody
-                return
-        ticket.finish(NotReadyError(self._reason))
+            self._suspect(guard, waiter, error)
+        if waiter.ticket.is_done:
+            waiter.settle()
+        else:
+            self.turns.put_back(waiter)
+
+    def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
+        """Find out whether it is the text that fails or the guard. Raises if it is the guard."""
+        name = waiter.ticket.name
+        _logger.error("request %s: a text could not be judged: %s", name, reason(error))
+        try:
+            self_test(guard)
+        except BaseException:
+            waiter.settle(error)
+            raise
+        if isinstance(error, EdgeguardError):
+            waiter.ticket.fail_text(error)
+        else:
+            waiter.settle(error)
 
     def _fail(self, error: EdgeguardError) -> None:
-        with self._condition:
-            self._state, self._reason = "failed", "the model failed; the server says why on stderr"
-            left, self._waiting = self._waiting, deque()
-        for ticket in left:
-            ticket.finish(NotReadyError(self._reason))
+        self._change("failed", "the model failed; the server says why on stderr")
+        self.turns.close(self._reason)
         self._on_failure(error)
+
+    def _change(self, state: State, reason: str) -> bool:
+        """Whether the state could still be changed."""
+        with self._lock:
+            over = self._state == "failed" or (self._state == "stopped" and state == "ready")
+            if not over:
+                self._state, self._reason = state, reason
+            return not over
+
+
+async def _in_time(waiter: Waiter) -> None:
+    """Wait for the outcome; stop the computation when its time is up."""
+    ticket = waiter.ticket
+    while not waiter.done.done():
+        await asyncio.wait({waiter.done}, timeout=max(ticket.seconds_left, 0.001))
+        if not waiter.done.done() and ticket.seconds_left <= 0:
+            ticket.expire()
+            break
+    await waiter.done
+
+
+def _rounded(number: float) -> int:
+    """To two digits: it is a measurement."""
+    scale = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(number // scale * scale)
+
+
+def reason(error: BaseException) -> str:
+    """What a log says of an error: the messages of our own quote no text, others may."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, EdgeguardError) else where(error)
 
 
 def where(error: BaseException) -> str:
@@ -214,13 +228,3 @@ def where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = (f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames)
     return f"{type(error).__name__} in {', '.join(lines)}"
-
-
-def test(guard: Guard) -> None:
-    """Ask for a verdict in each mode. Raises EdgeguardError unless both are answers."""
-    for messages in _TESTS:
-        verdict = guard.check_messages(messages)
-        try:
-            parse(verdict.mode, verdict.answer)
-        except ValueError as error:
-            raise ModelError(f"the test verdict of a {verdict.mode} is no answer") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import MILD, free_port, process, start
+from served import MILD, Process, free_port, process, start
 
 from edgeguard import InputError, ServerError
 from edgeguard.server.settings import Settings, check_reach, is_loopback
@@ -69,6 +70,151 @@ def test_a_second_ctrl_c_does_not_wait_for_a_long_text() -> None:
     assert "Traceback" not in "".join(server.notes)
 
 
+def reading(popen: subprocess.Popen[str], word: str) -> list[str]:
+    """What a process says until it says the word."""
+    assert popen.stderr is not None
+    said: list[str] = []
+    while not said or word not in said[-1]:
+        said.append(popen.stderr.readline())
+        assert said[-1], said
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_it_loads_ends_it_at_once(number: signal.Signals) -> None:
+    popen = start("--model", "nano")
+    reading(popen, "listening")
+    started = time.monotonic()
+    popen.send_signal(number)
+    assert popen.wait(20) in (-signal.SIGTERM, 130)
+    assert time.monotonic() - started < 5
+    assert popen.stderr is not None
+    said = popen.stderr.read()
+    popen.stderr.close()
+    assert "Traceback" not in said
+
+
+def ask_long(server: Process, found: list[object]) -> threading.Thread:
+    def run() -> None:
+        try:
+            with server.client() as client:
+                body = {"prompt": "word and word " * 9000}
+                found.append(client.post("/v1/guard", json=body).status_code)
+        except httpx.TransportError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with server.client() as client:
+        while client.get("/health").json()["busy_seconds"] < 0.1:
+            time.sleep(0.01)
+    return thread
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_says_what_is_finished_and_a_second_ends_at_once(number: signal.Signals) -> None:
+    with process("--model", "nano", "--n-ctx", "1024") as server:
+        found: list[object] = []
+        asking = ask_long(server, found)
+        server.popen.send_signal(number)
+        deadline = time.monotonic() + 10
+        while not any("stopping" in line for line in server.notes):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert server.popen.poll() is None
+        started = time.monotonic()
+        server.popen.send_signal(signal.SIGTERM)
+        assert server.popen.wait(10) == 128 + signal.SIGTERM
+        assert time.monotonic() - started < 1
+        asking.join()
+    said = "".join(server.notes)
+    assert "stopping: finishing 1 request with 1 text, within 25 s; a second signal" in said
+    assert "Traceback" not in said
+
+
+def test_nohup_is_obeyed() -> None:
+    code = (
+        "import os, signal, sys\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'edgeguard', 'serve', '--model', 'nano'])"
+    )
+    popen = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "EDGEGUARD_THREADS": "1", "EDGEGUARD_PORT": "0"},
+    )  # fmt: skip
+    reading(popen, "is ready")
+    popen.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert popen.poll() is None
+    popen.terminate()
+    assert popen.wait(20) == -signal.SIGTERM
+    assert popen.stderr is not None
+    popen.stderr.close()
+
+
+def test_an_empty_key_is_an_error_and_not_an_open_server() -> None:
+    ended = serve("--model", "nano", EDGEGUARD_API_KEY="")
+    assert ended.returncode == 2
+    assert "EDGEGUARD_API_KEY is empty" in ended.stderr
+    assert "listening" not in ended.stderr
+
+
+def test_v_is_not_llama_cpp_s_chatter() -> None:
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "edgeguard", "-v", "serve", "--model", "nano"],
+        stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "EDGEGUARD_THREADS": "1", "EDGEGUARD_PORT": "0"},
+    )  # fmt: skip
+    said = reading(popen, "is ready")
+    popen.terminate()
+    popen.wait(20)
+    assert popen.stderr is not None
+    popen.stderr.close()
+    assert len(said) < 40
+
+
+def test_a_log_of_json_is_json_from_the_first_line() -> None:
+    popen = start("--model", "nano", "--log-format", "json")
+    said = reading(popen, "is ready")
+    popen.terminate()
+    popen.wait(20)
+    assert popen.stderr is not None
+    said += popen.stderr.readlines()
+    popen.stderr.close()
+    lines = [json.loads(line) for line in said]
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    assert lines[-1]["message"] == "stopping"
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "closed"])
+def test_a_stderr_that_takes_nothing_is_no_end(where: str) -> None:
+    port = free_port()
+    with open(os.devnull if where == "closed" else where, "w") as sink:  # noqa: PTH123
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "edgeguard", "serve", "--model", "nano", "--port", str(port)],
+            stderr=sink, env={**os.environ, "EDGEGUARD_THREADS": "1"},
+            preexec_fn=(lambda: os.close(2)) if where == "closed" else None,
+        )  # fmt: skip
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            until_ready(client)
+            assert client.post("/v1/guard", json={"prompt": MILD}).status_code == 200
+        popen.terminate()
+        assert popen.wait(20) not in (0, 1)
+    finally:
+        popen.kill()
+        popen.wait()
+
+
+def until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/health").status_code == 200:
+                return
+        time.sleep(0.05)
+    raise AssertionError("it is not ready")
+
+
 def test_the_variables_are_read() -> None:
     variables = {
         "EDGEGUARD_MODEL": "nano",
@@ -78,11 +224,20 @@ def test_the_variables_are_read() -> None:
         "EDGEGUARD_MAX_BODY": "2000",
         "EDGEGUARD_QUEUE": "3",
         "EDGEGUARD_CORS_ORIGINS": "https://a.example https://b.example",
+        "EDGEGUARD_ALLOWED_HOSTS": "a.example localhost",
+        "EDGEGUARD_MAX_TOKENS_PER_REQUEST": "512",
+        "EDGEGUARD_TIMEOUT": "9",
+        "EDGEGUARD_ROOT_PATH": "/under",
+        "EDGEGUARD_LOG_FORMAT": "text",
     }
     with process(**variables) as server, server.client() as client:
         client.headers["authorization"] = "Bearer k"
         assert client.post("/v1/guard", json={"prompt": MILD}).json()["policy"] == "loose"
         assert client.post("/v1/guard", json={"prompt": "a" * 2000}).status_code == 413
+        assert any("may have 512 tokens and 9 s" in line for line in server.notes)
+        long = client.post("/under/v1/guard", json={"prompt": "word " * 300})
+        assert long.json()["error"]["code"] == "context_length_exceeded"
+        assert client.get("/livez", headers={"host": "b.example"}).status_code == 403
         opened = client.get("/health", headers={"origin": "https://b.example"})
         assert opened.headers["access-control-allow-origin"] == "https://b.example"
         del client.headers["authorization"]
@@ -101,6 +256,7 @@ def test_the_world_needs_a_key(host: str) -> None:
 def test_the_world_without_a_key_if_forced() -> None:
     with process("--model", "nano", "--host", "0.0.0.0", "--without-key") as server:
         assert "http://0.0.0.0:" in server.url
+        assert any("warning: anyone who reaches 0.0.0.0 may use" in line for line in server.notes)
 
 
 def test_a_model_that_is_not_there_ends_it() -> None:
@@ -151,6 +307,11 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded() -> None:
         (["--host", "192.0.2.1", "--api-key", "k"], "cannot listen"),
         (["--n-ctx", "1"], "n_ctx is 1"),
         (["--device", "x"], "unknown device"),
+        (["--timeout", "0"], "timeout is 0"),
+        (["--max-tokens-per-request", "3"], "max-tokens-per-request is 3"),
+        (["--allowed-host", "http://a.example"], "not a host's name"),
+        (["--root-path", "guard"], "root-path is 'guard'"),
+        (["--log-format", "xml"], "--log-format"),
     ],
 )
 def test_wrong_options(argv: list[str], said: str) -> None:

@@ -21,7 +21,7 @@ BODY = json.dumps({"prompt": MILD}).encode()
 def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
     assert answer.status_code == status, answer.text
     error: dict[str, str] = answer.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
+    assert set(error) == {"message", "type", "param", "code", "request_id"}
     return error
 
 
@@ -163,7 +163,7 @@ def test_a_body_that_never_ends_is_cut_off(small: Served) -> None:
 
 
 def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeguard.server.gate.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("edgeguard.server.body.BODY_SECONDS", 0.2)
     with serving() as served, socket.create_connection(("127.0.0.1", port_of(served))) as sock:
         sock.sendall(request(b"{", length=100))
         assert b"408" in sock.recv(4096)
@@ -250,7 +250,7 @@ def test_a_full_queue_is_503_with_retry_after() -> None:
         answer = client.post("/v1/guard", json={"prompt": "third"})
         assert error_of(answer, 503)["code"] == "queue_full"
         assert int(answer.headers["retry-after"]) >= 1
-        assert "edgeguard_queue_depth 1.0" in client.get("/metrics").text
+        assert "edgeguard_queue_requests 1.0" in client.get("/metrics").text
         assert client.get("/health").status_code == 200
         door.open.set()
         for thread in threads:

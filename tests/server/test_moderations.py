@@ -108,3 +108,25 @@ def test_the_names_of_openai_s_models_are_accepted(client: httpx.Client, name: s
 def test_another_model_is_404(client: httpx.Client) -> None:
     answer = client.post("/v1/moderations", json={"input": "a", "model": "gpt-4o"})
     assert answer.status_code == 404
+
+
+def test_a_text_of_a_list_that_cannot_be_judged_is_flagged_and_says_why(
+    client: httpx.Client,
+) -> None:
+    long = "word " * 120_000
+    results = ask(client, ["a", long, "unsafe", " ", "b"])
+    assert [result["flagged"] for result in results] == [False, True, True, True, False]
+    for index in (1, 3):
+        assert not any(results[index]["categories"].values())
+        assert not any(results[index]["category_scores"].values())
+        assert results[index]["edgeguard"]["error"]["index"] == index
+        openai_types.Moderation.model_validate(results[index])
+    assert results[1]["edgeguard"]["error"]["code"] == "context_length_exceeded"
+    assert results[2]["edgeguard"]["severity"] == "Unsafe"
+
+
+def test_one_text_alone_that_cannot_be_judged_is_an_error(client: httpx.Client) -> None:
+    for given in ("word " * 120_000, ["word " * 120_000], " "):
+        answer = client.post("/v1/moderations", json={"input": given})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["code"] in ("context_length_exceeded", "empty")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from pathlib import Path
 
 import httpx
 import jsonschema
@@ -11,7 +14,8 @@ from conftest import ROOT
 from prometheus_client.parser import text_string_to_metric_families
 from served import MILD, Doorman, serving
 
-from edgeguard import Guard, ModelNotFoundError
+from edgeguard import Guard, ModelNotFoundError, __version__
+from edgeguard.cancellation import Cancellation
 from edgeguard.session.fake import FakeSession
 
 SCHEMA = json.loads((ROOT / "edgeguard" / "verdict.schema.json").read_text(encoding="utf-8"))
@@ -60,7 +64,14 @@ def test_a_text_that_is_too_long_is_400(client: httpx.Client) -> None:
 def test_health(client: httpx.Client) -> None:
     answer = client.get("/health")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "model": "fake", "type": "none", "sha256": ""}
+    assert answer.json() == {
+        "status": "ok",
+        "model": "fake",
+        "type": "none",
+        "sha256": "",
+        "queue": {"waiting": 0, "capacity": 64, "oldest_wait_seconds": 0.0},
+        "busy_seconds": 0.0,
+    }
     head = client.head("/health")
     assert head.status_code == 200
     assert head.text == ""
@@ -69,7 +80,7 @@ def test_health(client: httpx.Client) -> None:
 def test_health_is_not_ok_before_the_test_verdicts() -> None:
     door = Doorman()
 
-    def load() -> Guard:
+    def load(_cancel: Cancellation) -> Guard:
         return Guard.with_session(FakeSession(lambda q: door(q.replace("What", "wait"))))
 
     with serving(load=load, ready=False) as served, served.client() as client:
@@ -88,7 +99,7 @@ def test_health_is_not_ok_before_the_test_verdicts() -> None:
 
 
 def test_health_is_not_ok_where_the_model_failed() -> None:
-    def load() -> Guard:
+    def load(_cancel: Cancellation) -> Guard:
         raise ModelNotFoundError("there is no such file at a secret place")
 
     with serving(load=load) as served, served.client() as client:
@@ -104,42 +115,149 @@ def test_metrics_count_requests_and_verdicts() -> None:
         client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "b"}]})
         client.post("/v1/moderations", json={"input": "controversial"})
         client.post("/v1/guard", json={})
+        client.post("/v1/guard", json={"prompt": " "})
         client.get("/some/where")
         answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     found = {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
-    assert found["edgeguard_verdicts_total", "prompt", "Unsafe"] == 1
-    assert found["edgeguard_verdicts_total", "prompt", "Safe"] == 2
-    assert found["edgeguard_verdicts_total", "prompt", "Controversial"] == 1
-    assert found["edgeguard_verdicts_total", "response", "Safe"] == 0
-    assert found["edgeguard_requests_total", "/v1/guard", "200"] == 1
-    assert found["edgeguard_requests_total", "/v1/guard", "400"] == 1
-    assert found["edgeguard_requests_total", "other", "404"] == 1
-    assert found["edgeguard_queue_depth",] == 0
+    assert found["edgeguard_verdicts_total", "Unsafe", "prompt", "true"] == 1
+    assert found["edgeguard_verdicts_total", "Safe", "false", "prompt"] == 2
+    assert found["edgeguard_verdicts_total", "Controversial", "prompt", "true"] == 1
+    assert found["edgeguard_verdicts_total", "Safe", "false", "response"] == 0
+    assert found["edgeguard_verdict_categories_total", "PII"] == 1
+    assert found["edgeguard_verdict_categories_total", "Jailbreak"] == 0
+    assert found["edgeguard_http_requests_total", "/v1/guard", "200", "POST"] == 1
+    assert found["edgeguard_http_requests_total", "/v1/guard", "400", "POST"] == 2
+    assert found["edgeguard_http_requests_total", "404", "GET", "other"] == 1
+    assert found["edgeguard_http_request_duration_seconds_count", "/v1/moderations"] == 1
+    assert found["edgeguard_failed_texts_total", "empty"] == 1
+    assert found["edgeguard_queue_requests",] == found["edgeguard_in_flight_requests",] == 0
+    assert found["edgeguard_queue_capacity_requests",] == 64
+    assert found["edgeguard_queue_oldest_wait_seconds",] == found["edgeguard_busy_seconds",] == 0
     assert found["edgeguard_ready",] == 1
-    assert found["edgeguard_verdict_seconds_count",] == 4
-    assert found["edgeguard_request_seconds_count", "/v1/moderations"] == 1
+    assert found["edgeguard_connections",] == 1 < found["edgeguard_connections_limit",]
+    assert found["edgeguard_verdict_duration_seconds_count",] == 4
     assert found["edgeguard_read_tokens_total",] > 1000
+    assert found["edgeguard_build_info", __version__, "cpu", "fake", "none"] == 1
+    if Path("/proc/stat").exists():
+        assert found["process_resident_memory_bytes",] > 1e6
+        assert found["process_open_fds",] > 3
     assert "/some/where" not in answer.text
 
 
 def test_two_servers_do_not_share_metrics() -> None:
     with serving() as one, serving() as two, one.client() as first, two.client() as second:
         first.post("/v1/guard", json={"prompt": "a"})
-        assert 'severity="Safe"} 1.0' in first.get("/metrics").text
-        assert 'severity="Safe"} 1.0' not in second.get("/metrics").text
+        one_safe = 'flagged="false",mode="prompt",severity="Safe"} 1.0'
+        assert one_safe in first.get("/metrics").text
+        assert one_safe not in second.get("/metrics").text
 
 
 def test_the_document_names_every_path_and_resolves(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/models", "/health", "/metrics",
+        "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/models",
+        "/v1/models/{model}", "/health", "/livez", "/metrics",
     }  # fmt: skip
     text = json.dumps(document)
     for part in text.split('"$ref": "')[1:]:
         name = part.partition('"')[0].removeprefix("#/components/schemas/")
         assert name in document["components"]["schemas"]
+
+
+def test_each_name_of_the_model_has_a_card(client: httpx.Client) -> None:
+    listed = client.get("/v1/models").json()["data"]
+    for card in listed:
+        assert client.get(f"/v1/models/{card['id']}").json() == card
+    assert "Qwen/Qwen3Guard-Gen-0.6B" in [card["id"] for card in listed]
+    for other in ("gpt-4o", "zebra%20crossing", "a/b/c"):
+        missing = client.get(f"/v1/models/{other}")
+        assert missing.status_code == 404
+        assert missing.json()["error"]["code"] == "model_not_found"
+        assert "zebra" not in missing.text
+    labels = client.get("/metrics").text
+    assert 'route="/v1/models/{model}"' in labels
+    assert "gpt-4o" not in labels
+
+
+def test_alive_is_less_than_ready() -> None:
+    door = Doorman()
+
+    def load(_cancel: Cancellation) -> Guard:
+        return Guard.with_session(FakeSession(lambda q: door(q.replace("What", "wait"))))
+
+    with serving(load=load, ready=False) as served, served.client() as client:
+        assert door.arrived.wait(20)
+        assert client.get("/livez").json() == {"status": "ok"}
+        assert client.get("/health").status_code == 503
+        door.open.set()
+
+
+def test_health_and_metrics_say_how_busy_the_model_is() -> None:
+    door = Doorman()
+    with serving(door) as served, served.client() as client:
+        threads = [
+            threading.Thread(target=client.post, args=("/v1/guard",), kwargs={"json": body})
+            for body in ({"prompt": "wait"}, {"inputs": [{"prompt": "a"}, {"prompt": "b"}]})
+        ]
+        threads[0].start()
+        assert door.arrived.wait(20)
+        threads[1].start()
+        deadline = time.monotonic() + 20
+        while served.worker.depth < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.05)
+        said = client.get("/health").json()
+        assert said["queue"]["waiting"] == 1
+        assert said["queue"]["oldest_wait_seconds"] > 0
+        assert said["busy_seconds"] > 0
+        text = client.get("/metrics").text
+        assert "edgeguard_in_flight_requests 2.0" in text
+        assert "edgeguard_in_flight_texts 3.0" in text
+        door.open.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def test_in_a_list_each_text_has_its_verdict_or_its_error(client: httpx.Client) -> None:
+    inputs: list[dict[str, object]] = [
+        {"prompt": "unsafe"},
+        {"prompt": "\u200b"},
+        {"messages": [{"role": "assistant", "content": "a"}]},
+        {"prompt": "word " * 120_000},
+        {"prompt": "a", "response": "Paris."},
+    ]
+    answer = client.post("/v1/guard", json={"inputs": inputs})
+    assert answer.status_code == 200
+    found = answer.json()["verdicts"]
+    assert [item.get("severity") for item in found] == ["Unsafe", None, None, None, "Safe"]
+    errors = [item["error"] for item in found if "error" in item]
+    assert [error["index"] for error in errors] == [1, 2, 3]
+    assert [error["code"] for error in errors] == [
+        "empty", "invalid_conversation", "context_length_exceeded",
+    ]  # fmt: skip
+    assert [error["param"] for error in errors] == [
+        "inputs[1].prompt", "inputs[2].messages", "inputs[3].prompt",
+    ]  # fmt: skip
+
+
+def test_a_list_without_any_verdict_is_an_error(client: httpx.Client) -> None:
+    answer = client.post("/v1/guard", json={"inputs": [{"prompt": " "}, {"prompt": ""}]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "inputs[0].prompt"
+
+
+def test_under_a_proxy_s_path_with_and_without_it() -> None:
+    with serving(root_path="/guard") as served, served.client() as client:
+        for path in ("/guard/v1/guard", "/v1/guard"):
+            assert client.post(path, json={"prompt": MILD}).status_code == 200
+        assert client.get("/guard/openapi.json").json()["servers"] == [{"url": "/guard"}]
+        assert client.get("/guard").status_code == client.get("/guard/").status_code == 200
+        assert client.get("/guardian").status_code == 404
+        assert 'fetch("v1/guard"' in client.get("/guard/").text
+        assert 'route="/v1/guard",status="200"} 2.0' in client.get("/metrics").text

@@ -19,8 +19,13 @@ from edgeguard import (
     ModelNotFoundError,
     SessionError,
 )
-from edgeguard.server.worker import NotReadyError, QueueFullError, Worker, where
+from edgeguard.cancellation import Cancellation
+from edgeguard.protocol.messages import Message
+from edgeguard.server.ticket import Conversation
+from edgeguard.server.turns import NotReadyError, QueueFullError
+from edgeguard.server.worker import Worker, where
 from edgeguard.session.fake import FakeSession
+from edgeguard.verdict import Verdict
 
 T = TypeVar("T")
 
@@ -29,7 +34,7 @@ T = TypeVar("T")
 def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iterator[Worker]:
     known = threading.Event()
     worker = Worker(
-        lambda: Guard.with_session(FakeSession(script)),
+        lambda _: Guard.with_session(FakeSession(script)),
         places=places,
         on_ready=lambda _guard: known.set(),
         on_failure=lambda _error: known.set(),
@@ -42,12 +47,16 @@ def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iter
         worker.stop()
 
 
-def severity(text: str) -> Callable[[Guard], str]:
-    return lambda guard: guard.check(text).severity
+def prompt(text: str) -> Conversation:
+    return (Message("user", text),)
 
 
-def ask(worker: Worker, *texts: str) -> Awaitable[list[str]]:
-    return worker.run([severity(text) for text in texts])
+def severity(_guard: Guard, verdict: Verdict) -> str:
+    return verdict.severity
+
+
+def ask(worker: Worker, *texts: str) -> Awaitable[list[str | EdgeguardError]]:
+    return worker.run([prompt(text) for text in texts], severity)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -69,7 +78,7 @@ async def _run(work: Awaitable[T]) -> T:
 
 
 def test_many_at_once_each_get_their_own() -> None:
-    async def many(worker: Worker) -> list[list[str]]:
+    async def many(worker: Worker) -> list[list[str | EdgeguardError]]:
         texts = ["unsafe" if i % 3 == 0 else "mild" for i in range(60)]
         found = await asyncio.gather(*(ask(worker, text) for text in texts))
         assert [one == ["Unsafe"] for one in found] == [text == "unsafe" for text in texts]
@@ -155,8 +164,9 @@ def test_a_long_list_lets_others_in_between() -> None:
 
 def test_a_bad_text_fails_alone() -> None:
     async def scenario(worker: Worker) -> None:
-        with pytest.raises(InputError):
-            await worker.run([lambda guard: guard.check_messages([])])
+        found = await worker.run([prompt(""), prompt("b")], severity)
+        assert isinstance(found[0], InputError)
+        assert found[1] == "Safe"
         assert await ask(worker, "a") == ["Safe"]
 
     with working() as worker:
@@ -164,21 +174,36 @@ def test_a_bad_text_fails_alone() -> None:
         assert worker.state == "ready"
 
 
-def _raise(error: Exception) -> Callable[[Guard], str]:
-    def call(_guard: Guard) -> str:
-        raise error
+class Fails:
+    """A script that fails once, at a text."""
 
-    return call
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, question: str) -> str:
+        if "fails" in question:
+            raise self._error
+        return scripted(question)
 
 
-@pytest.mark.parametrize("error", [SessionError("no memory"), RuntimeError("a bug")])
-def test_a_failure_that_the_test_verdicts_survive_is_one_request_s(error: Exception) -> None:
+def test_a_failure_that_the_test_verdicts_survive_is_one_text_s() -> None:
     async def scenario(worker: Worker) -> None:
-        with pytest.raises(type(error)):
-            await worker.run([_raise(error)])
+        found = await ask(worker, "a", "fails", "unsafe")
+        assert [found[0], found[2]] == ["Safe", "Unsafe"]
+        assert isinstance(found[1], SessionError)
+
+    with working(Fails(SessionError("no memory"))) as worker:
+        asyncio.run(scenario(worker))
+        assert worker.state == "ready"
+
+
+def test_a_bug_is_one_request_s() -> None:
+    async def scenario(worker: Worker) -> None:
+        with pytest.raises(RuntimeError):
+            await ask(worker, "a", "fails", "unsafe")
         assert await ask(worker, "a") == ["Safe"]
 
-    with working() as worker:
+    with working(Fails(RuntimeError("a bug"))) as worker:
         asyncio.run(scenario(worker))
         assert worker.state == "ready"
 
@@ -196,7 +221,7 @@ def test_a_guard_that_is_broken_is_never_ready_again() -> None:
 
     ready = threading.Event()
     worker = Worker(
-        lambda: Guard.with_session(FakeSession(script)),
+        lambda _: Guard.with_session(FakeSession(script)),
         places=4,
         on_ready=lambda _guard: ready.set(),
         on_failure=failures.append,
@@ -224,7 +249,7 @@ def test_a_guard_that_is_broken_is_never_ready_again() -> None:
 def test_a_load_that_fails_is_told(error: Exception, kind: type[EdgeguardError]) -> None:
     failures: list[EdgeguardError] = []
 
-    def load() -> Guard:
+    def load(_cancel: Cancellation) -> Guard:
         raise error
 
     worker = Worker(load, places=1, on_failure=failures.append)
@@ -239,7 +264,8 @@ def test_a_load_that_fails_is_told(error: Exception, kind: type[EdgeguardError])
 def test_nothing_is_judged_before_the_test_verdicts() -> None:
     door = Doorman()
     worker = Worker(
-        lambda: Guard.with_session(FakeSession(lambda q: door(q.replace("What", "wait")))), places=1
+        lambda _: Guard.with_session(FakeSession(lambda q: door(q.replace("What", "wait")))),
+        places=1,
     )
     worker.start()
     assert door.arrived.wait(20)

@@ -1,0 +1,176 @@
+"""One request on its way through the worker: its texts, what they may cost, and what came of each.
+
+A turn judges one window, so a long text lets others in between, as a long list does. A text that
+cannot be judged gives its error in its place, and the rest goes on. What a request may cost is
+bounded twice: in tokens, which are counted before a text is computed, and in seconds of computing;
+waiting costs nothing.
+
+This module starts no thread and knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from edgeguard.cancellation import Cancellation
+from edgeguard.check import Check
+from edgeguard.errors import (
+    CancelledError,
+    EdgeguardError,
+    InputError,
+    InputTooLongError,
+    TimeoutError,  # noqa: A004 - it is one
+)
+from edgeguard.guard import Guard
+from edgeguard.protocol.messages import Message
+from edgeguard.verdict import Verdict
+
+T = TypeVar("T")
+Conversation = tuple[Message, ...]
+
+_FRAME = 300
+_CHARACTERS = 4
+"""A guess of a text's tokens before it is begun: those of the question around it, and of English
+text. It is used for Retry-After alone."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost: tokens of all its questions, seconds of computing."""
+
+    tokens: int
+    seconds: float
+
+
+class Ticket(Generic[T]):
+    """The texts of one request; ``turn`` judges the next window of the next text."""
+
+    def __init__(
+        self,
+        texts: Sequence[Conversation],
+        finish: Callable[[Guard, Verdict], T],
+        limits: Limits,
+        name: str = "",
+    ) -> None:
+        """``finish`` makes of a verdict what the request wants of it, in the worker's thread.
+
+        ``name`` is the request's in the log.
+        """
+        self.name = name
+        self._texts = deque(texts)
+        self._finish = finish
+        self._limits = limits
+        self._check: Check | None = None
+        self._left_windows = 0
+        self._tokens = 0
+        self._seconds = 0.0
+        self._turn_began: float | None = None
+        self._late = False
+        self.arrived = time.monotonic()
+        self.started: float | None = None
+        self.results: list[T | EdgeguardError] = []
+        self.cancellation = Cancellation()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every text has its result."""
+        return not self._texts
+
+    @property
+    def texts_left(self) -> int:
+        """Texts without a result."""
+        return len(self._texts)
+
+    @property
+    def tokens_left(self) -> int:
+        """About how many tokens are still to be read."""
+        texts = list(self._texts)
+        begun, check = 0, self._check
+        if check is not None:
+            texts, begun = texts[1:], check.tokens * self._left_windows // check.windows
+        characters = sum(len(message.content) for text in texts for message in text)
+        return begun + _FRAME * len(texts) + characters // _CHARACTERS
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds of computing that this request still has."""
+        running = 0.0 if (began := self._turn_began) is None else time.monotonic() - began
+        return self._limits.seconds - self._seconds - running
+
+    def expire(self) -> None:
+        """Stop what is computed: the time is up. From any thread."""
+        self._late = True
+        self.cancellation.cancel()
+
+    def turn(self, guard: Guard) -> int:
+        """Judge the next window; the tokens that were read.
+
+        Raises CancelledError where the request was given up. What else it raises may be the text's
+        fault or the guard's: find out, and call ``fail_text`` to go on.
+        """
+        with self._clock():
+            try:
+                return self._step(guard)
+            except CancelledError:
+                if not self._late:
+                    raise
+                while self._texts:
+                    self.fail_text(self._timeout())
+            except InputError as error:
+                self.fail_text(error)
+        return 0
+
+    def fail_text(self, error: EdgeguardError) -> None:
+        """The error is the next text's result."""
+        self._end(error)
+
+    def _step(self, guard: Guard) -> int:
+        if self._check is None:
+            self._begin(guard)
+        check = self._check
+        assert check is not None
+        verdict = check.step()
+        self._left_windows -= 1
+        if verdict is not None:
+            self._end(self._finish(guard, verdict))
+        return check.tokens // check.windows
+
+    def _begin(self, guard: Guard) -> None:
+        check = guard.begin(self._texts[0], fresh=False, cancel=self.cancellation)
+        free = self._limits.tokens - self._tokens
+        if check.tokens > free:
+            others = f", of which its other texts have taken {self._tokens:,}"
+            raise InputTooLongError(
+                f"the text needs {check.tokens:,} tokens, and one request may have "
+                f"{self._limits.tokens:,}{others if self._tokens else ''}: split it and send the "
+                "parts"
+            )
+        self._tokens += check.tokens
+        self._check, self._left_windows = check, check.windows
+
+    def _end(self, result: T | EdgeguardError) -> None:
+        self.results.append(result)
+        self._texts.popleft()
+        self._check = None
+
+    def _timeout(self) -> TimeoutError:
+        return TimeoutError(
+            f"the request has been computed for {self._limits.seconds:g} s, which is the most that "
+            "one may have here: split it and send the parts"
+        )
+
+    @contextmanager
+    def _clock(self) -> Iterator[None]:
+        self._turn_began = time.monotonic()
+        if self.started is None:
+            self.started = self._turn_began
+        try:
+            yield
+        finally:
+            self._seconds += time.monotonic() - self._turn_began
+            self._turn_began = None

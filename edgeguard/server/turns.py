@@ -1,0 +1,158 @@
+"""The bounded queue before the model: who waits, whose turn it is, and how long it may take.
+
+Requests take turns, a window each. This module judges nothing and starts no thread; the event loop
+puts requests in, and one thread takes them out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from edgeguard.server.ticket import Ticket
+
+_LATEST = 60
+"""OpenAI's clients take a longer Retry-After for a mistake, and come back at once."""
+_FIRST_SPEED = 1000.0
+
+
+class NotReadyError(Exception):
+    """There is no model to ask, for the reason given."""
+
+
+class QueueFullError(Exception):
+    """Too many requests wait; ``retry_after`` is a guess in seconds."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        super().__init__(f"{waiting} requests are waiting for the model")
+        self.retry_after = retry_after
+
+
+class Waiter:
+    """A ticket, and where its outcome is awaited. Made in the event loop."""
+
+    def __init__(self, ticket: Ticket[Any]) -> None:
+        self.ticket = ticket
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.settled = False
+
+    def settle(self, error: BaseException | None = None) -> None:
+        """Tell the event loop, from any thread; it may be gone by now."""
+        self.settled = True
+
+        def tell() -> None:
+            if not self.done.done():
+                self.done.set_result(None) if error is None else self.done.set_exception(error)
+
+        with suppress(RuntimeError):
+            self.done.get_loop().call_soon_threadsafe(tell)
+
+
+class Turns:
+    """Requests that wait, the one whose turn it is, and how fast they are read."""
+
+    def __init__(self, places: int) -> None:
+        """``places`` is how many requests may wait."""
+        self._condition = threading.Condition()
+        self._waiting: deque[Waiter] = deque()
+        self._current: Waiter | None = None
+        self._busy_since: float | None = None
+        self._closed: str | None = None
+        self.places = places
+        self.speed = _FIRST_SPEED
+
+    @property
+    def depth(self) -> int:
+        """How many requests wait for a turn."""
+        return len(self._waiting)
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """How many requests wait or are being judged, and how many texts they still have."""
+        tickets = self._tickets()
+        return len(tickets), sum(ticket.texts_left for ticket in tickets)
+
+    @property
+    def oldest_wait(self) -> float:
+        """For how many seconds the oldest request has waited for its first turn."""
+        waiting = [ticket.arrived for ticket in self._tickets() if ticket.started is None]
+        return time.monotonic() - min(waiting) if waiting else 0.0
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how many seconds the model has been judging without a pause; 0 if it is idle."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def put(self, waiter: Waiter) -> None:
+        """Join the queue. Raises NotReadyError, QueueFullError."""
+        with self._condition:
+            if self._closed is not None:
+                raise NotReadyError(self._closed)
+            if len(self._waiting) >= self.places:
+                raise QueueFullError(len(self._waiting), self._retry_after())
+            self._waiting.append(waiter)
+            self._condition.notify()
+
+    def put_back(self, waiter: Waiter) -> None:
+        """Wait for the next turn, behind those who wait: a long text blocks nobody."""
+        with self._condition:
+            if self._closed is None:
+                if not waiter.settled:
+                    self._waiting.append(waiter)
+                return
+        waiter.settle(NotReadyError(self._closed))
+
+    def leave(self, waiter: Waiter) -> None:
+        """Give up the place, and stop what is computed."""
+        waiter.settled = True
+        with self._condition:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+        waiter.ticket.cancellation.cancel()
+
+    def next(self) -> Waiter | None:
+        """Whose turn it is, when there is one; None once the queue is closed."""
+        with self._condition:
+            self._current = None
+            while self._closed is None and not self._waiting:
+                self._busy_since = None
+                self._condition.wait()
+            if self._closed is not None:
+                return None
+            self._busy_since = self._busy_since or time.monotonic()
+            self._current = self._waiting.popleft()
+            return self._current
+
+    def close(self, reason: str, *, abort: bool = False) -> None:
+        """Refuse what waits and what comes; ``abort`` stops what is computed as well."""
+        with self._condition:
+            self._closed = self._closed or reason
+            refused = list(self._waiting)
+            self._waiting.clear()
+            current = self._current
+            self._condition.notify_all()
+        if abort and current is not None:
+            refused.append(current)
+        for waiter in refused:
+            waiter.settle(NotReadyError(reason))
+            waiter.ticket.cancellation.cancel()
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """So many tokens were read in so many seconds."""
+        if tokens:
+            self.speed += (tokens / max(seconds, 1e-4) - self.speed) / 8
+
+    def _retry_after(self) -> int:
+        tokens = sum(ticket.tokens_left for ticket in self._tickets())
+        return max(1, min(_LATEST, math.ceil(tokens / self.speed)))
+
+    def _tickets(self) -> list[Ticket[Any]]:
+        current = self._current
+        waiters = list(self._waiting) + ([current] if current is not None else [])
+        return [waiter.ticket for waiter in waiters]
