@@ -19,6 +19,7 @@ _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
     "parquet": {"pyarrow": "pyarrow"},
     "server": {
+        "h11": "h11",
         "prometheus_client": "prometheus-client",
         "pydantic": "pydantic",
         "starlette": "starlette",

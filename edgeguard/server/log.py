@@ -52,9 +52,11 @@ class _Json(logging.Formatter):
 
 
 def configure(form: str) -> None:
-    """Write the log of all of edgeguard in this form: ``text`` or ``json``."""
-    handler = _Handler()
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    """Write the log in this form: ``text`` or ``json``."""
+    handler, formatter = _Handler(), _Json() if form == "json" else _Text()
+    handler.setFormatter(formatter)
+    for other in logging.getLogger().handlers:  # what the libraries say, if it is asked for
+        other.setFormatter(formatter)
     logger = logging.getLogger("edgeguard")
     logger.handlers = [handler]
     logger.propagate = False

@@ -14,7 +14,7 @@ from served import MILD, Doorman, Process, Served, process, serving
 from edgeguard import InputError
 from edgeguard.server.settings import Settings
 
-LONG = "word and word " * 800
+LONG = "word and word " * 300
 """Several windows of the fake session, whose tokens are bytes."""
 
 
@@ -100,7 +100,7 @@ def test_the_windows_of_a_long_text_take_turns_with_other_requests() -> None:
         assert time.monotonic() - started < 0.9
         assert len(found) == 1
         long.join(30)
-        assert found[1].json()["windows"] > 10
+        assert found[1].json()["windows"] > 4
 
 
 def test_what_a_client_left_is_not_computed_further_and_the_rest_is_right() -> None:

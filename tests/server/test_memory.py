@@ -52,7 +52,13 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(body, id=name, marks=[pytest.mark.slow] if name == "names" else [])
+        for name, body in BODIES.items()
+    ],
+)
 def test_forty_bodies_of_a_megabyte(server: Process, body: bytes) -> None:
     before = peak(server.popen.pid)
     found: Counter[object] = Counter()

@@ -93,7 +93,7 @@ def soak(guard: Guard, seconds: float) -> None:
         grown = of_status(server, "VmHWM") - before
         print(f"\n{dict(honest.statuses)} for the honest one; memory grew by {grown / 1e6:.0f} MB")
         assert (honest.wrong, honest.failed) == ([], [])
-        assert honest.statuses[200] > seconds / 5
+        assert honest.statuses[200] >= seconds / 10
         assert grown < BOUND
     said = "".join(server.notes)
     assert "Traceback" not in said
@@ -122,7 +122,7 @@ def check_what_is_left(server: Process, files: int) -> None:
 
 
 def test_a_few_seconds_of_every_hostile_client(nano: Guard) -> None:
-    soak(nano, 6)
+    soak(nano, 4)
 
 
 @pytest.mark.slow
