@@ -29,7 +29,7 @@ def command(name: str | None) -> int:
     return EXIT_OK if all(intact) else EXIT_ERROR
 
 
-def _checks(name: str | None) -> list[tuple[str, Callable[[], object]]]:
+def _checks(name: str | None) -> list[tuple[str, Callable[[], str | None]]]:
     if name == BUILT_IN:
         return [(BUILT_IN, verify_built_in)]
     if name is None:
@@ -42,11 +42,11 @@ def _checks(name: str | None) -> list[tuple[str, Callable[[], object]]]:
     return [(model.full_name, model.verify) for model in models]
 
 
-def _report(full_name: str, check: Callable[[], object]) -> bool:
+def _report(full_name: str, check: Callable[[], str | None]) -> bool:
     try:
-        check()
+        remark = check()
     except EdgeguardError as error:
         click.echo(f"{full_name}: FAILED: {error}")
         return False
-    click.echo(f"{full_name}: OK")
+    click.echo(f"{full_name}: OK" + (f" ({remark})" if remark else ""))
     return True

@@ -60,10 +60,11 @@ class Weights:
             zero = self._scales(blocks)
         else:
             zero = np.logical_not(blocks.any(axis=1))
-        if zero.any():
-            self._count(zero & ~self._may_be_empty(len(zero)))
-        else:
-            self._run = 0
+        places = np.flatnonzero(zero)
+        if self._empty is not None:
+            rows = (self._done + places * self._type.size) // self._row
+            places = places[~self._empty[rows]]
+        self._count(places, len(zero))
 
     def _values(self, blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
         name = self._type.number
@@ -89,23 +90,17 @@ class Weights:
             zero &= scale == 0
         return zero
 
-    def _may_be_empty(self, count: int) -> NDArray[np.bool_]:
-        if self._empty is None:
-            return np.zeros(count, bool)
-        places = self._done + np.arange(count, dtype=np.int64) * self._type.size
-        allowed: NDArray[np.bool_] = self._empty[places // self._row]
-        return allowed
-
-    def _count(self, zero: NDArray[np.bool_]) -> None:
+    def _count(self, places: NDArray[np.int64], blocks: int) -> None:
         """Know the longest run of zero blocks, over the borders of parts too."""
-        others = np.flatnonzero(~zero)
-        if not len(others):
-            longest = self._run = self._run + len(zero)
-        else:
-            inner = int(np.diff(others).max(initial=1)) - 1
-            longest = max(self._run + int(others[0]), inner)
-            self._run = len(zero) - 1 - int(others[-1])
-            longest = max(longest, self._run)
+        if not len(places):
+            self._run = 0
+            return
+        ends = np.append(np.flatnonzero(np.diff(places) != 1), len(places) - 1)
+        lengths = np.diff(ends, prepend=-1)
+        if places[0] == 0:
+            lengths[0] += self._run
+        self._run = int(lengths[-1]) if places[-1] == blocks - 1 else 0
+        longest = int(lengths.max())
         if longest >= self._most:
             size = longest * self._type.size
             raise ValueError(f"{size:,} bytes of zeros in a row: a part of the file is missing")

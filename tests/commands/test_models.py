@@ -10,12 +10,15 @@ from pathlib import Path
 
 import click
 import pytest
+from checkpoints import write_checkpoint
 from command_line import CommandLine
 from fake_models import CONTENT, install_fake
 from fake_nano import write_nano
+from gguf_files import foreign
 
 from edgeguard.commands import rm
-from edgeguard.store import paths
+from edgeguard.convert import convert
+from edgeguard.store import checksum, paths
 from edgeguard.store.manifest import MANIFEST
 from edgeguard.store.store import installed
 
@@ -153,6 +156,49 @@ def test_verify_nano(edgeguard: CommandLine, nano: Path) -> None:
     assert edgeguard("verify", "nano").code == 2
     nano.with_name("nano.gguf.sha256").unlink()
     assert edgeguard("verify", "nano").code == 2
+
+
+def test_verify_of_a_file(edgeguard: CommandLine, tmp_path: Path, nano: Path) -> None:
+    folder = tmp_path / "files"
+    small = {"hidden": 64, "ffn": 128, "heads": 2, "kv_heads": 1, "head_dim": 32}
+    write_checkpoint(folder / "checkpoint", **small)
+    ours, theirs, hole = folder / "ours.gguf", folder / "theirs.gguf", folder / "hole.gguf"
+    data = convert(folder / "checkpoint", ours, type="q8_0", trust_template=True).path.read_bytes()
+    theirs.write_bytes(foreign(data))
+    hole.write_bytes(data[:-20_000] + bytes(20_000))
+    ended = edgeguard("verify", str(ours))
+    assert (ended.code, ended.out) == (0, f"{ours}: OK (its content is what its own digest says)\n")
+    ended = edgeguard("verify", str(theirs))
+    assert ended.code == 0 and "carries no digest" in ended.out
+    hole_said = f"{hole}: FAILED: {hole} is damaged: its content is not what its own digest says"
+    ended = edgeguard("verify", str(hole))
+    assert ended.code == 2 and ended.out.startswith(hole_said)
+    ended = edgeguard("verify", str(nano))
+    assert ended.code == 0 and "it is the built-in model" in ended.out
+    assert edgeguard("verify", str(folder)).code == 2
+    assert edgeguard("verify", str(folder / "none.gguf")).code == 2
+
+
+def test_what_was_changed_with_its_old_time_is_seen_everywhere(
+    edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksum, "_SETTLED_SECONDS", 0.0)
+    model = install_fake()
+    assert edgeguard("list").err == ""
+    status = model.path.stat()
+    model.path.write_bytes(CONTENT[::-1])
+    os.utime(model.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    ended = edgeguard("list")
+    assert "damaged" in ended.out and "its sha256 is not the recorded one" in ended.err
+    for command in (["show", "gen-0.6b"], ["check", "--model", "gen-0.6b", "Hello"]):
+        ended = edgeguard(*command)
+        assert ended.code == 2 and "gen-0.6b-q4_k_m is damaged" in ended.err
+
+
+def test_a_built_in_model_that_was_changed(edgeguard: CommandLine, nano: Path) -> None:
+    nano.write_bytes(nano.read_bytes()[:-1] + b"x")
+    for command in (["list"], ["check", "--model", "nano", "Hello"]):
+        assert "is not what was released; install edgeguard again" in edgeguard(*command).err
 
 
 def test_verify_of_nothing(edgeguard: CommandLine) -> None:

@@ -25,6 +25,11 @@ from edgeguard.session.fake import FAKE_INFO, FakeSession
         ({"protocol": "qwen3guard-stream"}, "made for the protocol 'qwen3guard-stream'"),
         ({"protocol": None, "name": "Qwen3 0.6B"}, "calls itself 'Qwen3 0.6B'"),
         ({"protocol": None, "name": ""}, "calls itself ''"),
+        ({"protocol": None, "name": "Not-a-Qwen3Guard-Genuine"}, "calls itself 'Not-a-Qwen"),
+        ({"protocol": None, "name": "Not-a-Qwen3Guard-Gen"}, "calls itself 'Not-a-Qwen"),
+        ({"protocol": None, "name": "Qwen3Guard-Genuine-0.6B"}, "calls itself 'Qwen3Guard-Genuine"),
+        ({"protocol": None, "name": "Qwen3Guard-Gen-Uncensored"}, "calls itself"),
+        ({"protocol": None, "name": "Qwen3Guard-Stream-0.6B"}, "calls itself 'Qwen3Guard-Stream"),
     ],
 )
 def test_a_claim_that_does_not_fit_is_an_error(change: dict[str, object], said: str) -> None:
@@ -33,7 +38,15 @@ def test_a_claim_that_does_not_fit_is_an_error(change: dict[str, object], said: 
         Guard.with_session(FakeSession(lambda _: "", info=info))
 
 
-@pytest.mark.parametrize("name", ["Qwen3Guard Gen 0.6B", "qwen3guard-gen-4b", "Qwen3Guard_Gen"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Qwen3Guard Gen 0.6B", "qwen3guard-gen-4b", "Qwen3Guard_Gen", "Qwen3Guard-Gen-0.6B"),
+        *("Qwen3Guard Gen 0.6B Instruct q4", "Qwen/Qwen3Guard-Gen-8B", "Qwen3Guard-Gen-0.6B-GGUF"),
+        *("unsloth/Qwen3Guard-Gen-0.6B-GGUF", "Qwen_Qwen3Guard-Gen-4B", "Qwen3Guard-Gen.Q4_K_M"),
+        "Qwen3Guard Gen 0.6B Unsloth Bnb 4bit",
+    ],
+)
 def test_other_peoples_files_are_known_by_their_name(name: str) -> None:
     info = replace(FAKE_INFO, protocol=None, name=name)
     guard = Guard.with_session(FakeSession(lambda _: "Safety: Safe\nCategories: None", info=info))
