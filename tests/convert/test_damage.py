@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from checkpoints import write_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeguard.convert import convert
+from edgeguard.convert import convert, finishing
 from edgeguard.errors import ConversionError
 
 FILES = (
@@ -35,6 +36,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(folder, layers=1, shards=2, **small)
 
 
+@pytest.fixture(scope="module")
+def not_read_back() -> Iterator[None]:
+    """Without the child process for each file, which takes half a second: our own look is left."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "_read_back", lambda _path: None)
+        yield
+
+
+@pytest.mark.usefixtures("not_read_back")
 @given(data=st.data())
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

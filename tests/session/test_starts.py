@@ -165,6 +165,10 @@ def test_a_second_process_does_not_compute_the_start(
     nano_path: Path, home: Path, computed: list[int]
 ) -> None:
     first = _both(nano_path)
+    for path in _files(home):  # the child that tried the model first left them
+        path.unlink()
+    computed.clear()
+    assert _both(nano_path) == first
     assert max(computed) > 190
     computed.clear()
     assert _both(nano_path) == first  # the same bits
@@ -262,7 +266,7 @@ from edgeguard import EdgeguardError, Guard
 home, guard = pathlib.Path(sys.argv[1]), Guard(sys.argv[2], threads=1)
 guard.check("Hello there")
 whole = {path: path.read_bytes() for path in home.glob("*.state")}
-for seed in range(40):
+for seed in range(20):
     for old in home.glob("*.state"):
         old.unlink()
     for path, state in whole.items():
@@ -271,7 +275,7 @@ for seed in range(40):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._session.free_contexts()
+    guard._thread.run(guard._loaded.session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:
@@ -299,9 +303,10 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
     monkeypatch.setenv("EDGEGUARD_HOME", str(home))
     with Guard(nano_path, threads=1) as guard:
         expected = _essence(guard.check("Hello there"))
-        (state,) = _files(starts_folder())
-        pages = -(-state.stat().st_size // 4096)
-        state.unlink()
+        sizes = [state.stat().st_size for state in _files(starts_folder())]
+        pages = -(-max(sizes) // 4096)
+        for state in _files(starts_folder()):
+            state.unlink()
         for spare in range(-2, 4):
             size = f"size={(pages + spare) * 4}k"
             mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(starts_folder())]
@@ -309,7 +314,7 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
                 pytest.skip("this machine mounts no small disk")
             try:
                 for _ in range(2):
-                    guard._session.free_contexts()  # type: ignore[union-attr]
+                    guard._thread.run(guard._loaded.session.free_contexts)
                     assert _essence(guard.check("Hello there")) == expected
                 for path in _files(starts_folder()):
                     name = path.stem.partition("-")[2]
