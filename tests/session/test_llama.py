@@ -233,10 +233,12 @@ def test_a_damaged_file_is_a_clear_error_and_never_a_verdict(
     assert "edgeguard: error: " in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_error_quotes_llama_cpp(nano_path: Path, tmp_path: Path) -> None:
+def test_a_cut_file_is_named_so_by_both_readers(nano_path: Path, tmp_path: Path) -> None:
     path = _damage(nano_path, tmp_path / "damaged.gguf", "cut 0.3")
-    with pytest.raises(ModelError, match="not within the file bounds"):
+    with pytest.raises(ModelError, match="it is not whole"):
         Guard(path)
+    with pytest.raises(ModelError, match="not within the file bounds"):  # llama.cpp's own words
+        LlamaSession(path)
 
 
 def test_library_info_names_the_build() -> None:
