@@ -49,7 +49,7 @@ def test_a_head_that_does_not_come_is_408(
 ) -> None:
     with hasty(monkeypatch, HEAD_SECONDS=0.3) as served, connect(served) as sock:
         sock.sendall(HALF)
-        trickle = threading.Thread(target=drip, args=(sock, b"a"))
+        trickle = threading.Thread(target=drip, args=(sock, b"a", 4))
         trickle.start()
         answer = read_all(sock)
         trickle.join()
