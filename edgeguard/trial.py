@@ -2,15 +2,15 @@
 
 llama.cpp ends the process where it was built for another processor, where its use of AMX was
 compiled wrong, and on some damaged files. So a child tries them first: it loads the file, computes
-long passes and short ones, twice, and its numbers must be finite, equal, and an answer's. And the
+long passes and short ones, its numbers must be finite, an answer's, and the same again. And the
 file must tell the probes of `edgeguard pull` apart, as damaged weights need not. A child that fails
 is followed by one with plain weights, which use none of the processor's special units; if that one
 is well, the model runs with plain weights, and the user is told. If not, its failure is an error of
 ours, and no crash of this process.
 
 How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
-computed of the questions' starts is kept too (edgeguard.session.starts), so that the first start
-costs little more than one load. This module trusts nothing that it has not seen in a child.
+computed of a question's start is kept too (edgeguard.session.starts), so that the first start of all
+costs a second load and three short checks, and no other. This module trusts nothing that it has not seen in a child.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from edgeguard.session.memory import is_about_memory, not_enough
 from edgeguard.session.processor import processor
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.store.paths import trials_folder
-from edgeguard.store.registry import PROBES
+from edgeguard.store.registry import PROBES, Probe
 from edgeguard.verdict import ModelId
 
 _FORM = 1  # of a trial; another one makes remembered outcomes unknown
@@ -171,31 +171,29 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
 def _try(plan: Plan) -> None:
     loaded = load(plan, StopFlag(), None)
     with closing(loaded.session):
-        first, second = ([_judged(loaded, text) for text in _CONVERSATIONS] for _ in range(2))
-    if first != second:
-        raise SessionError("llama.cpp computes other numbers for the same text each time")
-    if plan.options.allow_random_weights:
-        return
-    for probe, judged in zip(PROBES, first):
-        severity = judged.answer.severity
-        if probe.flagged is not None and probe.flagged != (severity != SAFE):
-            raise ModelError(
-                f"{plan.path} calls {probe.text!r} {severity}: its weights are damaged, or it is "
-                "no Qwen3Guard-Gen; fetch it again with `edgeguard pull`, or type "
-                "--allow-random-weights if its verdicts may mean nothing"
-            )
+        first, again = _judged(loaded, PROBES[0]), _judged(loaded, PROBES[0])
+        if first != again:
+            raise SessionError("llama.cpp computes other numbers for the same text each time")
+        if plan.options.allow_random_weights:
+            return
+        for probe in PROBES:
+            _check_probe(plan, probe, first if probe is PROBES[0] else _judged(loaded, probe))
 
 
-def _judged(loaded: Loaded, conversation: tuple[Message, ...]) -> Decoded:
+def _check_probe(plan: Plan, probe: Probe, judged: Decoded) -> None:
+    severity = judged.answer.severity
+    if probe.flagged is not None and probe.flagged != (severity != SAFE):
+        raise ModelError(
+            f"{plan.path} calls {probe.text!r} {severity}: its weights are damaged, or it is "
+            "no Qwen3Guard-Gen; fetch it again with `edgeguard pull`, or type "
+            "--allow-random-weights if its verdicts may mean nothing"
+        )
+
+
+def _judged(loaded: Loaded, probe: Probe) -> Decoded:
     """The long pass is the start of the question, where it is not on disk; short ones follow."""
-    (question,) = loaded.windows.questions(conversation)
+    (question,) = loaded.windows.questions((Message("user", probe.text),))
     return loaded.decoder.decode(question, fresh=True)
-
-
-_CONVERSATIONS = (
-    *((Message("user", probe.text),) for probe in PROBES),
-    (Message("user", PROBES[0].text), Message("assistant", "The capital of France is Paris.")),
-)
 
 
 # What is remembered
