@@ -9,8 +9,9 @@ is well, the model runs with plain weights, and the user is told. If not, its fa
 ours, and no crash of this process.
 
 How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
-computed of a question's start is kept too (edgeguard.session.starts), so that the first start of all
-costs a second load and three short checks, and no other. This module trusts nothing that it has not seen in a child.
+computed of a question's start is kept too (edgeguard.session.starts), so that the first start of
+all costs a second load and three short checks, and no other. This module trusts nothing that it
+has not seen in a child.
 """
 
 from __future__ import annotations
