@@ -74,7 +74,8 @@ def settle(stream: TextIO) -> OSError | None:
     try:
         stream.flush()
     except (OSError, ValueError) as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error if isinstance(error, OSError) else OSError(str(error))
     return None
 
@@ -87,12 +88,14 @@ def use_utf8() -> None:
 
 
 def note(text: str) -> None:
-    """Say something to the person, on stderr, with the program's name in front.
+    """Say something to the person, on stderr, with the program's name in front; see say."""
+    say(f"edgeguard: {text}")
 
-    Where stderr is full, closed or gone, nothing is said, and nothing fails.
-    """
+
+def say(text: str) -> None:
+    """Say something on stderr. Where that is full, closed or gone, nothing is said or fails."""
     with suppress(OSError, ValueError):
-        click.echo(f"edgeguard: {text}", err=True)
+        click.echo(text, err=True)
 
 
 def colour_wanted(stream: TextIO) -> bool:

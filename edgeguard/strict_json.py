@@ -20,7 +20,7 @@ MAX_DEPTH = 64
 
 def parse_json(data: bytes | str, what: str) -> object:
     """The value; ``what`` names the input in errors. Raises InputError."""
-    text = data if isinstance(data, str) else _decode(data, what)
+    text = data if isinstance(data, str) else decode(data, what)
     try:
         value = json.loads(
             text, object_pairs_hook=unique_names, parse_constant=_constant, parse_int=float
@@ -52,7 +52,8 @@ def _inside(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _decode(data: bytes, what: str) -> str:
+def decode(data: bytes, what: str) -> str:
+    """The text of UTF-8, without a byte order mark. Raises InputError, which says the byte."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -4,19 +4,35 @@ Text and control tokens are put together by id: the text of a message goes throu
 plain text, whatever it spells, and only the protocol's own framing becomes control tokens. The text
 is brought to Unicode NFC first, as the reference tokenizer does and llama.cpp does not.
 
+A long text goes through the tokenizer in parts, so that it can be stopped: a megabyte takes half a
+second. The parts end where the tokenizer never joins what stands on both sides, so the ids are
+those of the whole.
+
 This module does not cut a question that is too long (edgeguard.windows does).
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from edgeguard.errors import ModelError
+from edgeguard.errors import CancelledError, ModelError
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import MODES, Mode
 from edgeguard.protocol.question import Control, Piece, question
 from edgeguard.session.interface import Session
+
+_PART = 1 << 14
+"""Characters of a part: some ten milliseconds."""
+_LONGEST = 1 << 20
+"""Of a part without a seam. It is cut anywhere then, and may have a token more."""
+
+# Qwen2's pre-tokenizer has no piece in which a space follows something else, and none in which a
+# letter is followed by something else. Where words have no spaces, the second one is needed.
+_SEAM = re.compile(r"(?<=\S)(?= )|(?<=[ぁ-ヺ一-鿋가-힣])(?=[\n，。、！？])")
 
 
 @dataclass(frozen=True)
@@ -41,37 +57,61 @@ class QuestionTokenizer:
         self._session = session
         self._fixed = {mode: self._shared(mode) for mode in MODES}
 
-    def question(self, messages: tuple[Message, ...]) -> Question:
-        """The question for a conversation of any length."""
-        mode, tokens = mode_of(messages), self._tokens(messages)
+    def question(self, messages: tuple[Message, ...], most: int | None = None) -> Question:
+        """The question for a conversation of any length; after ``most`` tokens and one it ends.
+
+        Raises CancelledError.
+        """
+        end = None if most is None else most + 1
+        mode, tokens = mode_of(messages), tuple(islice(self._tokens(messages), end))
         start, tail = self._fixed[mode]
         fixed = len(start) if tokens[: len(start)] == start else 0
         end = len(tokens) - len(tail)
         conversation = end if fixed < end and tokens[end:] == tail else fixed
         return Question(mode, tokens, fixed, conversation, grows=len(messages) > 1)
 
-    def _tokens(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        return tuple(token for piece in question(messages) for token in self._piece(piece))
+    def _tokens(self, messages: tuple[Message, ...]) -> Iterator[int]:
+        return (token for piece in question(messages) for token in self._piece(piece))
 
-    def _piece(self, piece: Piece) -> list[int]:
+    def _piece(self, piece: Piece) -> Iterator[int]:
         if isinstance(piece, Control):
             token = self._session.control_token(piece.text)
             if token is None:
                 raise ModelError(f"the model's vocabulary has no token {piece.text}")
-            return [token]
-        return self._session.tokenize(unicodedata.normalize("NFC", piece))
+            yield token
+        else:
+            yield from ids_of(self._session, unicodedata.normalize("NFC", piece))
 
     def _shared(self, mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The ids that conversations with nothing in common begin and end with."""
         # The tokenizer joins a mark at a text's end with the blank line after it, so the second
         # probe ends with one: what is left as shared begins after that line.
-        first, second = (self._tokens(_probe(mode, text)) for text in ("a", "\n1?"))
+        first, second = (tuple(self._tokens(_probe(mode, text))) for text in ("a", "\n1?"))
         start, end = 0, 1
         while first[start] == second[start]:
             start += 1
         while first[-end] == second[-end]:
             end += 1
         return first[:start], first[len(first) - end + 1 :]
+
+
+def ids_of(session: Session, text: str) -> Iterator[int]:
+    """The ids of a plain text in NFC. Raises CancelledError when the session is told to stop."""
+    for part in parts_of(text):
+        if session.flag.is_set:
+            raise CancelledError("the computation was stopped")
+        yield from session.tokenize(part)
+
+
+def parts_of(text: str, size: int = _PART) -> Iterator[str]:
+    """The text in parts of ``size`` characters or some more; tokenized alone, they give its ids."""
+    first = 0
+    while len(text) - first > size:
+        seam = _SEAM.search(text, first + size, first + _LONGEST)
+        end = seam.start() if seam else first + _LONGEST
+        yield text[first:end]
+        first = end
+    yield text[first:]
 
 
 def _probe(mode: Mode, text: str) -> tuple[Message, ...]:

@@ -12,14 +12,13 @@ that fits. This module does not judge.
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate, product
 
 from edgeguard.errors import InputTooLongError, ModelError
 from edgeguard.protocol.messages import Message
 from edgeguard.session.interface import Session
-from edgeguard.tokens import Question, QuestionTokenizer
+from edgeguard.tokens import Question, QuestionTokenizer, ids_of
 
 MAX_WINDOWS = 64
 """More than this is an error: a verdict that takes hours helps nobody."""
@@ -38,9 +37,12 @@ class Windows:
 
     def questions(self, messages: tuple[Message, ...]) -> list[Question]:
         """The questions to ask, in the order of the text. Raises InputTooLongError."""
-        whole = self._tokenizer.question(messages)
+        most = MAX_WINDOWS * self._limit
+        whole = self._tokenizer.question(messages, most)
         if len(whole.tokens) <= self._limit:
             return [whole]
+        if len(whole.tokens) > most:
+            raise self._too_many(f"more than {MAX_WINDOWS}")
         spare = 0
         while True:
             windows = self._cut(messages, spare)
@@ -55,7 +57,9 @@ class Windows:
         history_size, last_size = self._sizes(before, last, spare)
         histories = [before] if history_size is None else list(self._groups(before, history_size))
         slices = list(self._slices(last, last_size))
-        self._check_number(len(histories) * len(slices))
+        number = len(histories) * len(slices)
+        if number > MAX_WINDOWS:
+            raise self._too_many(str(number))
         return [
             self._tokenizer.question((*history, part))
             for history, part in product(histories, slices)
@@ -80,7 +84,7 @@ class Windows:
         half = free // 2
         if history <= half:
             return None, free - history
-        length = len(self._session.tokenize(unicodedata.normalize("NFC", last.content)))
+        length = self._count(last.content)
         return (free - length, length) if length <= half else (half, half)
 
     def _slices(self, message: Message, size: int) -> Iterator[Message]:
@@ -93,7 +97,7 @@ class Windows:
         used = 0
         for message in messages:
             for part in self._slices(message, size - 2 * _LABEL):
-                cost = len(self._session.tokenize(part.content)) + _LABEL
+                cost = self._count(part.content) + _LABEL
                 if group and used + cost > size:
                     yield tuple(group)
                     group, used = [], 0
@@ -103,12 +107,15 @@ class Windows:
                 used += cost
         yield tuple(group)
 
-    def _check_number(self, number: int) -> None:
-        if number > MAX_WINDOWS:
-            raise InputTooLongError(
-                f"the text needs {number} windows of {self._session.n_ctx} tokens, and at most "
-                f"{MAX_WINDOWS} are judged: split it and check the parts, or choose a larger n_ctx"
-            )
+    def _too_many(self, number: str) -> InputTooLongError:
+        return InputTooLongError(
+            f"the text needs {number} windows of {self._session.n_ctx} tokens, and at most "
+            f"{MAX_WINDOWS} are judged: split it and check the parts, or choose a larger n_ctx"
+        )
+
+    def _count(self, text: str) -> int:
+        """The tokens of a text alone."""
+        return sum(1 for _ in ids_of(self._session, unicodedata.normalize("NFC", text)))
 
     def _length(self, messages: tuple[Message, ...]) -> int:
         return len(self._tokenizer.question(messages).tokens)
@@ -120,26 +127,25 @@ def cut(session: Session, text: str, size: int) -> Iterator[str]:
     Cuts fall between characters, never inside one; the slices together hold the whole text.
     """
     text = unicodedata.normalize("NFC", text)
-    tokens = session.tokenize(text)
+    tokens = list(ids_of(session, text))
     if len(tokens) <= size:
         yield text
         return
-    ends = list(accumulate(len(session.token_bytes(token)) for token in tokens))
-    # Byte offsets of the characters, to move a cut that falls inside one back to its start.
-    starts = [0, *accumulate(len(character.encode()) for character in text)]
-    if ends[-1] != starts[-1]:
+    data = text.encode()
+    sizes = {token: len(session.token_bytes(token)) for token in set(tokens)}
+    ends = [0, *accumulate(sizes[token] for token in tokens)]  # in bytes
+    if ends[-1] != len(data):
         raise ModelError("the model's tokenizer does not give a text back")
-    first, step = 0, size - size // 8
-    while True:
-        begin = _character(starts, ends[first - 1] if first else 0)
-        if first + size >= len(tokens):
-            yield text[begin:]
+    step = size - size // 8
+    for first in range(0, len(tokens), step):
+        last = min(first + size, len(tokens))
+        yield data[_character(data, ends[first]) : _character(data, ends[last])].decode()
+        if last == len(tokens):
             return
-        yield text[begin : _character(starts, ends[first + size - 1])]
-        first += step
 
 
-def _character(starts: list[int], offset: int) -> int:
-    """The character that holds the byte at an offset."""
-    place = bisect_left(starts, offset)
-    return place if starts[place] == offset else place - 1
+def _character(data: bytes, place: int) -> int:
+    """The first byte of the character that has a byte at this place, in UTF-8."""
+    while place < len(data) and data[place] & 0xC0 == 0x80:
+        place -= 1
+    return place

@@ -18,7 +18,7 @@ from edgeguard.protocol.messages import Message
 from edgeguard.protocol.question import render
 from edgeguard.session.llama import LlamaSession
 from edgeguard.session.settings import Settings
-from edgeguard.tokens import QuestionTokenizer
+from edgeguard.tokens import QuestionTokenizer, parts_of
 
 # llama.cpp sorts characters by Unicode 15.1 and the reference by a later version: the characters
 # that came later (4,382 of Unicode 16) may be split at another place. No Python that this is tested
@@ -73,6 +73,32 @@ def test_three_thousand_texts_in_36_languages_and_both_kinds_of_question(
             assert question.fixed > 100
 
 
+def test_the_parts_of_a_text_have_its_ids(vocabulary: Vocabulary) -> None:
+    session = vocabulary[0]
+    for number, text in enumerate(variations(1500, seed=2)):
+        normal = unicodedata.normalize("NFC", f"{text}，{text} {text}\n {text}")
+        parts = list(parts_of(normal, size=1 + number % 9))
+        assert "".join(parts) == normal
+        assert [token for part in parts for token in session.tokenize(part)] == (
+            session.tokenize(normal)
+        ), repr(normal)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    text=st.text(
+        st.one_of(_ASSIGNED, st.sampled_from(" \n\r\t.,'!？，。。あ字가a1\u0301")), max_size=80
+    )
+)
+def test_the_parts_of_any_text_have_its_ids(vocabulary: Vocabulary, text: str) -> None:
+    session = vocabulary[0]
+    normal = unicodedata.normalize("NFC", text)
+    ids = [token for part in parts_of(normal, size=1) for token in session.tokenize(part)]
+    assert ids == session.tokenize(normal)
+
+
 def test_the_golden_ids(real: Vocabulary, shared: Path) -> None:
     tokenizer = QuestionTokenizer(real[0])
     answer = (
@@ -121,6 +147,7 @@ def test_special_tokens_in_a_text_are_plain_text(vocabulary: Vocabulary, parts: 
     text = "".join(parts)
     ids = session.tokenize(text)
     assert ids == plain.encode(text, add_special_tokens=False).ids
+    assert ids == [token for part in parts_of(text, size=1) for token in session.tokenize(part)]
     assert b"".join(session.token_bytes(token) for token in ids) == text.encode()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +109,27 @@ def test_a_response_that_complies_in_one_window_is_no_refusal() -> None:
 def test_too_many_windows_are_an_error_with_both_numbers() -> None:
     with pytest.raises(InputTooLongError, match=r"\d+ windows of 3000 tokens, and at most 64"):
         Guard.with_session(_where("N")).check("x" * 1_000_000)
+
+
+@pytest.mark.parametrize("text", [" word" * 200_000, "字" * 1_500_000, "x" * 3_000_000])
+def test_reading_a_text_that_is_much_too_long_ends_early_and_can_be_stopped(
+    nano_path: Path, text: str
+) -> None:
+    with Guard(nano_path, threads=1, n_ctx=768) as guard:
+        session = guard._loaded.session
+        read = 0
+
+        def counting(part: str, tokenize: Callable[[str], list[int]] = session.tokenize) -> Any:
+            nonlocal read
+            read += len(part)
+            return tokenize(part)
+
+        session.tokenize = counting  # type: ignore[method-assign]
+        with pytest.raises(InputTooLongError, match="more than 64 windows"):
+            guard.check(text)
+        assert read < len(text)
+        with pytest.raises(TimeoutError):
+            guard.check(text, timeout=0.001)
 
 
 # Around every bound. A token of the fake session is a byte.

@@ -25,7 +25,7 @@ from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
 from edgeguard.commands.identity import computing
 from edgeguard.commands.options import Running, guard_options, timeout_option
-from edgeguard.console import note
+from edgeguard.console import note, say
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_outputs
@@ -159,7 +159,7 @@ def _to_stdout(
     stop = Stop()
     with load() as guard, Report(form, kept=" on standard output") as report, stop.listening():
         tally = to_stream(Run(form, names, guard, report, stop, timeout), sys.stdout.buffer)
-    click.echo(report.summary(tally, guard.policy.name), err=True)
+    say(report.summary(tally, guard.policy.name))
     return tally
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -16,11 +17,13 @@ from edgeguard.commands.options import Running, guard_options, timeout_option
 from edgeguard.console import colour_wanted
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
-from edgeguard.protocol.messages import check_visible
+from edgeguard.protocol.messages import Message, parse_messages
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
-from edgeguard.strict_json import parse_json
+from edgeguard.strict_json import decode, parse_json
 from edgeguard.verdict import Verdict
 
+_MOST = 16 << 20
+"""Bytes that are read: some times what fits the most windows of the largest context."""
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
 
@@ -50,7 +53,7 @@ def command(
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
-    conversation = _conversation(text, response, messages)
+    conversation = _conversation(text, response, messages)  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
         verdict = guard.check_messages(conversation, timeout=timeout)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
@@ -59,58 +62,61 @@ def command(
 
 def _conversation(
     text: str | None, response: str | None, messages: str | None
-) -> list[dict[str, object]]:
+) -> tuple[Message, ...]:
     if messages is not None:
         if text is not None or response is not None:
             raise click.UsageError("--messages holds the whole conversation: give no other text")
-        return _parse(_stdin() if messages == "-" else _file(Path(messages)), messages)
+        return _parse(*(_stdin() if messages == "-" else _file(messages)))
     if text is None or text == "-":
         if text is None and sys.stdin.isatty():
             raise click.UsageError('nothing to check: give a TEXT, as in edgeguard check "…"')
-        text = _stdin().removesuffix("\n").removesuffix("\r")
+        text = decode(*_stdin()).removesuffix("\n").removesuffix("\r")
     else:
-        text = _argument(text)
-    response = None if response is None else _argument(response)
-    conversation: list[dict[str, object]] = [{"role": "user", "content": text}]
+        text = _argument(text, "TEXT")
+    conversation = [Message("user", text)]
     if response is not None:
-        conversation.append({"role": "assistant", "content": response})
-    check_visible(text if response is None else response)  # before a model is loaded
-    return conversation
+        conversation.append(Message("assistant", _argument(response, "--response")))
+    return parse_messages(conversation)
 
 
-def _argument(text: str) -> str:
+def _argument(text: str, name: str) -> str:
     """An argument as it was typed: in a locale that is not UTF-8, Python hides its bytes."""
     try:
-        return os.fsencode(text).decode("utf-8")
+        data = os.fsencode(text)
     except UnicodeError:
-        return text
+        return text  # Windows, where no bytes were typed
+    return decode(data, name)
 
 
-def _stdin() -> str:
-    return _decode(sys.stdin.buffer.read(), "standard input")
+def _stdin() -> tuple[bytes, str]:
+    return _read(sys.stdin.buffer, "standard input")
 
 
-def _file(path: Path) -> str:
+def _file(name: str) -> tuple[bytes, str]:
     try:
-        return _decode(path.read_bytes(), str(path))
+        with Path(name).open("rb") as file:
+            return _read(file, name)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
 
 
-def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.start} is {data[error.start]:#04x}"
-        raise InputError(f"{name} is not UTF-8: {byte}") from error
+def _read(file: BinaryIO, name: str) -> tuple[bytes, str]:
+    """All bytes and their name; an input without an end would take all memory there is."""
+    data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise InputError(
+            f"{name} has more than {_MOST >> 20} MiB, which no model judges at once: split it, or "
+            "put the parts into a file and use `edgeguard batch`"
+        )
+    return data, name
 
 
-def _parse(text: str, name: str) -> list[dict[str, object]]:
-    parsed = parse_json(text, name)
+def _parse(data: bytes, name: str) -> tuple[Message, ...]:
+    parsed = parse_json(data, name)
     if not isinstance(parsed, list):
         form = '[{"role": …, "content": …}, …]'
         raise InputError(f"{name} must be a JSON list of messages: {form}")
-    return parsed
+    return parse_messages(parsed)
 
 
 def _readable(verdict: Verdict) -> str:

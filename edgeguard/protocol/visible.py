@@ -38,7 +38,7 @@ _RANGES = (
 
 def has_visible(text: str) -> bool:
     """Whether a person could see anything of the text."""
-    return any(_is_visible(character) for character in text)
+    return any(_is_visible(character) for character in set(text))
 
 
 def _is_visible(character: str) -> bool:

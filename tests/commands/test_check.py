@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import jsonschema
@@ -101,6 +102,17 @@ def test_a_conversation_from_a_file_and_from_a_pipe(tmp_path: Path) -> None:
         (["--messages", "-"], b'[{"role": "user", "content": "\\ud83d"}]', "lone surrogate"),
         (["--messages", "absent.json"], b"", "cannot read absent.json"),
         (["--messages", "."], b"", "cannot read"),
+        (["--messages", ""], b"", "cannot read"),
+        (["--messages", os.fsdecode(b"absent-\xff")], b"", "cannot read"),
+        (["--messages", "-"], b"[1, \xff]", "standard input is not UTF-8: byte 4 is 0xff"),
+        (["--messages", "-"], b'[{"role": "zebra", "content": "a"}]', "an unknown role"),
+        (["--messages", "-"], b'[{"role": "user", "content": "a", "content": "b"}]', "twice"),
+        (["--messages", "-"], b'[{"role": "user", "content": "\xe2\x80\x8b"}]', "nothing to judge"),
+        ([os.fsdecode(b"caf\xe9")], b"", "TEXT is not UTF-8: byte 3 is 0xe9"),
+        (["a", "--response", os.fsdecode(b"\xe9")], b"", "--response is not UTF-8"),
+        (["--timeout", "nan", HARMLESS], b"", "above 0"),
+        (["--timeout", "0", HARMLESS], b"", "above 0"),
+        (["--timeout", "0.000001", HARMLESS], b"", "was not judged in the time"),
         (["--messages", "-", HARMLESS], b"[]", "give no other text"),
         (["--policy", "lenient", HARMLESS], b"", "lenient"),
         (["--threads", "0", HARMLESS], b"", "at least 1"),
@@ -121,6 +133,36 @@ def test_what_cannot_run_exits_with_2_and_says_why(
     assert done.stdout == b""
     assert said in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+    assert "zebra" not in done.stderr.decode()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_conversation_from_a_pipe_with_a_name_and_from_a_name_that_is_no_utf_8(
+    tmp_path: Path,
+) -> None:
+    messages = json.dumps([{"role": "user", "content": HARMFUL}])
+    pipe, odd = tmp_path / "pipe", tmp_path / os.fsdecode(b"caf\xe9.json")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(messages))
+    writer.start()
+    assert check("--messages", str(pipe)).returncode == 1
+    writer.join()
+    odd.write_text(messages)
+    assert check("--messages", str(odd)).returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+@pytest.mark.parametrize("argv", [["--messages", "/dev/zero"], []])
+def test_an_input_without_an_end_is_refused(argv: list[str]) -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeguard", "check", *argv],
+            stdin=endless,
+            capture_output=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert b"has more than 16 MiB" in done.stderr
 
 
 def test_without_any_model_it_says_the_two_things_to_type() -> None:
