@@ -17,7 +17,7 @@ from edgeguard.convert import advice
 from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
 from edgeguard.gguf.qwen3 import MOST_LAYERS
-from edgeguard.session.claims import MIN_CONTEXT
+from edgeguard.session.compatibility import MIN_CONTEXT
 
 ARCHITECTURE = "Qwen3ForCausalLM"
 _STREAM = "Qwen3ForGuardModel"

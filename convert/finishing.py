@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgeguard import child
+from edgeguard import child_process
 from edgeguard.convert import output
 from edgeguard.errors import ConversionError
 from edgeguard.gguf.content import write_digest
@@ -38,10 +38,10 @@ def finish(path: Path, *, read_back: bool) -> None:
 
 def _read_back(path: Path) -> None:
     try:
-        for message in child.run(__name__, os.fspath(path)):
+        for message in child_process.run(__name__, os.fspath(path)):
             if message["error"] is not None:
                 raise ConversionError(_unreadable(message["error"]))
-    except child.ChildError as error:
+    except child_process.ChildError as error:
         raise ConversionError(_unreadable(str(error))) from error
 
 

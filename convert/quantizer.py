@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgeguard import child
+from edgeguard import child_process
 from edgeguard.errors import ConversionError
 
 _FILE_TYPES = {
@@ -41,10 +41,10 @@ def quantize(source: Path, target: Path, type: str, advance: Callable[[int], Non
     request = {"source": os.fspath(source), "target": os.fspath(target), "type": type}
     why: str | None = "it ended early"
     try:
-        for message in child.run(__name__, request):
+        for message in child_process.run(__name__, request):
             advance(message.get("bytes", 0))
             why = message.get("end", why)
-    except child.ChildError as error:
+    except child_process.ChildError as error:
         why = str(error)
     if why is not None:
         raise ConversionError(f"llama.cpp could not quantize to {type}: {_reason(target, why)}")

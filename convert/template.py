@@ -4,7 +4,7 @@ A model of the family asks through its template; this project writes the text it
 published template ever differ, verdicts would be wrong without a sign, so the two are compared on
 conversations of every kind, and one differing character stops the conversion.
 
-This module does not execute a template: sandbox does.
+This module does not execute a template: template_renderer does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeguard.convert import sandbox
+from edgeguard.convert import template_renderer
 from edgeguard.convert.files import parse_json, read_small, short
 from edgeguard.errors import ConversionError
 from edgeguard.protocol.messages import Message, parse_messages
@@ -88,12 +88,12 @@ def compare(folder: Path, templates: Mapping[str, str], settings: Mapping[str, A
     given = [_messages(turns) for turns in CONVERSATIONS.values()]
     for name, template in templates.items():
         try:
-            texts = sandbox.render(
+            texts = template_renderer.render(
                 template,
                 [[{"role": m.role, "content": m.content} for m in messages] for messages in given],
                 {kind: token for kind, token in tokens.items() if token},
             )
-        except sandbox.TemplateError as error:
+        except template_renderer.TemplateError as error:
             raise ConversionError(
                 f"{folder / name}: its chat template fails: {error}; download the official file"
             ) from error

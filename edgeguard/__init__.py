@@ -8,6 +8,7 @@
 What is listed here is the public interface; every other module may change.
 """
 
+from edgeguard._version import __version__
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
 from edgeguard.errors import (
@@ -30,8 +31,6 @@ from edgeguard.errors import (
 )
 from edgeguard.guard import Guard
 from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Cancellation",

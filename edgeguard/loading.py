@@ -14,14 +14,14 @@ from pathlib import Path
 
 from edgeguard.decoder import Decoder
 from edgeguard.errors import ModelError, StoreError
-from edgeguard.session.claims import check_claims
+from edgeguard.session.compatibility import check_compatible
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
-from edgeguard.store.paths import starts_folder
+from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
@@ -75,7 +75,7 @@ class Loaded:
 
         Raises ModelError unless it can be a Qwen3Guard-Gen.
         """
-        check_claims(session, where)
+        check_compatible(session, where)
         decoder = Decoder(session, allow_random_weights=allow_random_weights)
         windows = Windows(session, QuestionTokenizer(session), decoder.room)
         return cls(session, model, settings, decoder, windows)
@@ -125,6 +125,6 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
 
 def _starts_folder() -> Path | None:
     try:
-        return starts_folder()
+        return prefix_folder()
     except StoreError:
         return None  # a user without a home folder pays at each start, and nothing else

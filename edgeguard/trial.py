@@ -9,8 +9,8 @@ is well, the model runs with plain weights, and the user is told. If not, its fa
 ours, and no crash of this process.
 
 How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
-computed of a question's start is kept too (edgeguard.session.starts), so that the first start of
-all costs a second load and three short checks, and no other. This module trusts nothing that it
+computed of a question's start is kept too (edgeguard.session.prefix_files), so that the first start
+of all costs a second load and three short checks, and no other. This module trusts nothing that it
 has not seen in a child.
 """
 
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeguard.errors
-from edgeguard import child
+from edgeguard import child_process
 from edgeguard.cancellation import Cancellation
 from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, ModelError, SessionError, StoreError
@@ -81,7 +81,7 @@ def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
     try:
         _ask(plan, cancel)
         return Outcome(plain_weights=False)
-    except child.ChildError as error:
+    except child_process.ChildError as error:
         if error.code is None:
             # Nothing can be tried out here. Plain weights are what has never been seen to fail.
             return Outcome(plain_weights=True, failure=f"llama.cpp could not be tried out: {error}")
@@ -91,7 +91,7 @@ def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
     _logger.info("the first try failed (%s); trying plain weights", _how(first))
     try:
         _ask(replace(plan, plain_weights=True), cancel)
-    except child.ChildError as error:
+    except child_process.ChildError as error:
         raise _dead(plan, error) from error
     what = f"with this processor's own instructions llama.cpp fails ({_how(first)})"
     return Outcome(plain_weights=True, failure=f"{what}; {_rebuild()}")
@@ -101,7 +101,7 @@ def _ask(plan: Plan, cancel: Cancellation | None) -> None:
     """Have a child try. Raises ChildError, or what the child says that it met."""
     request = {**asdict(plan), "path": str(plan.path)}
     try:
-        for reply in child.run(__name__, request, timeout=_SECONDS, cancel=cancel):
+        for reply in child_process.run(__name__, request, timeout=_SECONDS, cancel=cancel):
             if "error" in reply:
                 raise _known(reply["error"])(reply["message"])
     except TimeoutError as error:
@@ -115,7 +115,7 @@ def _known(name: str) -> type[EdgeguardError]:
     return kind if isinstance(kind, type) and issubclass(kind, EdgeguardError) else SessionError
 
 
-def _dead(plan: Plan, error: child.ChildError) -> EdgeguardError:
+def _dead(plan: Plan, error: child_process.ChildError) -> EdgeguardError:
     """What is said when the child died with plain weights too."""
     if is_about_memory(str(error)):
         return not_enough(f"to load {plan.path} ({_how(error)})")

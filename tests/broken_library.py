@@ -11,11 +11,12 @@ from pathlib import Path
 
 _INIT = "__path__.append({folder!r})\n"
 _MODULE = """
-import numpy, os, random, signal
+import numpy, os, signal
 __file__ = {real!r}
 exec(compile(open(__file__, encoding="utf-8").read(), __file__, "exec"), globals())
 KIND = {kind!r}
 _plain = [False]
+NOISE = numpy.random.default_rng()
 _load, _decode, _logits = llama_model_load_from_file, llama_decode, llama_get_logits_ith
 
 if KIND == "illegal instruction":
@@ -36,7 +37,7 @@ def llama_get_logits_ith(context, place):
     found = _logits(context, place)
     if not _plain[0] and KIND in ("not a number", "never the same"):
         logits = numpy.ctypeslib.as_array(found, (24000,))
-        logits += numpy.nan if KIND == "not a number" else random.random() * numpy.sign(logits)
+        logits += numpy.nan if KIND == "not a number" else NOISE.normal(0, 0.01, 24000)
     return found
 """
 

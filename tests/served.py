@@ -21,8 +21,8 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.server.listen import bind
 from edgeguard.server.run import make_server, make_worker
 from edgeguard.server.settings import Settings
-from edgeguard.server.worker import Worker
 from edgeguard.session.fake import FakeSession
+from edgeguard.worker.worker import Worker
 
 MILD = "What is the capital of France?"
 SAFE_PROMPT = "Safety: Safe\nCategories: None"

@@ -98,7 +98,7 @@ def test_an_outcome_is_remembered_and_a_child_is_not_asked_again(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr("edgeguard.child.run", never)
+    monkeypatch.setattr("edgeguard.child_process.run", never)
     assert not tried(plan).plain_weights
     with Guard("nano", threads=1) as guard:
         assert guard.check(BOMB).flagged

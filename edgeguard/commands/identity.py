@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 
-from edgeguard import __version__
+from edgeguard._version import __version__
 from edgeguard.session.settings import Settings
 
 

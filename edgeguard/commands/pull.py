@@ -1,6 +1,6 @@
 """`edgeguard pull`: the official weights from the Hugging Face hub, converted and tested here.
 
-This module shows what happens; edgeguard.store.pull does it.
+This module shows what happens; edgeguard.pulling does it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def command(name: str, kind: str) -> int:
     An interrupted download goes on where it stopped. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and
     HF_TOKEN mean what they mean to huggingface_hub. Prints the path of the model's file.
     """
-    from edgeguard.store import pull
+    from edgeguard.pulling import pull
 
     try:
         pulled = pull(name, type=kind, stage=_stage)

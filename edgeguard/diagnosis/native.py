@@ -96,12 +96,12 @@ def parse_system_info(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _ask() -> dict[str, Any]:
-    from edgeguard import child
+    from edgeguard import child_process
 
     answer: dict[str, Any] = {}
     try:
-        for part in child.run(__name__, {}, timeout=60):
+        for part in child_process.run(__name__, {}, timeout=60):
             answer.update(part)
-    except (child.ChildError, OSError) as error:  # TimeoutError is an OSError
+    except (child_process.ChildError, OSError) as error:  # TimeoutError is an OSError
         return {"error": str(error) or "it did not answer within 60 seconds"}
     return answer or {"error": "its process ended without an answer"}

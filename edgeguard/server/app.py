@@ -1,7 +1,7 @@
 """The ASGI application: the endpoints, and the layers that a request passes before them.
 
     Observed   its id, its line in the log, the metrics; HEAD as GET; no exception gets out
-    Gate       who asks; errors become answers
+    Access       who asks; errors become answers
     Bounded    the body, read whole up to its limit
 
 This module starts no server.
@@ -25,28 +25,28 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgeguard.server.access import Access
 from edgeguard.server.body import Bounded
-from edgeguard.server.doors import Doors
+from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.server.endpoints import Endpoints
-from edgeguard.server.gate import Gate
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import Notes, Observed, id_of
 from edgeguard.server.settings import Settings, is_loopback
-from edgeguard.server.worker import Worker, where
+from edgeguard.worker.worker import Worker, where
 
 _logger = logging.getLogger(__name__)
 
 
 def make_app(settings: Settings, worker: Worker) -> Starlette:
     """The application of one server. The worker is started and stopped with it."""
-    doors = Doors()
-    metrics = Metrics(worker, doors)
+    connection_limit = ConnectionLimit()
+    metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
     endpoints = Endpoints(worker, metrics, settings)
     layers = [
         Middleware(Observed, notes=notes, route=endpoints.label, root_path=settings.root_path),
-        Middleware(Gate, settings=settings, loopback=is_loopback(settings.host)),
+        Middleware(Access, settings=settings, loopback=is_loopback(settings.host)),
         # Twice the queue: those that wait, and as many whose body is arriving.
         Middleware(Bounded, max_body=settings.max_body, places=2 * (settings.queue + 1)),
     ]
@@ -56,7 +56,7 @@ def make_app(settings: Settings, worker: Worker) -> Starlette:
         routes=endpoints.routes(),
         middleware=layers,
         exception_handlers={HTTPException: _plain_http_error},
-        lifespan=partial(_lifespan, worker, {"doors": doors, "notes": notes}),
+        lifespan=partial(_lifespan, worker, {"connection_limit": connection_limit, "notes": notes}),
     )
     app.router.redirect_slashes = False  # some clients lose the body of a POST then
     return app
@@ -77,21 +77,24 @@ async def _lifespan(
     worker: Worker, state: dict[str, Any], _app: Starlette
 ) -> AsyncIterator[dict[str, Any]]:
     """The state goes to every connection (edgeguard.server.connection)."""
-    doors: Doors = state["doors"]
-    asyncio.get_running_loop().set_exception_handler(partial(_loop_error, doors))
+    connection_limit: ConnectionLimit = state["connection_limit"]
+    asyncio.get_running_loop().set_exception_handler(partial(_loop_error, connection_limit))
     worker.start()
     yield state
     await asyncio.to_thread(worker.stop)
 
 
-def _loop_error(doors: Doors, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _loop_error(
+    connection_limit: ConnectionLimit, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
     """What went wrong outside of any request; its message is asyncio's, and quotes nothing."""
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        doors.refuse(
+        connection_limit.refuse(
             "no_files",
-            f"no connection can be accepted: {os.strerror(error.errno)}, with {len(doors)} "
-            "connections open; `ulimit -n` says how many files a process may have",
+            f"no connection can be accepted: {os.strerror(error.errno)}, with "
+            f"{len(connection_limit)} connections open; `ulimit -n` says how many files a "
+            "process may have",
         )
     else:
         said = where(error) if error is not None else ""

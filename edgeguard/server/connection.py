@@ -23,7 +23,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edgeguard.server.doors import Doors
+from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.observed import Notes, complete, new_id
 
@@ -46,7 +46,7 @@ _HINTS = {
 
 
 class Connection(H11Protocol):
-    """A connection with time limits, which the doors can close."""
+    """A connection with time limits, which the connection_limit can close."""
 
     _quiet_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
@@ -61,9 +61,9 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     @property
-    def _doors(self) -> Doors:
-        doors: Doors = self.app_state["doors"]
-        return doors
+    def _doors(self) -> ConnectionLimit:
+        connection_limit: ConnectionLimit = self.app_state["connection_limit"]
+        return connection_limit
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and wait for a head."""

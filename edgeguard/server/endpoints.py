@@ -23,7 +23,7 @@ from edgeguard.server.metrics import CONTENT_TYPE, Metrics
 from edgeguard.server.observed import CLIENT_LEFT
 from edgeguard.server.requests import Asked, B, read
 from edgeguard.server.settings import Settings
-from edgeguard.server.worker import Worker
+from edgeguard.worker.worker import Worker
 
 OFFICIAL_NAMES = ("Qwen/Qwen3Guard-Gen-0.6B", "Qwen3Guard-Gen-0.6B")
 """Names under which clients know the model; the one that is loaded answers to them."""
@@ -83,17 +83,17 @@ class Endpoints:
 
     async def health(self, _request: Request) -> Response:
         """Ready: texts can be judged, and how busy the model is."""
-        guard, turns = self._worker.guard, self._worker.turns
+        guard, queue = self._worker.guard, self._worker.queue
         if self._worker.state != "ready" or guard is None:
             state = {"status": self._worker.state, "reason": self._worker.reason}
             return JSONResponse(state, 503, headers={"retry-after": "1"})
         model = {"model": guard.model.name, "type": guard.model.type, "sha256": guard.model.sha256}
         queue = {
-            "waiting": turns.depth,
-            "capacity": turns.places,
-            "oldest_wait_seconds": round(turns.oldest_wait, 3),
+            "waiting": queue.depth,
+            "capacity": queue.places,
+            "oldest_wait_seconds": round(queue.oldest_wait, 3),
         }
-        busy = {"busy_seconds": round(turns.busy_seconds, 3)}
+        busy = {"busy_seconds": round(queue.busy_seconds, 3)}
         return JSONResponse({"status": "ok", **model, "queue": queue, **busy})
 
     async def metrics(self, _request: Request) -> Response:

@@ -17,10 +17,10 @@ from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import id_of
 from edgeguard.server.requests import Asked
-from edgeguard.server.ticket import Conversation
-from edgeguard.server.turns import NotReadyError, QueueFullError
-from edgeguard.server.worker import Worker
 from edgeguard.verdict import Verdict
+from edgeguard.worker.job import Conversation
+from edgeguard.worker.queue import NotReadyError, QueueFullError
+from edgeguard.worker.worker import Worker
 
 T = TypeVar("T")
 

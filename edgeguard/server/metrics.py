@@ -20,11 +20,11 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from edgeguard import __version__
+from edgeguard._version import __version__
 from edgeguard.protocol.names import CATEGORIES, MODES, SEVERITIES
-from edgeguard.server.doors import Doors
-from edgeguard.server.worker import Worker
+from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.verdict import Verdict
+from edgeguard.worker.worker import Worker
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -34,7 +34,7 @@ _ENDED = ("too_many", "head_timeout", "answer_timeout", "no_files")
 class Metrics:
     """The metrics of one server."""
 
-    def __init__(self, worker: Worker, doors: Doors) -> None:
+    def __init__(self, worker: Worker, connection_limit: ConnectionLimit) -> None:
         """Both are asked when the metrics are read."""
         self._registry = CollectorRegistry()
         self._worker = worker
@@ -66,8 +66,8 @@ class Metrics:
         self._ended = self._counter(
             "connections_ended", "Connections that the server ended, by the reason.", ["reason"]
         )
-        doors.counted = lambda why: self._ended.labels(why).inc()
-        self._gauges(worker, doors)
+        connection_limit.counted = lambda why: self._ended.labels(why).inc()
+        self._gauges(worker, connection_limit)
         self._build = Info("edgeguard_build", "What runs.", registry=self._registry)
         self._build.info({"version": __version__})
         ProcessCollector(registry=self._registry)
@@ -99,31 +99,31 @@ class Metrics:
             self._build.info({"version": __version__, **model})
         return generate_latest(self._registry)
 
-    def _gauges(self, worker: Worker, doors: Doors) -> None:
-        turns = worker.turns
+    def _gauges(self, worker: Worker, connection_limit: ConnectionLimit) -> None:
+        queue = worker.queue
         self._gauge("ready", "1 if the test verdicts have passed.", lambda: worker.state == "ready")
-        self._gauge("queue_requests", "Requests that wait for the model.", lambda: turns.depth)
+        self._gauge("queue_requests", "Requests that wait for the model.", lambda: queue.depth)
         self._gauge(
-            "queue_capacity_requests", "Requests that may wait for it.", lambda: turns.places
+            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places
         )
         self._gauge(
             "in_flight_requests",
             "Requests that wait or are being judged.",
-            lambda: turns.in_flight[0],
+            lambda: queue.in_flight[0],
         )
-        self._gauge("in_flight_texts", "Texts that they still have.", lambda: turns.in_flight[1])
+        self._gauge("in_flight_texts", "Texts that they still have.", lambda: queue.in_flight[1])
         self._gauge(
             "queue_oldest_wait_seconds",
             "How long the oldest request has waited for its first turn.",
-            lambda: turns.oldest_wait,
+            lambda: queue.oldest_wait,
         )
         self._gauge(
             "busy_seconds",
             "How long the model has been judging without a pause.",
-            lambda: turns.busy_seconds,
+            lambda: queue.busy_seconds,
         )
-        self._gauge("connections", "Open connections.", lambda: len(doors))
-        self._gauge("connections_limit", "How many may be open.", lambda: doors.most)
+        self._gauge("connections", "Open connections.", lambda: len(connection_limit))
+        self._gauge("connections_limit", "How many may be open.", lambda: connection_limit.most)
 
     def _show_zeros(self) -> None:
         """What has not happened yet is 0, not absent."""

@@ -24,8 +24,8 @@ from edgeguard.server.requests import (
     prompt,
 )
 from edgeguard.server.settings import MAX_TEXTS
-from edgeguard.server.ticket import Conversation
 from edgeguard.verdict import Verdict
+from edgeguard.worker.job import Conversation
 
 
 class Prompt(Body):

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.log import log_fields
-from edgeguard.server.worker import where
+from edgeguard.worker.worker import where
 
 _logger = logging.getLogger(__name__)
 

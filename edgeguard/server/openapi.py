@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from edgeguard import __version__
+from edgeguard._version import __version__
 from edgeguard.server.categories import KEYS
 from edgeguard.server.chat import ChatRequest
 from edgeguard.server.moderations import ModerationRequest

@@ -25,7 +25,7 @@ from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.json_body import parse, path_of
-from edgeguard.server.ticket import Conversation
+from edgeguard.worker.job import Conversation
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -25,11 +25,11 @@ from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError
 from edgeguard.guard import Guard
 from edgeguard.server.app import make_app
 from edgeguard.server.connection import IDLE_SECONDS, LAST_SECONDS, Connection
-from edgeguard.server.doors import ACCEPTED_AT_ONCE
+from edgeguard.server.connection_limit import ACCEPTED_AT_ONCE
 from edgeguard.server.listen import bind, url_of
 from edgeguard.server.log import configure, say
 from edgeguard.server.settings import Settings, check_reach, is_loopback
-from edgeguard.server.worker import Worker
+from edgeguard.worker.worker import Worker
 
 FINISH_SECONDS = 25.0
 """How long what is being judged may take once the server stops: Kubernetes kills after 30 s."""
@@ -58,7 +58,7 @@ def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
         server.should_exit = True
 
     def on_ready(guard: Guard) -> None:
-        limits, speed = worker.limits, worker.turns.speed
+        limits, speed = worker.limits, worker.queue.speed
         say(
             _logger,
             f"{guard.model.name} {guard.model.type} is ready at {url}; the API is described at "
@@ -139,7 +139,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was asked, for as long as there is time."""
-        requests, texts = self._worker.turns.in_flight
+        requests, texts = self._worker.queue.in_flight
         if self._worker.state == "loading":
             await self._end_load()
         say(_logger, f"stopping{_finishing(requests, texts)}")
@@ -156,7 +156,7 @@ class _Server(uvicorn.Server):
             _leave(self._last_signal)
 
     def _refuse_the_rest(self) -> None:
-        self._worker.turns.close("the server is stopping", abort=True)
+        self._worker.queue.close("the server is stopping", abort=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; the second time, at once: uvicorn's own would still wait."""

@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass, field
 
 from edgeguard.errors import InputError, ServerError
+from edgeguard.worker.limits import TIMEOUT
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -22,8 +23,6 @@ MAX_BODY = 1024 * 1024
 an hour."""
 MAX_TEXTS = 256
 """Texts in one request."""
-TIMEOUT = 600.0
-"""Seconds of computing for one request: as long as OpenAI's clients wait."""
 LOG_FORMATS = ("text", "json")
 
 

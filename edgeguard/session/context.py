@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from edgeguard.errors import CancelledError, SessionError
 from edgeguard.session.library import last_error, lib
 from edgeguard.session.memory import SPARE, check_room, not_enough
+from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.session.settings import Settings
-from edgeguard.session.starts import StartFiles
 from edgeguard.session.stop_flag import StopFlag, asks_for_stop
 
 _STOPPED = 2
@@ -47,7 +47,7 @@ class Context:
         size: int,
         settings: Settings,
         flag: StopFlag,
-        starts: StartFiles | None = None,
+        starts: PrefixFiles | None = None,
     ) -> None:
         self._flag = flag
         self._model = model
@@ -155,7 +155,7 @@ class Context:
             self._compute(start)
             self._save(self._starts, start)
 
-    def _load(self, starts: StartFiles, start: list[int]) -> bool:
+    def _load(self, starts: PrefixFiles, start: list[int]) -> bool:
         """Take a start from disk; it is doubted until something was computed behind it."""
         state = starts.find(start)
         if state is None:
@@ -169,7 +169,7 @@ class Context:
         lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         return False
 
-    def _save(self, starts: StartFiles, start: list[int]) -> None:
+    def _save(self, starts: PrefixFiles, start: list[int]) -> None:
         """Keep the start as it is in memory: what llama.cpp writes itself it does not check."""
         size = lib.llama_state_seq_get_size(self._context, 0)
         state = (ctypes.c_uint8 * size)()

@@ -43,7 +43,7 @@ class Session(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """What the file claims; edgeguard.session.claims checks it."""
+        """What the file claims; edgeguard.session.compatibility checks it."""
 
     @property
     def n_ctx(self) -> int:

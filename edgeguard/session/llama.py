@@ -24,8 +24,8 @@ from edgeguard.session.context import Context
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
+from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.session.settings import Settings
-from edgeguard.session.starts import StartFiles
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.vocabulary import Vocabulary
 
@@ -158,7 +158,7 @@ class LlamaSession:
         self._contexts.move_to_end(start)
         return self._contexts[start]
 
-    def _start_files(self) -> StartFiles | None:
+    def _start_files(self) -> PrefixFiles | None:
         if self._starts_at is None:
             return None
         folder, sha256 = self._starts_at
@@ -169,7 +169,7 @@ class LlamaSession:
             "plain weights": self._plain_weights,
             **asdict(self._settings),
         }
-        return StartFiles(folder, depends_on)
+        return PrefixFiles(folder, depends_on)
 
     def _open(self) -> LlamaSession:
         if self._model is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeguard.errors import SessionError
 from edgeguard.session.library import lib
-from edgeguard.session.plain import PlainText
+from edgeguard.session.plain_text import PlainText
 
 
 class Vocabulary:

@@ -50,7 +50,7 @@ def checksums_folder() -> Path:
     return home() / "cache" / "sha256"
 
 
-def starts_folder() -> Path:
+def prefix_folder() -> Path:
     """The folder of the computed starts of questions; it may be removed at any time."""
     return home() / "cache" / "starts"
 

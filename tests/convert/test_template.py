@@ -9,7 +9,7 @@ import pytest
 from checkpoints import write_json
 from reference import TEMPLATE
 
-from edgeguard.convert import sandbox
+from edgeguard.convert import template_renderer
 from edgeguard.convert.template import CONVERSATIONS, compare, read_templates
 from edgeguard.errors import ConversionError
 
@@ -96,7 +96,7 @@ def test_several_named_templates_are_refused(tmp_path: Path) -> None:
 def test_a_hostile_template_is_an_error_within_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(sandbox, "SECONDS", 1.0)
+    monkeypatch.setattr(template_renderer, "SECONDS", 1.0)
     with pytest.raises(ConversionError, match=r"its chat template fails|expected") as error:
         check(tmp_path, {"chat_template": HOSTILE[kind]})
     assert str(error.value).isprintable()

@@ -121,7 +121,7 @@ def test_too_many_connections_close_the_longest_quiet(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     door = Doorman()
-    monkeypatch.setattr("edgeguard.server.doors.MOST", 8)
+    monkeypatch.setattr("edgeguard.server.connection_limit.MOST", 8)
     with serving(door) as served, ExitStack() as stack:
         works = stack.enter_context(connect(served))
         works.sendall(post(b'{"prompt": "wait"}', "Connection: close"))
@@ -145,12 +145,12 @@ def test_where_every_connection_is_busy_the_new_one_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     door = Doorman()
-    monkeypatch.setattr("edgeguard.server.doors.MOST", 4)
+    monkeypatch.setattr("edgeguard.server.connection_limit.MOST", 4)
     with serving(door) as served, ExitStack() as stack:
         busy = [stack.enter_context(connect(served)) for _ in range(4)]
         for sock in busy:
             sock.sendall(post(b'{"prompt": "wait"}', "Connection: close"))
-        until(lambda: served.worker.turns.in_flight == (4, 4))
+        until(lambda: served.worker.queue.in_flight == (4, 4))
         with connect(served) as late, pytest.raises(OSError):
             late.sendall(post())
             assert late.recv(1) == b""
@@ -254,12 +254,12 @@ def test_a_client_that_leaves_frees_the_model_at_once(how: str) -> None:
     with serving(seconds=5.0) as served:
         sock = connect(served)
         sock.sendall(post(b'{"prompt": "long"}') * (2 if how == "pipelined" else 1))
-        until(lambda: served.worker.turns.busy_seconds > 0.1)
+        until(lambda: served.worker.queue.busy_seconds > 0.1)
         if how == "reset":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         left = time.monotonic()
         sock.close()
-        until(lambda: served.worker.turns.busy_seconds == 0)
+        until(lambda: served.worker.queue.busy_seconds == 0)
         assert time.monotonic() - left < 0.2  # alone on a machine, 0.03 s
         until(lambda: metric(served, 'route="/v1/guard",status="499"} 1.0'))
 

@@ -93,7 +93,7 @@ def test_the_windows_of_a_long_text_take_turns_with_other_requests() -> None:
     with serving(seconds=0.1, n_ctx=2048) as served:
         found: list[httpx.Response] = []
         long = ask(served, LONG, found)
-        until(lambda: served.worker.turns.busy_seconds > 0.15)
+        until(lambda: served.worker.queue.busy_seconds > 0.15)
         started = time.monotonic()
         short = ask(served, "a", found)
         short.join(20)
@@ -109,13 +109,13 @@ def test_what_a_client_left_is_not_computed_further_and_the_rest_is_right() -> N
         socks = [connect(served) for _ in range(3)]
         for sock in socks:
             sock.sendall(post(body))
-        until(lambda: served.worker.turns.in_flight[0] == 3)
+        until(lambda: served.worker.queue.in_flight[0] == 3)
         for sock in socks:
             sock.close()
         started = time.monotonic()
         assert client.post("/v1/guard", json={"prompt": "unsafe"}).json()["flagged"] is True
         assert time.monotonic() - started < 1
-        assert served.worker.turns.in_flight == (0, 0)
+        assert served.worker.queue.in_flight == (0, 0)
 
 
 def ask_many(served: Served, number: int) -> None:
@@ -132,7 +132,7 @@ def test_retry_after_counts_texts_and_not_requests() -> None:
         second = threading.Thread(target=ask_many, args=(served, 100))
         second.start()
         until(lambda: served.worker.depth == 1)
-        served.worker.turns.speed = 1000.0
+        served.worker.queue.speed = 1000.0
         after = int(client.post("/v1/guard", json={"prompt": "a"}).headers["retry-after"])
         assert 20 < after <= 60
         door.open.set()

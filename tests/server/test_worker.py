@@ -21,11 +21,11 @@ from edgeguard import (
 )
 from edgeguard.cancellation import Cancellation
 from edgeguard.protocol.messages import Message
-from edgeguard.server.ticket import Conversation
-from edgeguard.server.turns import NotReadyError, QueueFullError
-from edgeguard.server.worker import Worker, where
 from edgeguard.session.fake import FakeSession
 from edgeguard.verdict import Verdict
+from edgeguard.worker.job import Conversation
+from edgeguard.worker.queue import NotReadyError, QueueFullError
+from edgeguard.worker.worker import Worker, where
 
 T = TypeVar("T")
 

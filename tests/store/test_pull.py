@@ -27,7 +27,8 @@ from edgeguard.errors import (
     ModelNotFoundError,
     StoreError,
 )
-from edgeguard.store import paths, pull, registry, resolve
+from edgeguard.pulling import pull
+from edgeguard.store import paths, registry, resolve
 from edgeguard.store.hub_cache import snapshot
 from edgeguard.store.manifest import MANIFEST, MODEL
 from edgeguard.store.registry import Probe, Release

@@ -7,10 +7,10 @@ import sys
 def _serve_or_go_on() -> None:
     module = os.environ.pop("EDGEGUARD_CHILD_MODULE", None)
     if module is not None:
-        from edgeguard import child
+        from edgeguard import child_process
 
-        child.serve(module)
-    setattr(sys, "_edgeguard_children", True)  # noqa: B010 - child.HOOKED; nothing is imported here
+        child_process.serve(module)
+    setattr(sys, "_edgeguard_children", True)  # noqa: B010 - child_process.HOOKED; nothing is imported here
 
 
 _serve_or_go_on()

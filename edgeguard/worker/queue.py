@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from edgeguard.server.ticket import Ticket
+from edgeguard.worker.job import Job
 
 _LATEST = 60
 """OpenAI's clients take a longer Retry-After for a mistake, and come back at once."""
@@ -34,10 +34,10 @@ class QueueFullError(Exception):
 
 
 class Waiter:
-    """A ticket, and where its outcome is awaited. Made in the event loop."""
+    """A job, and where its outcome is awaited. Made in the event loop."""
 
-    def __init__(self, ticket: Ticket[Any]) -> None:
-        self.ticket = ticket
+    def __init__(self, job: Job[Any]) -> None:
+        self.job = job
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.settled = False
 
@@ -53,7 +53,7 @@ class Waiter:
             self.done.get_loop().call_soon_threadsafe(tell)
 
 
-class Turns:
+class Queue:
     """Requests that wait, the one whose turn it is, and how fast they are read."""
 
     def __init__(self, places: int) -> None:
@@ -74,13 +74,13 @@ class Turns:
     @property
     def in_flight(self) -> tuple[int, int]:
         """How many requests wait or are being judged, and how many texts they still have."""
-        tickets = self._tickets()
-        return len(tickets), sum(ticket.texts_left for ticket in tickets)
+        jobs = self._jobs()
+        return len(jobs), sum(job.texts_left for job in jobs)
 
     @property
     def oldest_wait(self) -> float:
         """For how many seconds the oldest request has waited for its first turn."""
-        waiting = [ticket.arrived for ticket in self._tickets() if ticket.started is None]
+        waiting = [job.arrived for job in self._jobs() if job.started is None]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
     @property
@@ -114,7 +114,7 @@ class Turns:
         with self._condition:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-        waiter.ticket.cancellation.cancel()
+        waiter.job.cancellation.cancel()
 
     def next(self) -> Waiter | None:
         """Whose turn it is, when there is one; None once the queue is closed."""
@@ -141,7 +141,7 @@ class Turns:
             refused.append(current)
         for waiter in refused:
             waiter.settle(NotReadyError(reason))
-            waiter.ticket.cancellation.cancel()
+            waiter.job.cancellation.cancel()
 
     def learn(self, tokens: int, seconds: float) -> None:
         """So many tokens were read in so many seconds."""
@@ -149,10 +149,10 @@ class Turns:
             self.speed += (tokens / max(seconds, 1e-4) - self.speed) / 8
 
     def _retry_after(self) -> int:
-        tokens = sum(ticket.tokens_left for ticket in self._tickets())
+        tokens = sum(job.tokens_left for job in self._jobs())
         return max(1, min(_LATEST, math.ceil(tokens / self.speed)))
 
-    def _tickets(self) -> list[Ticket[Any]]:
+    def _jobs(self) -> list[Job[Any]]:
         current = self._current
         waiters = list(self._waiting) + ([current] if current is not None else [])
-        return [waiter.ticket for waiter in waiters]
+        return [waiter.job for waiter in waiters]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeguard import child
+from edgeguard import child_process
 
 MODULE = """
 import os, signal, sys, time
@@ -42,7 +42,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(do: str, timeout: float | None = None) -> list[dict[str, object]]:
-    return list(child.run("worker_for_test", {"do": do}, timeout=timeout))
+    return list(child_process.run("worker_for_test", {"do": do}, timeout=timeout))
 
 
 def test_replies_come_back_and_noise_does_not() -> None:
@@ -50,19 +50,19 @@ def test_replies_come_back_and_noise_does_not() -> None:
 
 
 def test_an_exception_is_its_last_line() -> None:
-    with pytest.raises(child.ChildError, match=r"^ValueError: no luck$"):
+    with pytest.raises(child_process.ChildError, match=r"^ValueError: no luck$"):
         run("raise")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_a_crash_is_an_error() -> None:
-    with pytest.raises(child.ChildError, match=f"ended with code -{signal.SIGABRT.value}"):
+    with pytest.raises(child_process.ChildError, match=f"ended with code -{signal.SIGABRT.value}"):
         run("abort")
 
 
 def test_a_module_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(child.ChildError, match="ModuleNotFoundError"):
-        list(child.run("no_such_module_for_test", {}))
+    with pytest.raises(child_process.ChildError, match="ModuleNotFoundError"):
+        list(child_process.run("no_such_module_for_test", {}))
 
 
 def test_time_runs_out() -> None:
@@ -73,7 +73,7 @@ def test_time_runs_out() -> None:
 
 
 def test_leaving_early_ends_the_child() -> None:
-    replies = child.run("worker_for_test", {"do": "hang"})
+    replies = child_process.run("worker_for_test", {"do": "hang"})
     pid = next(replies)["pid"]
     assert _alive(pid)
     replies.close()
@@ -83,8 +83,9 @@ def test_leaving_early_ends_the_child() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from edgeguard import child\n"
-        "for reply in child.run('worker_for_test', {'do': 'hang'}): print(reply['pid'], flush=True)"
+        "import sys; sys.path.insert(0, sys.argv[1]); from edgeguard import child_process\n"
+        "for reply in child_process.run('worker_for_test', {'do': 'hang'}):"
+        " print(reply['pid'], flush=True)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

@@ -1,7 +1,7 @@
 """The one thread that asks the model.
 
 The thread loads the guard, asks it two test questions, measures how fast it reads, and then works:
-requests wait in a queue and take turns, a window each (edgeguard.server.turns, .ticket). A request
+requests wait in a queue and take turns, a window each (edgeguard.worker.queue, .job). A request
 whose client has left is stopped at once, in the middle of a window. A guard that fails on a text is
 asked the test questions again; if it fails them, the worker has failed and stays so.
 
@@ -23,10 +23,10 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.errors import CancelledError, EdgeguardError, ModelError
 from edgeguard.guard import Guard
 from edgeguard.self_test import self_test
-from edgeguard.server.settings import TIMEOUT
-from edgeguard.server.ticket import Conversation, Limits, Ticket
-from edgeguard.server.turns import NotReadyError, Turns, Waiter
 from edgeguard.verdict import Verdict
+from edgeguard.worker.job import Conversation, Job
+from edgeguard.worker.limits import TIMEOUT, Limits
+from edgeguard.worker.queue import NotReadyError, Queue, Waiter
 
 T = TypeVar("T")
 State = Literal["loading", "ready", "failed", "stopped"]
@@ -66,7 +66,7 @@ class Worker:
         self._state: State = "loading"
         self._reason = "the model is being loaded"
         self._thread = threading.Thread(target=self._run, name="edgeguard-worker", daemon=True)
-        self.turns = Turns(places)
+        self.queue = Queue(places)
         self.limits = Limits(max_tokens or _LEAST_TOKENS, timeout)
         self.guard: Guard | None = None
 
@@ -83,7 +83,7 @@ class Worker:
     @property
     def depth(self) -> int:
         """How many requests wait."""
-        return self.turns.depth
+        return self.queue.depth
 
     @property
     def is_alive(self) -> bool:
@@ -102,7 +102,7 @@ class Worker:
         """
         self._change("stopped", "the server is stopping")
         self._loading.cancel()
-        self.turns.close(self._reason, abort=abort)
+        self.queue.close(self._reason, abort=abort)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(wait)
 
@@ -119,15 +119,15 @@ class Worker:
         """
         if self._state != "ready":
             raise NotReadyError(self._reason)
-        ticket = Ticket(texts, finish, self.limits, name)
-        waiter = Waiter(ticket)
-        self.turns.put(waiter)
+        job = Job(texts, finish, self.limits, name)
+        waiter = Waiter(job)
+        self.queue.put(waiter)
         try:
             await _in_time(waiter)
         except asyncio.CancelledError:
-            self.turns.leave(waiter)
+            self.queue.leave(waiter)
             raise
-        return ticket.results
+        return job.results
 
     def _run(self) -> None:
         try:
@@ -146,9 +146,9 @@ class Worker:
     def _measure(self, guard: Guard) -> None:
         """How fast a short text is read when all is warm: the best that the machine can do."""
         verdict = guard.check_messages(_PROBE, cancel=self._loading)
-        self.turns.speed = verdict.tokens / max(verdict.seconds, 1e-4)
+        self.queue.speed = verdict.tokens / max(verdict.seconds, 1e-4)
         if self._max_tokens is None:
-            tokens = max(_LEAST_TOKENS, self.turns.speed * self.limits.seconds)
+            tokens = max(_LEAST_TOKENS, self.queue.speed * self.limits.seconds)
             self.limits = Limits(_rounded(tokens), self.limits.seconds)
 
     def _work(self, guard: Guard) -> None:
@@ -156,26 +156,26 @@ class Worker:
         if not self._change("ready", ""):
             return
         self._on_ready(guard)
-        while (waiter := self.turns.next()) is not None:
+        while (waiter := self.queue.next()) is not None:
             self._turn(guard, waiter)
 
     def _turn(self, guard: Guard, waiter: Waiter) -> None:
         started = time.perf_counter()
         try:
-            tokens = waiter.ticket.turn(guard)
-            self.turns.learn(tokens, time.perf_counter() - started)
+            tokens = waiter.job.turn(guard)
+            self.queue.learn(tokens, time.perf_counter() - started)
         except CancelledError:  # its client left, or the server stops
             return
         except BaseException as error:
             self._suspect(guard, waiter, error)
-        if waiter.ticket.is_done:
+        if waiter.job.is_done:
             waiter.settle()
         else:
-            self.turns.put_back(waiter)
+            self.queue.put_back(waiter)
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
         """Find out whether it is the text that fails or the guard. Raises if it is the guard."""
-        name = waiter.ticket.name
+        name = waiter.job.name
         _logger.error("request %s: a text could not be judged: %s", name, reason(error))
         try:
             self_test(guard)
@@ -183,13 +183,13 @@ class Worker:
             waiter.settle(error)
             raise
         if isinstance(error, EdgeguardError):
-            waiter.ticket.fail_text(error)
+            waiter.job.fail_text(error)
         else:
             waiter.settle(error)
 
     def _fail(self, error: EdgeguardError) -> None:
         self._change("failed", "the model failed; the server says why on stderr")
-        self.turns.close(self._reason)
+        self.queue.close(self._reason)
         self._on_failure(error)
 
     def _change(self, state: State, reason: str) -> bool:
@@ -203,11 +203,11 @@ class Worker:
 
 async def _in_time(waiter: Waiter) -> None:
     """Wait for the outcome; stop the computation when its time is up."""
-    ticket = waiter.ticket
+    job = waiter.job
     while not waiter.done.done():
-        await asyncio.wait({waiter.done}, timeout=max(ticket.seconds_left, 0.001))
-        if not waiter.done.done() and ticket.seconds_left <= 0:
-            ticket.expire()
+        await asyncio.wait({waiter.done}, timeout=max(job.seconds_left, 0.001))
+        if not waiter.done.done() and job.seconds_left <= 0:
+            job.expire()
             break
     await waiter.done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeguard.session.plain import PlainText
+from edgeguard.session.plain_text import PlainText
 
 WORDS = ["<think>", "</think>", "<tool_call>", "aa", "<<", ""]
 

@@ -31,7 +31,7 @@ _NAME = re.compile(
 """A name of the family, perhaps behind its owner's, with a size or a type after it."""
 
 
-def check_claims(session: Session, path: str) -> None:
+def check_compatible(session: Session, path: str) -> None:
     """Raise ModelError, naming the file, unless it can be a Qwen3Guard-Gen."""
     info = session.info
     if info.architecture != ARCHITECTURE:

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edgeguard.cancellation import Cancellation
@@ -29,6 +28,7 @@ from edgeguard.errors import (
 from edgeguard.guard import Guard
 from edgeguard.protocol.messages import Message
 from edgeguard.verdict import Verdict
+from edgeguard.worker.limits import Limits
 
 T = TypeVar("T")
 Conversation = tuple[Message, ...]
@@ -39,15 +39,7 @@ _CHARACTERS = 4
 text. It is used for Retry-After alone."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request may cost: tokens of all its questions, seconds of computing."""
-
-    tokens: int
-    seconds: float
-
-
-class Ticket(Generic[T]):
+class Job(Generic[T]):
     """The texts of one request; ``turn`` judges the next window of the next text."""
 
     def __init__(

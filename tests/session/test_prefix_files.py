@@ -14,10 +14,10 @@ import pytest
 
 from edgeguard import Guard, Verdict
 from edgeguard.errors import SessionError
-from edgeguard.session import starts as module
+from edgeguard.session import prefix_files as module
 from edgeguard.session.context import Context
-from edgeguard.session.starts import StartFiles
-from edgeguard.store.paths import starts_folder
+from edgeguard.session.prefix_files import PrefixFiles
+from edgeguard.store.paths import prefix_folder
 
 
 def _files(folder: Path) -> list[Path]:
@@ -25,19 +25,19 @@ def _files(folder: Path) -> list[Path]:
 
 
 def test_a_start_is_found_by_all_that_it_depends_on(tmp_path: Path) -> None:
-    StartFiles(tmp_path, {"model": "a", "threads": 2}).add([1, 2, 3], b"state")
-    again = StartFiles(tmp_path, {"threads": 2, "model": "a"})
+    PrefixFiles(tmp_path, {"model": "a", "threads": 2}).add([1, 2, 3], b"state")
+    again = PrefixFiles(tmp_path, {"threads": 2, "model": "a"})
     assert again.find([1, 2, 3]) == b"state"
     assert again.find([1, 2]) is None
-    assert StartFiles(tmp_path, {"model": "b", "threads": 2}).find([1, 2, 3]) is None
-    assert StartFiles(tmp_path, {"model": "a", "threads": 1}).find([1, 2, 3]) is None
+    assert PrefixFiles(tmp_path, {"model": "b", "threads": 2}).find([1, 2, 3]) is None
+    assert PrefixFiles(tmp_path, {"model": "a", "threads": 1}).find([1, 2, 3]) is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "longer"])
 def test_a_damaged_file_is_removed(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = StartFiles(tmp_path, {})
+    files = PrefixFiles(tmp_path, {})
     files.add([1], b"state" * 100)
     (path,) = _files(tmp_path)
     data = bytearray(path.read_bytes())
@@ -58,7 +58,7 @@ def test_what_the_disk_lost_unnoticed_is_never_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
     """The digest is of what was meant: a file that lost its end cannot be kept as sound."""
-    files, state, whole = StartFiles(tmp_path, {}), os.urandom(8192), Path.replace
+    files, state, whole = PrefixFiles(tmp_path, {}), os.urandom(8192), Path.replace
 
     def cut_on_the_way(path: Path, target: Path) -> Path:
         os.truncate(path, len(state) - lost)
@@ -79,7 +79,7 @@ def test_what_cannot_be_written_leaves_nothing(
     def full(_path: Path, _target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    files = StartFiles(tmp_path / "folder", {})
+    files = PrefixFiles(tmp_path / "folder", {})
     monkeypatch.setattr(Path, "replace", full)
     files.add([1], b"state")
     assert _files(tmp_path / "folder") == []
@@ -88,7 +88,7 @@ def test_what_cannot_be_written_leaves_nothing(
 
 def test_a_folder_that_is_a_file_costs_nothing_but_time(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("in the way", encoding="utf-8")
-    files = StartFiles(tmp_path / "folder", {})
+    files = PrefixFiles(tmp_path / "folder", {})
     files.add([1], b"state")
     assert files.find([1]) is None
     files.drop([1])
@@ -97,7 +97,7 @@ def test_a_folder_that_is_a_file_costs_nothing_but_time(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_costs_nothing_but_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = StartFiles(tmp_path, {})
+    files = PrefixFiles(tmp_path, {})
     files.add([1], b"state")
 
     def closed(*_args: object) -> bytearray:
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_opened_costs_nothing_but_time(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
-    files = StartFiles(tmp_path, {})
+    files = PrefixFiles(tmp_path, {})
     files.add([1], b"state")
     (path,) = _files(tmp_path)
     key = path.name.partition("-")[0]
@@ -124,7 +124,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 250)
-    files = StartFiles(tmp_path, {})
+    files = PrefixFiles(tmp_path, {})
     for number in range(2):
         files.add([number], os.urandom(100))
         for path in tmp_path.iterdir():
@@ -138,7 +138,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     abandoned = tmp_path / "x.new"
     abandoned.write_bytes(b"half")
     os.utime(abandoned, (1000, 1000))
-    StartFiles(tmp_path, {}).add([1], b"state")
+    PrefixFiles(tmp_path, {}).add([1], b"state")
     assert [path.suffix for path in _files(tmp_path)] == [".state"]
 
 
@@ -148,7 +148,7 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("EDGEGUARD_HOME", str(tmp_path))
-    yield starts_folder()
+    yield prefix_folder()
 
 
 def _both(path: Path, threads: int = 1) -> list[tuple[object, ...]]:
@@ -303,24 +303,24 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
     monkeypatch.setenv("EDGEGUARD_HOME", str(home))
     with Guard(nano_path, threads=1) as guard:
         expected = _essence(guard.check("Hello there"))
-        sizes = [state.stat().st_size for state in _files(starts_folder())]
+        sizes = [state.stat().st_size for state in _files(prefix_folder())]
         pages = -(-max(sizes) // 4096)
-        for state in _files(starts_folder()):
+        for state in _files(prefix_folder()):
             state.unlink()
         for spare in range(-2, 4):
             size = f"size={(pages + spare) * 4}k"
-            mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(starts_folder())]
+            mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(prefix_folder())]
             if subprocess.run(mount, capture_output=True).returncode:
                 pytest.skip("this machine mounts no small disk")
             try:
                 for _ in range(2):
                     guard._thread.run(guard._loaded.session.free_contexts)
                     assert _essence(guard.check("Hello there")) == expected
-                for path in _files(starts_folder()):
+                for path in _files(prefix_folder()):
                     name = path.stem.partition("-")[2]
                     assert hashlib.sha256(path.read_bytes()).hexdigest() == name
             finally:
-                subprocess.run(["umount", str(starts_folder())], check=True)
+                subprocess.run(["umount", str(prefix_folder())], check=True)
 
 
 def test_other_threads_ask_for_other_files(nano_path: Path, home: Path) -> None:

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Visitor(Protocol):
-    """A connection, as far as the doors know it."""
+    """A connection, as far as the connection_limit know it."""
 
     @property
     def is_quiet(self) -> bool:
@@ -35,7 +35,7 @@ class Visitor(Protocol):
         """End it at once."""
 
 
-class Doors:
+class ConnectionLimit:
     """The connections of one server, the longest quiet ones first."""
 
     def __init__(self, most: int | None = None) -> None:

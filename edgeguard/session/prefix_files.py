@@ -32,7 +32,7 @@ _ABANDONED_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
-class StartFiles:
+class PrefixFiles:
     """The files of one model, library and set of settings in a folder that others use too."""
 
     def __init__(self, folder: Path, depends_on: Mapping[str, object]) -> None:

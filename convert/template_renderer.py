@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, NoReturn
 
-from edgeguard import child
+from edgeguard import child_process
 from edgeguard.convert.files import short
 
 SECONDS = 20.0
@@ -40,13 +40,13 @@ def render(
     request = {"template": template, "conversations": conversations, "tokens": tokens}
     texts: list[str] = []
     try:
-        for message in child.run(__name__, request, timeout=SECONDS):
+        for message in child_process.run(__name__, request, timeout=SECONDS):
             if "error" in message:
                 raise TemplateError(message["error"])
             texts.append(message["text"])
     except TimeoutError as error:
         raise TemplateError(f"it did not end within {SECONDS:.0f} seconds") from error
-    except child.ChildError as error:
+    except child_process.ChildError as error:
         raise TemplateError(str(error)) from error
     if len(texts) != len(conversations):
         raise TemplateError("it ended early")

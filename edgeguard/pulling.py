@@ -107,7 +107,7 @@ def _check_sources(release: Release, converted: Converted) -> None:
 
 def _test(release: Release, path: Path, progress: Progress) -> None:
     """Ask the probes; refuse a model that judges one of them otherwise."""
-    from edgeguard import Guard
+    from edgeguard.guard import Guard
 
     with Guard(path, allow_random_weights=release.random_weights) as guard:
         for number, probe in enumerate(release.probes, 1):

@@ -34,7 +34,7 @@ _BOOT = (
     # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
     "import sys; sys.path = [p for p in sys.path if p]; import json; "
     "sys.path = json.loads(sys.argv[1]); "
-    "from edgeguard import child; child.serve(sys.argv[2])"
+    "from edgeguard import child_process; child_process.serve(sys.argv[2])"
 )
 
 MODULE_VARIABLE = "EDGEGUARD_CHILD_MODULE"

@@ -24,8 +24,8 @@ OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/livez"})
 """What needs no key: it says nothing about any text."""
 
 
-class Gate:
-    """Turns away who may not ask."""
+class Access:
+    """Queue away who may not ask."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, loopback: bool) -> None:
         """``loopback``: only this machine can reach the server."""
