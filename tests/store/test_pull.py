@@ -14,7 +14,7 @@ import pytest
 from fake_models import install_fake
 from hub import REPO, REVISION, Fault, Hub
 
-import edgeguard
+import edgeguard.guard
 import edgeguard.convert
 from edgeguard import Guard
 from edgeguard.console import Progress
@@ -72,7 +72,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, release: Release) -> type[FakeGuard]:
         return Converted(out, type, out.stat().st_size, sources["model.safetensors"], sources)
 
     monkeypatch.setattr(edgeguard.convert, "convert", convert)
-    monkeypatch.setattr(edgeguard, "Guard", FakeGuard)
+    monkeypatch.setattr(edgeguard.guard, "Guard", FakeGuard)
     monkeypatch.setattr(FakeGuard, "texts", ())
     return FakeGuard
 
