@@ -14,8 +14,8 @@ import pytest
 from fake_models import install_fake
 from hub import REPO, REVISION, Fault, Hub
 
-import edgeguard.guard
 import edgeguard.convert
+import edgeguard.guard
 from edgeguard import Guard
 from edgeguard.console import Progress
 from edgeguard.convert import Converted
