@@ -31,6 +31,8 @@ from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -277,6 +279,35 @@ class Guard:
             return self._begin(messages, chosen, True, deadline, cancel).verdict()
 
         return check_many(rows, judge, lambda: self_test(self, cancel))
+
+    def watch(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        interval: int = INTERVAL,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Watch:
+        """Judge the response to a conversation while it is written; see edgeguard.watch.
+
+        The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
+        prompt that is not known.
+        interval: characters between two passes of a Gen model at least; it is asked at the next end
+        of a sentence behind them.
+        timeout: seconds for each pass over what was added.
+        Raises what ``check_messages`` raises.
+        """
+        if not _is_whole(interval, 1, None):
+            raise InputError(f"interval is {interval!r}; it must be at least 1 character")
+        chosen = self._chosen(policy)
+        limit = None if timeout is None else _seconds(timeout)
+
+        def begin(messages: tuple[Message, ...]) -> Check:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._begin(messages, chosen, False, deadline, cancel)
+
+        return Watch(IntervalEngine(parse_messages(messages) if messages else (), begin, interval))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.
