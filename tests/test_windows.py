@@ -116,7 +116,7 @@ def test_reading_a_text_that_is_much_too_long_ends_early_and_can_be_stopped(
     nano_path: Path, text: str
 ) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        session = guard._loaded.session
+        session = guard._model.get().session
         read = 0
 
         def counting(part: str, tokenize: Callable[[str], list[int]] = session.tokenize) -> Any:
@@ -215,7 +215,7 @@ def test_a_history_of_short_messages_fits_although_its_labels_are_longer() -> No
 
 def test_nano_cuts_any_text_into_windows_that_fit(nano_path: Path) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        limit = guard._loaded.windows._limit
+        limit = guard._model.get().windows._limit
         for number, text in enumerate(variations(150, seed=5)):
             messages = [_message(turn, text[:20]) for turn in range(number % 5 * 2)]
             # Nothing is computed: the windows and their tokens are known before.

@@ -25,7 +25,7 @@ OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/livez"})
 
 
 class Access:
-    """Queue away who may not ask."""
+    """Turns away who may not ask."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, loopback: bool) -> None:
         """``loopback``: only this machine can reach the server."""

@@ -83,17 +83,17 @@ class Endpoints:
 
     async def health(self, _request: Request) -> Response:
         """Ready: texts can be judged, and how busy the model is."""
-        guard, queue = self._worker.guard, self._worker.queue
+        guard, waits = self._worker.guard, self._worker.queue
         if self._worker.state != "ready" or guard is None:
             state = {"status": self._worker.state, "reason": self._worker.reason}
             return JSONResponse(state, 503, headers={"retry-after": "1"})
         model = {"model": guard.model.name, "type": guard.model.type, "sha256": guard.model.sha256}
         queue = {
-            "waiting": queue.depth,
-            "capacity": queue.places,
-            "oldest_wait_seconds": round(queue.oldest_wait, 3),
+            "waiting": waits.depth,
+            "capacity": waits.places,
+            "oldest_wait_seconds": round(waits.oldest_wait, 3),
         }
-        busy = {"busy_seconds": round(queue.busy_seconds, 3)}
+        busy = {"busy_seconds": round(waits.busy_seconds, 3)}
         return JSONResponse({"status": "ok", **model, "queue": queue, **busy})
 
     async def metrics(self, _request: Request) -> Response:

@@ -104,7 +104,7 @@ class Metrics:
         self._gauge("ready", "1 if the test verdicts have passed.", lambda: worker.state == "ready")
         self._gauge("queue_requests", "Requests that wait for the model.", lambda: queue.depth)
         self._gauge(
-            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places
+            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places or 0
         )
         self._gauge(
             "in_flight_requests",

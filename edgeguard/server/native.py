@@ -25,7 +25,7 @@ from edgeguard.server.requests import (
 )
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
-from edgeguard.worker.job import Conversation
+from edgeguard.worker import job
 
 
 class Prompt(Body):
@@ -123,7 +123,7 @@ def _asked(given: Prompt | Response | Messages, place: str) -> Asked:
     return asked(param, lambda: _conversation(given, param))
 
 
-def _conversation(given: Prompt | Response | Messages, param: str) -> Conversation:
+def _conversation(given: Prompt | Response | Messages, param: str) -> job.Text:
     if isinstance(given, Messages):
         return conversation(given.messages, param)
     if isinstance(given, Prompt):

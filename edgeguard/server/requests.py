@@ -25,7 +25,7 @@ from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.json_body import parse, path_of
-from edgeguard.worker.job import Conversation
+from edgeguard.worker import job
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -95,7 +95,7 @@ class Asked:
     """One text of a request: where it stands, and what is judged or why it cannot be."""
 
     param: str
-    text: Conversation | HttpError
+    text: job.Text | HttpError
 
 
 async def read(request: Request, model: type[B]) -> B:
@@ -107,7 +107,7 @@ async def read(request: Request, model: type[B]) -> B:
         raise _shape_error(error, model) from None  # its text may quote the input
 
 
-def asked(param: str, make: Callable[[], Conversation]) -> Asked:
+def asked(param: str, make: Callable[[], job.Text]) -> Asked:
     """A text of a list: if it cannot be judged, that is its own error and not the list's."""
     try:
         return Asked(param, make())
@@ -115,21 +115,21 @@ def asked(param: str, make: Callable[[], Conversation]) -> Asked:
         return Asked(param, error)
 
 
-def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
+def conversation(messages: Iterable[ChatMessage], param: str) -> job.Text:
     """The messages as the protocol has them. Raises HttpError 400."""
     plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
     return parsed(plain, param)
 
 
-def prompt(text: str, param: str) -> Conversation:
+def prompt(text: str, param: str) -> job.Text:
     """A conversation of one message. Raises HttpError 400."""
     return parsed([{"role": "user", "content": text}], param)
 
 
-def parsed(messages: list[dict[str, str]], param: str) -> Conversation:
+def parsed(messages: list[dict[str, str]], param: str) -> job.Text:
     """Messages that can be judged. Raises HttpError 400."""
     try:
-        return protocol.parse_messages(messages)
+        return job.Text(protocol.parse_messages(messages))
     except InputError as error:
         # Nothing to judge comes from a client that lost the text, and is not Safe.
         empty = str(error).startswith("there is nothing")
