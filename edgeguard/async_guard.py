@@ -6,20 +6,20 @@
 No call blocks the loop: one worker (edgeguard.worker) computes, and many calls take turns on it, a
 window each. A task that is cancelled, ``asyncio.timeout`` included, stops its computation at once.
 
-This module judges nothing; what differs from edgeguard.guard.Guard is how one waits.
+This module judges nothing; what differs from edgeguard.guard.Guard is how one waits. Who never
+makes an AsyncGuard pays for no asyncio: it is imported where it is used.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import (
@@ -35,9 +35,9 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
-from edgeguard.worker.job import Text
-from edgeguard.worker.queue import NotReadyError
-from edgeguard.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from edgeguard.worker.worker import Worker
 
 _END_SECONDS = 2.0
 """What a load may take to end when nobody wants its guard any more."""
@@ -94,6 +94,8 @@ class AsyncGuard:
         return guard
 
     def _set_up(self, load: Callable[[Cancellation], Guard]) -> None:
+        from edgeguard.worker.worker import Worker
+
         self._process = os.getpid()
         self._worker = Worker(load, timeout=None)
         self._free = weakref.finalize(self, _abandon, self._worker)
@@ -179,6 +181,8 @@ class AsyncGuard:
 
     async def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for."""
+        import asyncio
+
         with self._told():
             guard = await self._ready(None)
         return await asyncio.to_thread(guard.tokenize, text)
@@ -188,6 +192,8 @@ class AsyncGuard:
 
         Calling it again does nothing.
         """
+        import asyncio
+
         self._free.detach()
         await asyncio.to_thread(self._worker.stop)
 
@@ -223,7 +229,7 @@ class AsyncGuard:
     ) -> Verdict:
         """What every check ends in; ``options`` are those of Guard.begin."""
         limit = None if timeout is None else seconds_of(timeout)
-        result = await self._ask(Text(messages, options), limit)
+        result = await self._ask(messages, options, limit)
         if isinstance(result, EdgeguardError):
             raise result
         return result
@@ -243,19 +249,23 @@ class AsyncGuard:
                 yield error
                 continue
             key = key_of(messages)
-            result = recent.get(key) or await self._ask(Text(messages, options), limit)
+            result = recent.get(key) or await self._ask(messages, options, limit)
             if isinstance(result, Verdict):
                 recent.put(key, result)
             yield result
 
-    async def _ask(self, text: Text, limit: float | None) -> Verdict | EdgeguardError:
+    async def _ask(
+        self, messages: CheckMessages, options: Mapping[str, object], limit: float | None
+    ) -> Verdict | EdgeguardError:
         """The verdict, or why this text has none. Raises what every other text would meet too."""
+        from edgeguard.worker.job import Text
+
         deadline = None if limit is None else time.monotonic() + limit
         try:
             with self._told():
                 await self._ready(deadline)
                 (result,) = await self._worker.run(
-                    [text], lambda _guard, verdict: verdict, deadline=deadline
+                    [Text(messages, options)], lambda _guard, verdict: verdict, deadline=deadline
                 )
         except TimeoutError as error:
             return error
@@ -276,6 +286,8 @@ class AsyncGuard:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Why there is no model to ask, in the library's own errors."""
+        from edgeguard.worker.queue import NotReadyError
+
         try:
             yield
         except NotReadyError as refusal:
