@@ -100,6 +100,14 @@ _KEY = "EDGEGUARD_API_KEY"
     help="Seconds of computing for one request; waiting does not count.",
 )
 @click.option(
+    "--idle-unload",
+    envvar="EDGEGUARD_IDLE_UNLOAD",
+    type=float,
+    metavar="SECONDS",
+    help="Give the model's memory back when nothing was asked for so long; the next request loads "
+    "it again.  [default: never]",
+)
+@click.option(
     "--cors-origin",
     "cors_origins",
     envvar="EDGEGUARD_CORS_ORIGINS",
@@ -136,6 +144,7 @@ def command(
     max_body: int,
     max_tokens: int | None,
     timeout: float,
+    idle_unload: float | None,
     cors_origins: tuple[str, ...],
     root_path: str,
     log_format: str,
@@ -164,7 +173,7 @@ def command(
     )
 
     def load(cancel: Cancellation) -> Guard:
-        return Guard(model, policy=policy, cancel=cancel, **running)
+        return Guard(model, policy=policy, idle_unload=idle_unload, cancel=cancel, **running)
 
     require("server", "the server")
     from edgeguard.server.run import serve

@@ -94,7 +94,8 @@ class Endpoints:
             "oldest_wait_seconds": round(waits.oldest_wait, 3),
         }
         busy = {"busy_seconds": round(waits.busy_seconds, 3)}
-        return JSONResponse({"status": "ok", **model, "queue": queue, **busy})
+        status = "ok" if guard.is_loaded else "idle"  # both are ready: the next request loads
+        return JSONResponse({"status": status, **model, "queue": queue, **busy})
 
     async def metrics(self, _request: Request) -> Response:
         """For Prometheus."""

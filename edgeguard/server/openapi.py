@@ -201,7 +201,7 @@ def _states() -> Schema:
         "Alive": _object(status={"const": "ok"}),
         "NotReady": _object(status={"enum": ["loading", "failed", "stopped"]}, reason=_TEXT),
         "Health": _object(
-            status={"const": "ok"},
+            status={"enum": ["ok", "idle"]},
             model=_TEXT,
             type=_TEXT,
             sha256=_TEXT,

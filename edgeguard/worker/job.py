@@ -25,7 +25,6 @@ from edgeguard.errors import (
     InputError,
     InputTooLongError,
     PolicyError,
-    StoreError,
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
@@ -34,7 +33,7 @@ from edgeguard.verdict import Verdict
 from edgeguard.worker.limits import Limits
 
 T = TypeVar("T")
-_OF_THE_CALLER = (InputError, PolicyError, StoreError)
+_OF_THE_CALLER = (InputError, PolicyError)
 """Errors that say nothing against the guard."""
 
 _FRAME = 300

@@ -77,6 +77,23 @@ def test_health(client: httpx.Client) -> None:
     assert head.text == ""
 
 
+def test_a_model_that_was_given_back_when_idle_is_no_failure() -> None:
+    def load(_cancel: Cancellation) -> Guard:
+        return Guard("nano", threads=1, idle_unload=0.1)
+
+    with serving(load=load) as served, served.client() as client:
+        deadline = time.monotonic() + 20
+        while (said := client.get("/health")).json()["status"] != "idle":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert said.status_code == 200
+        metrics = client.get("/metrics").text
+        assert "edgeguard_ready 1.0" in metrics
+        assert "edgeguard_model_loaded 0.0" in metrics
+        assert client.post("/v1/guard", json={"prompt": MILD}).json()["severity"] == "Safe"
+        assert client.get("/health").json()["status"] in ("ok", "idle")
+
+
 def test_health_is_not_ok_before_the_test_verdicts() -> None:
     door = Doorman()
 
