@@ -3,53 +3,92 @@
 A request is a prompt, a prompt with its response, a conversation, or `inputs`, a list of these. The
 answer is the verdict as edgeguard/verdict.schema.json describes it, or `verdicts`, a list in the
 order of the inputs; a text that cannot be judged has `{"error": …}` in its place, with its index.
+The messages of a conversation go to the guard as they are, which reads every public form of them.
 This module makes no verdict.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, RootModel, Tag
+from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.requests import (
-    Asked,
-    Body,
-    ChatMessage,
-    Text,
-    asked,
-    conversation,
-    parsed,
-    prompt,
-)
+from edgeguard.server.requests import Asked, Body, Text, asked, parsed, prompt, raw
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
 from edgeguard.worker import job
+
+_USER = {"role": "user", "content": "What is the capital of France?"}
+EXAMPLE: dict[str, Any] = {
+    "mode": "prompt",
+    "severity": "Safe",
+    "probabilities": {"Safe": 0.98, "Unsafe": 0.005, "Controversial": 0.015},
+    "categories": [],
+    "refusal": None,
+    "policy": "strict",
+    "flagged": False,
+    "answer": "Safety: Safe\nCategories: None",
+    "model": {"name": "Qwen3Guard-Gen-0.6B", "type": "q4_k_m", "sha256": "0123…"},
+    "device": "cpu",
+    "tokens": 307,
+    "windows": 1,
+    "seconds": 0.21,
+}
+
+
+class Options(Body):
+    """What a request may say beside its texts."""
+
+    policy: Annotated[
+        str | None, Field(description="One that the server was started with; /health lists them.")
+    ] = None
 
 
 class Prompt(Body):
     """What a user asks of an assistant."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": _USER["content"]}]})
     prompt: Text
 
 
 class Response(Body):
     """What an assistant answers to a prompt."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"prompt": _USER["content"], "response": "It is Paris."}],
+        }
+    )
     prompt: str
     response: Text
 
 
 class Messages(Body):
-    """A conversation; its last message is judged."""
+    """A conversation in any of the forms that the guard reads; its last message is judged."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"messages": [_USER]},
+                {"messages": [_USER, {"role": "assistant", "content": "It is Paris."}]},
+            ]
+        }
+    )
+    messages: Annotated[
+        list[dict[str, Any]],
+        Field(
+            min_length=1,
+            fail_fast=True,
+            description="As OpenAI's clients send them: `role` and `content`, a text or its parts.",
+        ),
+    ]
 
 
 def _tag(value: object) -> str | None:
-    if isinstance(value, (Prompt, Response, Messages, Inputs)):
-        return f"as {type(value).__name__.lower()}"
+    if isinstance(value, Body):
+        return f"as {type(value).__name__.removesuffix('Request').lower()}"
     names = value.keys() if isinstance(value, dict) else ()
     return next(
         (f"as {name}" for name in ("inputs", "messages", "response", "prompt") if name in names),
@@ -66,7 +105,19 @@ One = Annotated[
 ]
 
 
-class Inputs(Body):
+class PromptRequest(Prompt, Options):
+    """A prompt, and how it is judged."""
+
+
+class ResponseRequest(Response, Options):
+    """A response, and how it is judged."""
+
+
+class MessagesRequest(Messages, Options):
+    """A conversation, and how it is judged."""
+
+
+class InputsRequest(Options):
     """Several texts; each is judged for itself."""
 
     inputs: Annotated[list[One], Field(min_length=1, max_length=MAX_TEXTS, fail_fast=True)]
@@ -75,10 +126,10 @@ class Inputs(Body):
 class GuardRequest(
     RootModel[
         Annotated[
-            Annotated[Prompt, Tag("as prompt")]
-            | Annotated[Response, Tag("as response")]
-            | Annotated[Messages, Tag("as messages")]
-            | Annotated[Inputs, Tag("as inputs")],
+            Annotated[PromptRequest, Tag("as prompt")]
+            | Annotated[ResponseRequest, Tag("as response")]
+            | Annotated[MessagesRequest, Tag("as messages")]
+            | Annotated[InputsRequest, Tag("as inputs")],
             Discriminator(
                 _tag,
                 custom_error_type="guard",
@@ -90,17 +141,17 @@ class GuardRequest(
     """One text, response or conversation, or `inputs` with many of them."""
 
 
-def texts_of(body: GuardRequest) -> list[Asked]:
-    """What is judged, in the order of the verdicts."""
+def texts_of(body: GuardRequest, options: Mapping[str, object]) -> list[Asked]:
+    """What is judged, in the order of the verdicts; ``options`` are those of Guard.begin."""
     given = body.root
-    if isinstance(given, Inputs):
-        return [_asked(one, f"inputs[{place}]") for place, one in enumerate(given.inputs)]
-    return [_asked(given, "")]
+    if isinstance(given, InputsRequest):
+        return [_asked(one, f"inputs[{place}]", options) for place, one in enumerate(given.inputs)]
+    return [_asked(given, "", options)]
 
 
 def is_list(body: GuardRequest) -> bool:
     """Whether `verdicts` are asked for."""
-    return isinstance(body.root, Inputs)
+    return isinstance(body.root, InputsRequest)
 
 
 def response(results: list[Verdict | HttpError]) -> dict[str, object]:
@@ -115,18 +166,20 @@ def response(results: list[Verdict | HttpError]) -> dict[str, object]:
     }
 
 
-def _asked(given: Prompt | Response | Messages, place: str) -> Asked:
+def _asked(given: Prompt | Response | Messages, place: str, options: Mapping[str, object]) -> Asked:
     name = "messages"
     if isinstance(given, (Prompt, Response)):
         name = "response" if isinstance(given, Response) else "prompt"
     param = f"{place}.{name}" if place else name
-    return asked(param, lambda: _conversation(given, param))
+    return asked(param, lambda: _conversation(given, param, options))
 
 
-def _conversation(given: Prompt | Response | Messages, param: str) -> job.Text:
+def _conversation(
+    given: Prompt | Response | Messages, param: str, options: Mapping[str, object]
+) -> job.Text:
     if isinstance(given, Messages):
-        return conversation(given.messages, param)
+        return raw(given.messages, param, options)
     if isinstance(given, Prompt):
-        return prompt(given.prompt, param)
+        return prompt(given.prompt, param, options)
     user = {"role": "user", "content": given.prompt}
-    return parsed([user, {"role": "assistant", "content": given.response}], param)
+    return parsed([user, {"role": "assistant", "content": given.response}], param, options)

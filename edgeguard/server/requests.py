@@ -6,7 +6,7 @@ Errors name the place, and never quote what was sent or a class of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -23,11 +23,14 @@ from starlette.requests import Request
 
 from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
-from edgeguard.server.http_errors import HttpError
+from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.json_body import parse, path_of
 from edgeguard.worker import job
 
 B = TypeVar("B", bound=BaseModel)
+Options = Mapping[str, object]
+"""Keyword options of Guard.begin."""
+_NO_OPTIONS: Options = {}
 
 
 class Body(BaseModel):
@@ -115,27 +118,49 @@ def asked(param: str, make: Callable[[], job.Text]) -> Asked:
         return Asked(param, error)
 
 
-def conversation(messages: Iterable[ChatMessage], param: str) -> job.Text:
+def conversation(
+    messages: Iterable[ChatMessage], param: str, options: Options = _NO_OPTIONS
+) -> job.Text:
     """The messages as the protocol has them. Raises HttpError 400."""
     plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
-    return parsed(plain, param)
+    return parsed(plain, param, options)
 
 
-def prompt(text: str, param: str) -> job.Text:
+def prompt(text: str, param: str, options: Options = _NO_OPTIONS) -> job.Text:
     """A conversation of one message. Raises HttpError 400."""
-    return parsed([{"role": "user", "content": text}], param)
+    return parsed([{"role": "user", "content": text}], param, options)
 
 
-def parsed(messages: list[dict[str, str]], param: str) -> job.Text:
-    """Messages that can be judged. Raises HttpError 400."""
+def parsed(
+    messages: Sequence[Mapping[str, object]], param: str, options: Options = _NO_OPTIONS
+) -> job.Text:
+    """Messages that can be judged, and options of Guard.begin. Raises HttpError 400."""
     try:
-        return job.Text(protocol.parse_messages(messages))
+        return job.Text(protocol.parse_messages(messages), options)
     except InputError as error:
-        # Nothing to judge comes from a client that lost the text, and is not Safe.
-        empty = str(error).startswith("there is nothing")
-        code = "empty" if empty else "invalid_conversation"
-        message = f"{param}: {error}"
-        raise HttpError(400, message, code=code, param=param) from None
+        raise translate(error, param) from None
+
+
+def raw(
+    messages: Sequence[Mapping[str, object]], param: str, options: Options = _NO_OPTIONS
+) -> job.Text:
+    """Messages as they came, which the guard reads. Raises HttpError 400.
+
+    Until it reads parts of a content itself, text parts are joined here.
+    """
+    return parsed(
+        [{**each, "content": _joined(each.get("content"))} for each in messages], param, options
+    )
+
+
+def _joined(content: object) -> object:
+    texts = (
+        [part.get("text") for part in content if isinstance(part, dict)]
+        if isinstance(content, list)
+        else []
+    )
+    whole = texts and len(texts) == len(content) and all(isinstance(text, str) for text in texts)
+    return "\n".join(texts) if whole else content
 
 
 def text_of(content: str | list[TextPart]) -> str:

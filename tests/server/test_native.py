@@ -16,9 +16,11 @@ from served import MILD, Doorman, serving
 
 from edgeguard import Guard, ModelNotFoundError, __version__
 from edgeguard.cancellation import Cancellation
+from edgeguard.policy import LOOSE
 from edgeguard.session.fake import FakeSession
 
 SCHEMA = json.loads((ROOT / "edgeguard" / "verdict.schema.json").read_text(encoding="utf-8"))
+USER = {"role": "user", "content": MILD}
 ONES = [
     ({"prompt": MILD}, "prompt"),
     ({"prompt": MILD, "response": "Paris."}, "response"),
@@ -69,6 +71,7 @@ def test_health(client: httpx.Client) -> None:
         "model": "fake",
         "type": "none",
         "sha256": "",
+        "policies": ["strict"],
         "queue": {"waiting": 0, "capacity": 64, "oldest_wait_seconds": 0.0},
         "busy_seconds": 0.0,
     }
@@ -92,6 +95,28 @@ def test_a_model_that_was_given_back_when_idle_is_no_failure() -> None:
         assert "edgeguard_model_loaded 0.0" in metrics
         assert client.post("/v1/guard", json={"prompt": MILD}).json()["severity"] == "Safe"
         assert client.get("/health").json()["status"] in ("ok", "idle")
+
+
+def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
+    text = "controversial"
+    with serving(policies=(LOOSE,)) as served, served.client() as client:
+        assert client.get("/health").json()["policies"] == ["strict", "loose"]
+        for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
+            said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
+            assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
+            body = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
+            both = client.post("/v1/guard", json=body).json()["verdicts"]
+            assert [each["flagged"] for each in both] == [flagged, False]
+            moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
+            assert moderated.json()["results"][0]["flagged"] == flagged
+        for path, body in (("guard", {"prompt": text}), ("moderations", {"input": text})):
+            refused = client.post(f"/v1/{path}", json={**body, "policy": "other"})
+            assert refused.status_code == 400
+            error = refused.json()["error"]
+            assert (error["param"], error["code"]) == ("policy", "unknown_policy")
+            assert "strict, loose" in error["message"]
+        inside = client.post("/v1/guard", json={"inputs": [{"prompt": text, "policy": "loose"}]})
+        assert inside.json()["error"]["param"] == "inputs[0].policy"
 
 
 def test_health_is_not_ok_before_the_test_verdicts() -> None:
