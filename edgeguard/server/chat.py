@@ -19,7 +19,8 @@ from pydantic import ConfigDict, Field
 
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
-from edgeguard.server.requests import AsInteger, Asked, Body, ChatMessage, asked, conversation
+from edgeguard.server.reading import Asked, asked
+from edgeguard.server.requests import AsInteger, Body, ChatMessage, plain
 
 TOP_LOGPROBS = 20
 
@@ -168,7 +169,7 @@ def check(body: ChatRequest) -> None:
 
 def texts_of(body: ChatRequest) -> list[Asked]:
     """The conversation that is judged."""
-    return [asked("messages", lambda: conversation(body.messages, "messages"))]
+    return asked(plain(body.messages), "messages")
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Endpoints:
         The answer is the verdict, or `verdicts` where `inputs` were given; a text of a list that
         cannot be judged has its error in its place.
         """
-        options = self._options(body.root.policy)
+        options = self._options(body.root.policy, body.root.category_probabilities)
         texts, is_list = native.texts_of(body, options), native.is_list(body)
         del body
         verdicts = await self._judging.verdicts(request, texts)
@@ -163,10 +163,25 @@ class Endpoints:
         async with self._reading:
             return await read(request, model)
 
-    def _options(self, policy: str | None) -> dict[str, object]:
-        """The policy that a request names, for the guard. Raises HttpError 400."""
-        if policy is None:
-            return {}
+    def _options(
+        self, policy: str | None, category_probabilities: bool | None = None
+    ) -> dict[str, object]:
+        """What a request says to Guard.begin. Raises HttpError 400."""
+        options: dict[str, object] = {}
+        if policy is not None:
+            options["policy"] = self._named(policy)
+        if category_probabilities:
+            if "category_probabilities" not in (Guard.begin.__kwdefaults__ or {}):
+                raise HttpError(
+                    400,
+                    "category_probabilities: it is not known yet",
+                    param="category_probabilities",
+                    code="unknown_parameter",
+                )
+            options["category_probabilities"] = True
+        return options
+
+    def _named(self, policy: str) -> Policy:
         known = self._policies(self._loaded())
         if policy not in known:
             raise HttpError(
@@ -175,7 +190,7 @@ class Endpoints:
                 param="policy",
                 code="unknown_policy",
             )
-        return {"policy": known[policy]}
+        return known[policy]
 
     def _policies(self, guard: Guard) -> dict[str, Policy]:
         """What a request may name; the first is that of requests that name none."""

@@ -16,7 +16,7 @@ from edgeguard.guard import Guard
 from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import id_of
-from edgeguard.server.requests import Asked
+from edgeguard.server.reading import Asked
 from edgeguard.verdict import Verdict
 from edgeguard.worker.job import Text
 from edgeguard.worker.queue import NotReadyError, QueueFullError

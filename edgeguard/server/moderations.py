@@ -19,18 +19,8 @@ from edgeguard.protocol.names import SAFE
 from edgeguard.server import native
 from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.requests import (
-    Asked,
-    Body,
-    ChatMessage,
-    Options,
-    Text,
-    TextPart,
-    asked,
-    conversation,
-    prompt,
-    text_of,
-)
+from edgeguard.server.reading import Asked, Options, asked, asked_prompt
+from edgeguard.server.requests import Body, ChatMessage, Text, TextPart, plain, text_of
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
 
@@ -110,17 +100,17 @@ def texts_of(body: ModerationRequest, options: Options) -> list[Asked]:
     """What is judged, in the order of the results; ``options`` are those of Guard.begin."""
     given = body.input
     if isinstance(given, str):
-        return [_one(given, "input", options)]
+        return asked_prompt(given, "input", options)
     if isinstance(given[0], str):
-        return [_one(str(text), f"input[{place}]", options) for place, text in enumerate(given)]
+        return [
+            each
+            for place, text in enumerate(given)
+            for each in asked_prompt(str(text), f"input[{place}]", options)
+        ]
     if isinstance(given[0], TextPart):
-        return [_one(text_of([p for p in given if isinstance(p, TextPart)]), "input", options)]
-    messages = [m for m in given if isinstance(m, ChatMessage)]
-    return [asked("input", lambda: conversation(messages, "input", options))]
-
-
-def _one(text: str, param: str, options: Options) -> Asked:
-    return asked(param, lambda: prompt(text, param, options))
+        parts = [part for part in given if isinstance(part, TextPart)]
+        return asked_prompt(text_of(parts), "input", options)
+    return asked(plain([m for m in given if isinstance(m, ChatMessage)]), "input", options)
 
 
 def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object]:

@@ -9,18 +9,18 @@ This module makes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 
+from edgeguard.server import reading
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.requests import Asked, Body, Text, asked, parsed, prompt, raw
+from edgeguard.server.reading import Asked, Reading, asked, asked_prompt
+from edgeguard.server.requests import Body, Text
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
-from edgeguard.worker import job
 
-_USER = {"role": "user", "content": "What is the capital of France?"}
+_USER: Any = {"role": "user", "content": "What is the capital of France?"}
 EXAMPLE: dict[str, Any] = {
     "mode": "prompt",
     "severity": "Safe",
@@ -43,6 +43,23 @@ class Options(Body):
 
     policy: Annotated[
         str | None, Field(description="One that the server was started with; /health lists them.")
+    ] = None
+    category_probabilities: Annotated[
+        bool | None, Field(description="Have the probability of each category in the verdict.")
+    ] = None
+
+
+class HowRead(Options):
+    """How messages are read."""
+
+    strict_messages: Annotated[
+        bool | None, Field(description="Refuse what the official template has no place for.")
+    ] = None
+    tool_calls: Annotated[
+        bool | None, Field(description="Judge the calls of tools too, as text.")
+    ] = None
+    skip_media: Annotated[
+        bool | None, Field(description="Pass over pictures, sounds and files, instead of an error.")
     ] = None
 
 
@@ -113,11 +130,19 @@ class ResponseRequest(Response, Options):
     """A response, and how it is judged."""
 
 
-class MessagesRequest(Messages, Options):
+class MessagesRequest(Messages, HowRead):
     """A conversation, and how it is judged."""
 
+    judge: Annotated[
+        Literal["last", "exchange", "each"] | None,
+        Field(
+            description="Which messages are judged: the last one; those from the user's last "
+            "message on; or each. All but `last` are answered with `verdicts`."
+        ),
+    ] = None
 
-class InputsRequest(Options):
+
+class InputsRequest(HowRead):
     """Several texts; each is judged for itself."""
 
     inputs: Annotated[list[One], Field(min_length=1, max_length=MAX_TEXTS, fail_fast=True)]
@@ -141,17 +166,25 @@ class GuardRequest(
     """One text, response or conversation, or `inputs` with many of them."""
 
 
-def texts_of(body: GuardRequest, options: Mapping[str, object]) -> list[Asked]:
+def texts_of(body: GuardRequest, options: reading.Options) -> list[Asked]:
     """What is judged, in the order of the verdicts; ``options`` are those of Guard.begin."""
     given = body.root
-    if isinstance(given, InputsRequest):
-        return [_asked(one, f"inputs[{place}]", options) for place, one in enumerate(given.inputs)]
-    return [_asked(given, "", options)]
+    if not isinstance(given, InputsRequest):
+        return _asked(given, "", options, _reading(given))
+    how = _reading(given)
+    return [
+        each
+        for place, one in enumerate(given.inputs)
+        for each in _asked(one, f"inputs[{place}].", options, how)
+    ]
 
 
 def is_list(body: GuardRequest) -> bool:
     """Whether `verdicts` are asked for."""
-    return isinstance(body.root, InputsRequest)
+    given = body.root
+    if isinstance(given, MessagesRequest):
+        return given.judge not in (None, "last")
+    return isinstance(given, InputsRequest)
 
 
 def response(results: list[Verdict | HttpError]) -> dict[str, object]:
@@ -166,20 +199,24 @@ def response(results: list[Verdict | HttpError]) -> dict[str, object]:
     }
 
 
-def _asked(given: Prompt | Response | Messages, place: str, options: Mapping[str, object]) -> Asked:
-    name = "messages"
-    if isinstance(given, (Prompt, Response)):
-        name = "response" if isinstance(given, Response) else "prompt"
-    param = f"{place}.{name}" if place else name
-    return asked(param, lambda: _conversation(given, param, options))
-
-
-def _conversation(
-    given: Prompt | Response | Messages, param: str, options: Mapping[str, object]
-) -> job.Text:
+def _asked(
+    given: Prompt | Response | Messages, place: str, options: reading.Options, how: Reading
+) -> list[Asked]:
     if isinstance(given, Messages):
-        return raw(given.messages, param, options)
+        return asked(given.messages, f"{place}messages", options, how)
     if isinstance(given, Prompt):
-        return prompt(given.prompt, param, options)
+        return asked_prompt(given.prompt, f"{place}prompt", options)
     user = {"role": "user", "content": given.prompt}
-    return parsed([user, {"role": "assistant", "content": given.response}], param, options)
+    answer = {"role": "assistant", "content": given.response}
+    return asked([user, answer], f"{place}response", options)
+
+
+def _reading(given: Options) -> Reading:
+    if not isinstance(given, HowRead):
+        return reading.PLAIN
+    return Reading(
+        bool(given.strict_messages),
+        bool(given.tool_calls),
+        bool(given.skip_media),
+        (given.judge if isinstance(given, MessagesRequest) else None) or "last",
+    )

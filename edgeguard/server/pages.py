@@ -60,7 +60,7 @@ def docs_asset(name: str) -> Asset | None:
     """A file of Swagger UI; None if it has none of that name."""
     if name not in DOCS_ASSETS:
         return None
-    path = resources.files("fastapi_offline").joinpath("static", name)
+    path = resources.files("fastapi_offline") / "static" / name
     return Asset(path.read_bytes(), DOCS_ASSETS[name])
 
 

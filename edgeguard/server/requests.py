@@ -6,8 +6,7 @@ Errors name the place, and never quote what was sent or a class of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -21,16 +20,11 @@ from pydantic import (
 )
 from starlette.requests import Request
 
-from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
-from edgeguard.server.http_errors import HttpError, translate
+from edgeguard.server.http_errors import HttpError
 from edgeguard.server.json_body import parse, path_of
-from edgeguard.worker import job
 
 B = TypeVar("B", bound=BaseModel)
-Options = Mapping[str, object]
-"""Keyword options of Guard.begin."""
-_NO_OPTIONS: Options = {}
 
 
 class Body(BaseModel):
@@ -93,14 +87,6 @@ class ChatMessage(Body):
     function_call: None = None
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One text of a request: where it stands, and what is judged or why it cannot be."""
-
-    param: str
-    text: job.Text | HttpError
-
-
 async def read(request: Request, model: type[B]) -> B:
     """The body of a request, which is not kept. Raises HttpError 400."""
     value = parse(bytes((await request.receive())["body"]))
@@ -110,57 +96,9 @@ async def read(request: Request, model: type[B]) -> B:
         raise _shape_error(error, model) from None  # its text may quote the input
 
 
-def asked(param: str, make: Callable[[], job.Text]) -> Asked:
-    """A text of a list: if it cannot be judged, that is its own error and not the list's."""
-    try:
-        return Asked(param, make())
-    except HttpError as error:
-        return Asked(param, error)
-
-
-def conversation(
-    messages: Iterable[ChatMessage], param: str, options: Options = _NO_OPTIONS
-) -> job.Text:
-    """The messages as the protocol has them. Raises HttpError 400."""
-    plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
-    return parsed(plain, param, options)
-
-
-def prompt(text: str, param: str, options: Options = _NO_OPTIONS) -> job.Text:
-    """A conversation of one message. Raises HttpError 400."""
-    return parsed([{"role": "user", "content": text}], param, options)
-
-
-def parsed(
-    messages: Sequence[Mapping[str, object]], param: str, options: Options = _NO_OPTIONS
-) -> job.Text:
-    """Messages that can be judged, and options of Guard.begin. Raises HttpError 400."""
-    try:
-        return job.Text(protocol.parse_messages(messages), options)
-    except InputError as error:
-        raise translate(error, param) from None
-
-
-def raw(
-    messages: Sequence[Mapping[str, object]], param: str, options: Options = _NO_OPTIONS
-) -> job.Text:
-    """Messages as they came, which the guard reads. Raises HttpError 400.
-
-    Until it reads parts of a content itself, text parts are joined here.
-    """
-    return parsed(
-        [{**each, "content": _joined(each.get("content"))} for each in messages], param, options
-    )
-
-
-def _joined(content: object) -> object:
-    texts = (
-        [part.get("text") for part in content if isinstance(part, dict)]
-        if isinstance(content, list)
-        else []
-    )
-    whole = texts and len(texts) == len(content) and all(isinstance(text, str) for text in texts)
-    return "\n".join(texts) if whole else content
+def plain(messages: Iterable[ChatMessage]) -> list[dict[str, object]]:
+    """Messages with nothing but role and text."""
+    return [{"role": each.role, "content": text_of(each.content)} for each in messages]
 
 
 def text_of(content: str | list[TextPart]) -> str:

@@ -9,40 +9,22 @@ This module answers nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol, get_type_hints
+from collections.abc import Callable, Coroutine
+from typing import Any, get_type_hints
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeguard.server import answers, chat
+from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 MODELS = "/v1/models/"
-
-
-class Endpoints(Protocol):
-    """What edgeguard.server.endpoints has."""
-
-    read: Callable[[Request, type[BaseModel]], Awaitable[BaseModel]]
-    page: Endpoint
-    docs: Endpoint
-    docs_asset: Endpoint
-    openapi: Endpoint
-    livez: Endpoint
-    health: Endpoint
-    metrics: Endpoint
-    models: Endpoint
-    model: Endpoint
-    chat: Endpoint
-    moderations: Endpoint
-    guard: Endpoint
 
 
 def router(endpoints: Endpoints) -> APIRouter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 import time
@@ -21,6 +22,10 @@ from edgeguard.session.fake import FakeSession
 
 SCHEMA = json.loads((ROOT / "edgeguard" / "verdict.schema.json").read_text(encoding="utf-8"))
 USER = {"role": "user", "content": MILD}
+needs_reader = pytest.mark.skipif(
+    importlib.util.find_spec("edgeguard.conversation") is None,
+    reason="needs the reader of all forms, edgeguard.conversation",
+)
 ONES = [
     ({"prompt": MILD}, "prompt"),
     ({"prompt": MILD, "response": "Paris."}, "response"),
@@ -117,6 +122,44 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
             assert "strict, loose" in error["message"]
         inside = client.post("/v1/guard", json={"inputs": [{"prompt": text, "policy": "loose"}]})
         assert inside.json()["error"]["param"] == "inputs[0].policy"
+
+
+@needs_reader
+def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        USER,
+        {"role": "assistant", "content": "unsafe"},
+        {"role": "user", "content": [{"type": "text", "text": "And of Spain?"}]},
+    ]
+    for judge, severities in (
+        ("last", ["Safe"]),
+        ("exchange", ["Safe"]),
+        ("each", ["Safe", "Unsafe", "Safe"]),
+    ):
+        said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
+        verdicts = [said] if judge == "last" else said["verdicts"]
+        assert [each["severity"] for each in verdicts] == severities
+    many = client.post("/v1/guard", json={"messages": [USER] * 300, "judge": "each"})
+    assert "at most 256" in many.json()["error"]["message"]
+    for wrong in ({"messages": [USER], "judge": "some"}, {"prompt": "a", "judge": "each"}):
+        assert client.post("/v1/guard", json=wrong).json()["error"]["param"] == "judge"
+
+
+@needs_reader
+def test_messages_are_read_as_the_request_says(client: httpx.Client) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": MILD}, picture]}]
+    refused = client.post("/v1/guard", json={"messages": messages}).json()["error"]
+    assert (refused["param"], refused["code"]) == ("messages", "invalid_conversation")
+    said = client.post("/v1/guard", json={"messages": messages, "skip_media": True}).json()
+    assert said["not_judged"]
+    inside = {"inputs": [{"messages": messages}], "skip_media": True}
+    assert client.post("/v1/guard", json=inside).json()["verdicts"][0]["not_judged"]
+    tools = [USER, {"role": "tool", "tool_call_id": "1", "content": "unsafe"}]
+    assert client.post("/v1/guard", json={"messages": tools}).json()["severity"] == "Unsafe"
+    strict = client.post("/v1/guard", json={"messages": tools, "strict_messages": True})
+    assert strict.status_code == 400
 
 
 def test_health_is_not_ok_before_the_test_verdicts() -> None:
