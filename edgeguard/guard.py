@@ -21,9 +21,10 @@ from typing import NoReturn
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
 from edgeguard.errors import EdgeguardError, InputError
-from edgeguard.loading import Loaded, Options, load, prepare
+from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
+from edgeguard.reloading import Model
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
@@ -65,6 +66,7 @@ class Guard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -79,6 +81,8 @@ class Guard:
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        idle_unload: seconds without a call after which the model's memory is given back; the next
+        call loads it again, or raises ModelError if the file is another one by then. None keeps it.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
@@ -87,6 +91,7 @@ class Guard:
         """
         self._policy = find_policy(policy)
         _check_options(model, threads, n_ctx, device)
+        idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
@@ -94,7 +99,13 @@ class Guard:
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
-        self._start(lambda flag: load(plan, flag, on_progress), cancel)
+        self._start(
+            StopFlag(),
+            lambda flag: load(plan, flag, on_progress),
+            lambda flag: load_again(file, plan, flag, on_progress),
+            cancel=cancel,
+            idle_unload=idle_unload,
+        )
 
     @classmethod
     def with_session(
@@ -106,30 +117,35 @@ class Guard:
         guard._policy.check_model("", session.info.name)
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(lambda _flag: loaded, None, flag=session.flag)
+        guard._start(session.flag, lambda _flag: loaded, lambda _flag: loaded)
         return guard
 
     def _start(
         self,
+        flag: StopFlag,
         load: Callable[[StopFlag], Loaded],
-        cancel: Cancellation | None,
-        flag: StopFlag | None = None,
+        load_again: Callable[[StopFlag], Loaded],
+        *,
+        cancel: Cancellation | None = None,
+        idle_unload: float | None = None,
     ) -> None:
-        flag = flag or StopFlag()
-        self._thread = ModelThread(flag)
+        self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
+        idle = None if idle_unload is None else (idle_unload, model.unload)
+        self._thread = ModelThread(flag, idle)
         try:
-            loaded = self._thread.run(lambda: load(flag), cancel=cancel)
+            loaded = self._thread.run(model.get, cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
             raise
-        self._loaded = loaded
+        self._model_id, self._settings = loaded.model, loaded.settings
+        self._device = loaded.session.info.device
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
-        self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
+        self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._loaded.model
+        return self._model_id
 
     @property
     def policy(self) -> Policy:
@@ -139,12 +155,17 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._loaded.session.info.device
+        return self._device
 
     @property
     def settings(self) -> Settings | None:
         """What the model computes with; None for a session that is not llama.cpp's."""
-        return self._loaded.settings
+        return self._settings
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory now; without ``idle_unload``, until ``close``."""
+        return self._model.is_loaded
 
     def check(
         self,
@@ -204,7 +225,7 @@ class Guard:
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         fresh: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
@@ -214,7 +235,7 @@ class Guard:
         For programs that say no to what costs too much, or let long texts take turns. Arguments
         and errors are those of ``check_messages``.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         chosen = self._chosen(policy)
         return self._begin(parse_messages(messages), chosen, fresh, deadline, cancel)
 
@@ -226,26 +247,26 @@ class Guard:
         deadline: float | None,
         cancel: Cancellation | None,
     ) -> Check:
-        loaded, thread, started = self._loaded, self._thread, time.perf_counter()
+        model, thread, started = self._model, self._thread, time.perf_counter()
         questions = thread.run(
-            lambda: loaded.windows.questions(parsed), cancel=cancel, deadline=deadline
+            lambda: model.get().windows.questions(parsed), cancel=cancel, deadline=deadline
         )
         return Check(
             questions,
             lambda question: thread.run(
-                lambda: loaded.decoder.decode(question, fresh=fresh),
+                lambda: model.get().decoder.decode(question, fresh=fresh),
                 cancel=cancel,
                 deadline=deadline,
             ),
-            Judge(loaded.model, self.device, policy),
+            Judge(self.model, self.device, policy),
             time.perf_counter() - started,
         )
 
-    def _chosen(self, name: str | None) -> Policy:
+    def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         if name is None:
             return self._policy
-        policy = find_policy(name)
+        policy = name if isinstance(name, Policy) else find_policy(name)
         policy.check_model(self.model.sha256, self.model.name)
         return policy
 
@@ -272,7 +293,7 @@ class Guard:
 
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds_of(timeout)
 
         def judge(messages: tuple[Message, ...]) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
@@ -301,7 +322,7 @@ class Guard:
         if not _is_whole(interval, 1, None):
             raise InputError(f"interval is {interval!r}; it must be at least 1 character")
         chosen = self._chosen(policy)
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds_of(timeout)
 
         def begin(messages: tuple[Message, ...]) -> Check:
             deadline = None if limit is None else time.monotonic() + limit
@@ -315,15 +336,12 @@ class Guard:
         Raises InputError, ClosedError.
         """
         check_text("text", text)
-        session = self._loaded.session
-        return self._thread.run(
-            lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
-        )
+        return self._thread.run(lambda: _tokens(self._model.get().session, text))
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
-            self._thread.stop(self._loaded.session.close)
+            self._thread.stop(self._model.unload)
 
     def __enter__(self) -> Guard:
         return self
@@ -351,14 +369,18 @@ def _check_options(model: object, threads: int | None, n_ctx: int, device: str) 
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
 
 
+def _tokens(session: Session, text: str) -> tuple[bytes, ...]:
+    return tuple(session.token_bytes(token) for token in session.tokenize(text))
+
+
 def _is_whole(value: object, least: int, most: int | None) -> bool:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
 
 
-def _seconds(timeout: float) -> float:
-    """A time limit that makes sense. Raises InputError."""
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < float("inf"):
-        raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
-    return float(min(timeout, threading.TIMEOUT_MAX / 2))  # the system waits no longer
+def seconds_of(value: float, name: str = "timeout") -> float:
+    """A time that makes sense. Raises InputError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise InputError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(min(value, threading.TIMEOUT_MAX / 2))  # the system waits no longer
