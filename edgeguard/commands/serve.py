@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import click
+from click.core import ParameterSource
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.commands.options import Running, model_options
@@ -19,6 +20,7 @@ from edgeguard.server.settings import (
     HOST,
     LOG_FORMATS,
     MAX_BODY,
+    OLLAMA_PORT,
     PORT,
     QUEUE,
     Settings,
@@ -130,6 +132,29 @@ _KEY = "EDGEGUARD_API_KEY"
     "with spaces between.",
 )
 @click.option(
+    "--alias",
+    "aliases",
+    envvar="EDGEGUARD_ALIASES",
+    metavar="NAME",
+    multiple=True,
+    help="A further name of the model that requests may give; can be given several times. All "
+    "names of Qwen3Guard-Gen in its size are known without. The variable holds them with spaces "
+    "between.",
+)
+@click.option(
+    "--any-model",
+    envvar="EDGEGUARD_ANY_MODEL",
+    is_flag=True,
+    help="Answer whatever model a request names.",
+)
+@click.option(
+    "--ollama",
+    envvar="EDGEGUARD_OLLAMA",
+    is_flag=True,
+    help=f"Listen where Ollama does, at port {OLLAMA_PORT}, unless --port says another. Its API is "
+    "served at any port.",
+)
+@click.option(
     "--root-path",
     envvar="EDGEGUARD_ROOT_PATH",
     default="",
@@ -159,17 +184,23 @@ def command(
     timeout: float,
     idle_unload: float | None,
     cors_origins: tuple[str, ...],
+    aliases: tuple[str, ...],
+    any_model: bool,
+    ollama: bool,
     root_path: str,
     log_format: str,
 ) -> int:
     """Serve verdicts over HTTP until Ctrl-C.
 
-    /v1/chat/completions and /v1/moderations as OpenAI's clients know them, /v1/guard for the native
-    verdict, and a page at / to try it on.
+    /v1/chat/completions and /v1/moderations as OpenAI's clients know them, /api/chat and
+    /api/generate as Ollama's do, /v1/guard for the native verdict, and a page at / to try it on.
     """
     if api_key is None and os.environ.get(_KEY) == "":
         # click takes an empty variable for none, and an unset secret would open the server.
         raise InputError(f"{_KEY} is empty: set it to the key, or unset it to serve without one")
+    context = click.get_current_context()
+    if ollama and context.get_parameter_source("port") is ParameterSource.DEFAULT:
+        port = OLLAMA_PORT
     settings = Settings(
         host=host,
         port=port,
@@ -182,6 +213,8 @@ def command(
         timeout=timeout,
         cors_origins=cors_origins,
         root_path=root_path,
+        aliases=aliases,
+        any_model=any_model,
         log_format=log_format,
         policies=tuple(map(find_policy, policies)),
     )

@@ -52,7 +52,7 @@ class Access:
             if error.status == 408 or not await body.drain():
                 error.headers["connection"] = "close"
             scope["state"]["code"] = error.code
-            await error.response(id_of(scope))(scope, receive, send)
+            await error.response(id_of(scope), scope["path"])(scope, receive, send)
         return None
 
     def _check(self, path: str, headers: Headers) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from edgeguard.server.categories import KEYS
+from edgeguard.server.categories import ALL_KEYS
 
 
 class Form(BaseModel):
@@ -186,9 +186,9 @@ class ChatCompletion(Form):
 
 
 def _keys(name: str, kind: Any, doc: str) -> type[BaseModel]:
-    """A form with OpenAI's moderation keys."""
+    """A form with OpenAI's moderation keys and those that it does not have."""
     fields: dict[str, Any] = {
-        f"key_{place}": (kind, Field(alias=key)) for place, key in enumerate(KEYS)
+        f"key_{place}": (kind, Field(alias=key)) for place, key in enumerate(ALL_KEYS)
     }
     return create_model(name, __base__=Form, __doc__=doc, **fields)
 

@@ -35,6 +35,8 @@ from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import Notes, Observed, id_of
+from edgeguard.server.ollama_endpoints import OllamaEndpoints
+from edgeguard.server.paths import would_judge
 from edgeguard.server.settings import Settings, is_loopback
 from edgeguard.worker.worker import Worker, where
 
@@ -46,7 +48,9 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
     connection_limit = ConnectionLimit()
     metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
-    router = routes.router(Endpoints(worker, metrics, settings))
+    endpoints = Endpoints(worker, metrics, settings)
+    router = routes.router(endpoints)
+    routes.add_ollama(router, OllamaEndpoints(endpoints))
     known = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
     layers = [
         Middleware(
@@ -119,9 +123,13 @@ def _loop_error(
 async def _plain_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own errors (no such path, wrong method) in OpenAI's form."""
     assert isinstance(error, HTTPException)
+    path = request.scope["path"]
+    if error.status_code == 404 and request.method == "POST" and would_judge(path):
+        lost = "nothing is judged at this path; see /docs for those where texts are"
+        return HttpError(400, lost, code="unknown_path").response(id_of(request.scope), path)
     message = {
         404: "there is no such path; see /docs",
         405: f"the method is not allowed here; allowed: {(error.headers or {}).get('Allow', '')}",
     }.get(error.status_code, error.detail)
     answer = HttpError(error.status_code, message, headers=error.headers)
-    return answer.response(id_of(request.scope))
+    return answer.response(id_of(request.scope), path)

@@ -3,7 +3,9 @@
 A key is filled where the definition of a category in the Qwen3Guard report (section 2) covers it:
 Violent covers instructions for violence and weapons as well as depictions; Unethical Acts names
 hate speech and harassment. The finer keys (threatening, minors, graphic, intent, instructions) have
-no source, and four categories have no key: those show in `flagged` and in the verdict alone.
+no source. Four categories have no key of OpenAI's: a client that reads the categories alone would
+let their texts pass, so they have further keys, in their own names. What is flagged without any
+category, or could not be judged, fills `other`.
 
 This module flags nothing.
 """
@@ -44,5 +46,15 @@ _IN_ORDER: tuple[tuple[str, ...], ...] = (
 KEYS_OF: dict[str, tuple[str, ...]] = dict(zip(CATEGORIES, _IN_ORDER, strict=True))
 """The keys of each category, in the order of edgeguard.protocol.names.CATEGORIES."""
 
-SOURCED: frozenset[str] = frozenset(key for keys in _IN_ORDER for key in keys)
+OTHER = "other"
+FURTHER: tuple[str, ...] = (*(name for name, keys in KEYS_OF.items() if not keys), OTHER)
+"""The keys that OpenAI does not have."""
+ALL_KEYS: tuple[str, ...] = (*KEYS, *FURTHER)
+
+SOURCED: frozenset[str] = frozenset({*(key for keys in _IN_ORDER for key in keys), *FURTHER})
 """The keys that can ever be true."""
+
+
+def keys_of(category: str) -> tuple[str, ...]:
+    """The keys that a category fills."""
+    return KEYS_OF[category] or (category,)

@@ -15,12 +15,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
+from edgeguard.server.parameters import OfOtherServers
 from edgeguard.server.reading import Asked, asked
 from edgeguard.server.requests import AsInteger, Body, ChatMessage, plain
+from edgeguard.server.stops import can_stand
 
 TOP_LOGPROBS = 20
 
@@ -47,8 +49,17 @@ EXAMPLE: dict[str, Any] = {
     "usage": {"prompt_tokens": 307, "completion_tokens": 7, "total_tokens": 314},
 }
 
-Nothing = Annotated[list[Any], Field(max_length=0)]
-"""An empty list: what some clients send for a parameter that they do not use."""
+Most = Literal[-1] | Annotated[int, Field(ge=1), AsInteger]
+"""Tokens of the answer; -1 is no limit, as llama-server and LM Studio have it."""
+
+
+def _never_stands(stop: str) -> str:
+    if can_stand(stop):
+        raise ValueError("it can stand in an answer")
+    return stop
+
+
+Stop = Annotated[str, AfterValidator(_never_stands)]
 
 
 class StreamOptions(Body):
@@ -71,7 +82,7 @@ class TemplateArguments(Body):
     enable_thinking: bool | None = None
 
 
-class ChatRequest(Body):
+class ChatRequest(OfOtherServers):
     """A conversation whose last message is judged, with the parameters that clients send."""
 
     model_config = ConfigDict(
@@ -87,8 +98,8 @@ class ChatRequest(Body):
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS), AsInteger] | None = None
-    max_tokens: Annotated[int, Field(ge=1), AsInteger] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1), AsInteger] | None = None
+    max_tokens: Most | None = None
+    max_completion_tokens: Most | None = None
 
     # Accepted without meaning: the answer is not sampled, nothing is kept, nobody is told apart.
     temperature: float | None = None
@@ -118,9 +129,9 @@ class ChatRequest(Body):
     refused: ClassVar[dict[str, str]] = {
         "n": "there is one answer",
         "store": "nothing is kept",
-        "stop": "an answer is not cut at a text",
-        **dict.fromkeys(("tools", "tool_choice"), "the model calls no tools"),
-        **dict.fromkeys(("functions", "function_call"), "the model calls no functions"),
+        "stop": "an answer is not cut at a text that it can hold",
+        "tool_choice": "the model calls no tools",
+        "function_call": "the model calls no functions",
         "response_format": "the answer has the model's own form",
         "logit_bias": "the answer is decided in a closed language",
         **dict.fromkeys(("modalities", "audio"), "the answer is text"),
@@ -135,10 +146,10 @@ class ChatRequest(Body):
     # Accepted only where they ask for what is done anyway.
     n: Annotated[int, Field(ge=1, le=1), AsInteger] | None = None
     store: Literal[False] | None = None
-    stop: Nothing | None = None
-    tools: Nothing | None = None
+    stop: Stop | list[Stop] | None = None
+    tools: list[Any] | None = Field(None, description="Offered to the model, which calls none.")
     tool_choice: Literal["none", "auto"] | None = None
-    functions: Nothing | None = None
+    functions: list[Any] | None = None
     function_call: Literal["none", "auto"] | None = None
     response_format: TextFormat | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
@@ -184,7 +195,8 @@ class Form:
     @classmethod
     def of(cls, body: ChatRequest) -> Form:
         """What a request says of it."""
-        limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit]
+        given = (body.max_tokens, body.max_completion_tokens)
+        limits = [limit for limit in given if limit is not None and limit > 0]
         return cls(
             stream=bool(body.stream),
             with_usage=bool(body.stream_options and body.stream_options.include_usage),

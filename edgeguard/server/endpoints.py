@@ -16,18 +16,17 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from edgeguard.guard import Guard
 from edgeguard.policy import Policy
+from edgeguard.protocol.names import Mode
 from edgeguard.server import chat, moderations, native, pages
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
 from edgeguard.server.logprobs import tokens_of
 from edgeguard.server.metrics import CONTENT_TYPE, Metrics
+from edgeguard.server.names import Names
 from edgeguard.server.observed import CLIENT_LEFT
 from edgeguard.server.requests import B, read
 from edgeguard.server.settings import Settings
 from edgeguard.worker.worker import Worker
-
-OFFICIAL_NAMES = ("Qwen/Qwen3Guard-Gen-0.6B", "Qwen3Guard-Gen-0.6B")
-"""Names under which clients know the model; the one that is loaded answers to them."""
 
 
 class Endpoints:
@@ -37,8 +36,9 @@ class Endpoints:
         self._worker = worker
         self._metrics = metrics
         self._reading = asyncio.Lock()
-        self._judging = Judging(worker, metrics)
+        self.judging = Judging(worker, metrics)
         self._more_policies = settings.policies
+        self.names = Names(settings.aliases, settings.any_model)
         self._started = int(time.time())
 
     async def page(self) -> Response:
@@ -96,12 +96,12 @@ class Endpoints:
 
     async def models(self) -> Response:
         """The model that is loaded, under each of its names; requests may give any of them."""
-        names = dict.fromkeys((self._loaded().model.name, *OFFICIAL_NAMES))
+        names = self.names.listed(self.loaded().model.name)
         return JSONResponse({"object": "list", "data": [self._card(name) for name in names]})
 
     async def model(self, model: str) -> Response:
         """One of the names of the model that is loaded."""
-        self._check_model(model)
+        self.check_model(model)
         return JSONResponse(self._card(model))
 
     async def chat(self, request: Request, body: chat.ChatRequest) -> Response:
@@ -111,10 +111,10 @@ class Endpoints:
         Parameters of sampling are accepted and mean nothing: the answer is decided.
         """
         chat.check(body)
-        self._check_model(body.model)
+        self.check_model(body.model)
         form, texts = chat.Form.of(body), chat.texts_of(body)
         del body  # while it waits, a request is its texts
-        judged = await self._judging.judge(
+        judged = await self.judging.judge(
             request, texts, tokens_of, lambda answered: answered.verdict
         )
         if judged is None:
@@ -130,16 +130,29 @@ class Endpoints:
         """Judges a text, several, or a conversation, and answers in OpenAI's form.
 
         Each result has the whole verdict in its `edgeguard` block. The keys of which the model
-        knows nothing are false and 0.
+        knows nothing are false and 0. A text is taken for a user's, or for an answer where `mode`
+        is `response`; the header X-Edgeguard-Mode and the path /response/v1/moderations say the
+        same.
         """
-        self._check_model(body.model, *moderations.MODELS)
-        options = self._options(body.policy)
-        texts = moderations.texts_of(body, options)
+        return await self._moderate(request, body, "prompt")
+
+    async def moderate_responses(
+        self, request: Request, body: moderations.ModerationRequest
+    ) -> Response:
+        """The same, and a text is taken for an answer."""
+        return await self._moderate(request, body, "response")
+
+    async def _moderate(
+        self, request: Request, body: moderations.ModerationRequest, mode: Mode
+    ) -> Response:
+        self.check_model(body.model, moderation=True)
+        mode = moderations.mode_of(body, request.headers.get(moderations.MODE_HEADER), mode)
+        texts = moderations.texts_of(body, self._options(body.policy), mode)
         del body
-        verdicts = await self._judging.verdicts(request, texts)
+        verdicts = await self.judging.verdicts(request, texts)
         if verdicts is None:
             return Response(status_code=CLIENT_LEFT)
-        return JSONResponse(moderations.response(self._loaded().model.name, verdicts))
+        return JSONResponse(moderations.response(self.loaded().model.name, verdicts))
 
     async def guard(self, request: Request, body: native.GuardRequest) -> Response:
         """Judges a prompt, a response or a conversation, or many in `inputs`.
@@ -150,7 +163,7 @@ class Endpoints:
         options = self._options(body.root.policy, body.root.category_probabilities)
         texts, is_list = native.texts_of(body, options), native.is_list(body)
         del body
-        verdicts = await self._judging.verdicts(request, texts)
+        verdicts = await self.judging.verdicts(request, texts)
         if verdicts is None:
             return Response(status_code=CLIENT_LEFT)
         if is_list:
@@ -182,7 +195,7 @@ class Endpoints:
         return options
 
     def _named(self, policy: str) -> Policy:
-        known = self._policies(self._loaded())
+        known = self._policies(self.loaded())
         if policy not in known:
             raise HttpError(
                 400,
@@ -196,7 +209,8 @@ class Endpoints:
         """What a request may name; the first is that of requests that name none."""
         return {policy.name: policy for policy in (guard.policy, *self._more_policies)}
 
-    def _loaded(self) -> Guard:
+    def loaded(self) -> Guard:
+        """The guard. Raises HttpError 503 where there is none yet."""
         if self._worker.state != "ready" or self._worker.guard is None:
             raise come_back(self._worker.reason, "not_ready", 5)
         return self._worker.guard
@@ -207,15 +221,18 @@ class Endpoints:
             "object": "model",
             "created": self._started,
             "owned_by": "edgeguard",
-            "root": self._loaded().model.name,
+            "root": self.loaded().model.name,
         }
 
-    def _check_model(self, name: str | None, *more: str) -> None:
-        loaded = self._loaded().model.name
-        if name is not None and name not in (loaded, *OFFICIAL_NAMES, *more):
+    def check_model(self, name: str | None, *, moderation: bool = False) -> None:
+        """Raise HttpError for a name that another model has."""
+        loaded = self.loaded().model.name
+        if not self.names.serve(name, loaded, moderation=moderation):
+            # To openai-guardrails, a 404 of the moderation means: send the text to OpenAI.
             raise HttpError(
-                404,
-                f"this model is not served here; {loaded} is (see /v1/models)",
+                400 if moderation else 404,
+                f"this model is not served here; {loaded} is (see /v1/models). For it to answer to "
+                "other names, start the server with --alias NAME or --any-model",
                 code="model_not_found",
                 param="model",
             )

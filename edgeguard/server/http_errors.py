@@ -20,6 +20,8 @@ from edgeguard.errors import (
 
 BAD_REQUEST = "invalid_request_error"
 SERVER = "server_error"
+OLLAMA = "/api/"
+"""Where the paths of Ollama's API begin."""
 
 
 class HttpError(Exception):
@@ -50,9 +52,11 @@ class HttpError(Exception):
             "code": self.code,
         }
 
-    def response(self, request_id: str) -> JSONResponse:
-        """The error as the whole answer."""
-        error = {**self.to_dict(), "request_id": request_id}
+    def response(self, request_id: str, path: str = "") -> JSONResponse:
+        """The error as the whole answer, in the form of the API that ``path`` belongs to."""
+        error: object = {**self.to_dict(), "request_id": request_id}
+        if path.startswith(OLLAMA):
+            error = self.message  # its clients read a string
         return JSONResponse({"error": error}, self.status, self.headers)
 
 

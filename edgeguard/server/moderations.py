@@ -4,33 +4,29 @@ A key is true where the policy flags the text and a named category fills the key
 P(Unsafe) + P(Controversial), whatever the policy: shared out among the categories where the verdict
 has their probabilities, else given to each named one. Keys without a source are false and 0, and
 have no applied input type. A text of a list that cannot be judged is flagged, with its error in the
-block. This module makes no verdict; edgeguard.server.categories is the mapping.
+block. A bare text is a user's, unless the request says that it is an answer. This module makes no
+verdict; edgeguard.server.categories is the mapping.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, cast
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from edgeguard.protocol.names import SAFE
+from edgeguard.protocol.names import MODES, SAFE, Mode
 from edgeguard.server import native
-from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+from edgeguard.server.categories import ALL_KEYS, OTHER, SOURCED, keys_of
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.reading import Asked, Options, asked, asked_prompt
+from edgeguard.server.reading import Asked, Options, asked, asked_prompt, asked_response
 from edgeguard.server.requests import Body, ChatMessage, Text, TextPart, plain, text_of
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
 
-MODELS = (
-    "omni-moderation-latest",
-    "omni-moderation-2024-09-26",
-    "text-moderation-latest",
-    "text-moderation-stable",
-)
-"""Names that clients of OpenAI send; the local model answers to them here."""
+MODE_HEADER = "x-edgeguard-mode"
 
 
 def _tag(value: object) -> str | None:
@@ -67,10 +63,10 @@ EXAMPLE: dict[str, object] = {
     "results": [
         {
             "flagged": False,
-            "categories": dict.fromkeys(KEYS, False),
-            "category_scores": dict.fromkeys(KEYS, 0.0),
+            "categories": dict.fromkeys(ALL_KEYS, False),
+            "category_scores": dict.fromkeys(ALL_KEYS, 0.0),
             "category_applied_input_types": {
-                key: ["text"] if key in SOURCED else [] for key in KEYS
+                key: ["text"] if key in SOURCED else [] for key in ALL_KEYS
             },
             "edgeguard": native.EXAMPLE,
         }
@@ -94,23 +90,51 @@ class ModerationRequest(Body):
     policy: str | None = Field(
         None, description="One that the server was started with; /health lists them."
     )
+    mode: Mode | None = Field(
+        None, description="What bare texts are: a user's (prompt), or an assistant's (response)."
+    )
+    prompt: str | None = Field(None, description="With response: what the texts answer.")
+
+    # Accepted without meaning: nothing is kept, nobody is told apart.
+    user: str | None = None
+    metadata: Any = None
+    safety_identifier: str | None = None
 
 
-def texts_of(body: ModerationRequest, options: Options) -> list[Asked]:
+def mode_of(body: ModerationRequest, header: str | None, otherwise: Mode) -> Mode:
+    """What bare texts are: by the body, else the header, else the path. Raises HttpError 400."""
+    if body.mode is not None:
+        return body.mode
+    if header is None:
+        return otherwise
+    if header not in MODES:
+        raise HttpError(
+            400,
+            f"the header {MODE_HEADER} must be one of: {', '.join(MODES)}",
+            code="invalid_value",
+        )
+    return cast(Mode, header)
+
+
+def texts_of(body: ModerationRequest, options: Options, mode: Mode = "prompt") -> list[Asked]:
     """What is judged, in the order of the results; ``options`` are those of Guard.begin."""
     given = body.input
+    if not isinstance(given, str) and isinstance(given[0], ChatMessage):
+        return asked(plain([m for m in given if isinstance(m, ChatMessage)]), "input", options)
+    ask = partial(_ask, mode, body.prompt or "", options)
     if isinstance(given, str):
-        return asked_prompt(given, "input", options)
+        return ask(given, "input")
     if isinstance(given[0], str):
-        return [
-            each
-            for place, text in enumerate(given)
-            for each in asked_prompt(str(text), f"input[{place}]", options)
-        ]
-    if isinstance(given[0], TextPart):
-        parts = [part for part in given if isinstance(part, TextPart)]
-        return asked_prompt(text_of(parts), "input", options)
-    return asked(plain([m for m in given if isinstance(m, ChatMessage)]), "input", options)
+        places = enumerate(given)
+        return [each for place, text in places for each in ask(str(text), f"input[{place}]")]
+    parts = [part for part in given if isinstance(part, TextPart)]
+    return ask(text_of(parts), "input")
+
+
+def _ask(mode: Mode, prompt: str, options: Options, text: str, param: str) -> list[Asked]:
+    if mode == "prompt":
+        return asked_prompt(text, param, options)
+    return asked_response(prompt, text, param, options)
 
 
 def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object]:
@@ -126,38 +150,44 @@ def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object
 
 
 def _result(verdict: Verdict) -> dict[str, object]:
-    named = {key for name in verdict.categories for key in KEYS_OF[name]}
+    named = {key for name in verdict.categories for key in keys_of(name)}
+    if not named and (verdict.flagged or verdict.severity != SAFE):
+        named = {OTHER}
     return {
         "flagged": verdict.flagged,
-        "categories": {key: verdict.flagged and key in named for key in KEYS},
+        "categories": {key: verdict.flagged and key in named for key in ALL_KEYS},
         "category_scores": _scores(verdict, named),
-        "category_applied_input_types": {key: ["text"] if key in SOURCED else [] for key in KEYS},
+        "category_applied_input_types": _types(),
         "edgeguard": verdict.to_dict(),
     }
+
+
+def _types() -> dict[str, list[str]]:
+    return {key: ["text"] if key in SOURCED else [] for key in ALL_KEYS}
 
 
 def _scores(verdict: Verdict, named: set[str]) -> dict[str, float]:
     """P(harmful), shared out among the categories where their shares are known."""
     harmful = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
     shares: Mapping[str, float] | None = getattr(verdict, "category_probabilities", None)
-    if shares is None:
-        return {key: harmful if key in named else 0.0 for key in KEYS}
-    scores = dict.fromkeys(KEYS, 0.0)
+    if shares is None or OTHER in named:
+        return {key: harmful if key in named else 0.0 for key in ALL_KEYS}
+    scores = dict.fromkeys(ALL_KEYS, 0.0)
     for category, share in shares.items():
-        for key in KEYS_OF[category]:
+        for key in keys_of(category):
             scores[key] = min(1.0, scores[key] + harmful * share)
     return scores
 
 
 def _not_judged(index: int, error: HttpError) -> dict[str, object]:
-    """A text of a list without a verdict: flagged, with no category, and the reason.
+    """A text of a list without a verdict: flagged, as `other`, and the reason.
 
-    OpenAI's form has no place for an error, and a client looks at `flagged` alone.
+    OpenAI's form has no place for an error, and a client looks at `flagged` or at the categories.
     """
     return {
         "flagged": True,
-        "categories": dict.fromkeys(KEYS, False),
-        "category_scores": dict.fromkeys(KEYS, 0.0),
-        "category_applied_input_types": {key: [] for key in KEYS},
+        "categories": {key: key == OTHER for key in ALL_KEYS},
+        "category_scores": {key: float(key == OTHER) for key in ALL_KEYS},
+        "category_applied_input_types": _types(),
         "edgeguard": {"error": {**error.to_dict(), "index": index}},
     }

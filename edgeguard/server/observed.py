@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.log import log_fields
+from edgeguard.server.paths import canonical
 from edgeguard.worker.worker import where
 
 _logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Observed:
         method, headers = scope["method"], Headers(scope=scope)
         state = scope.setdefault("state", {})
         state["id"] = _sane(headers.get("x-request-id")) or new_id()
-        scope = {**scope, "path": self._inside(scope["path"])}
+        scope = {**scope, **canonical(scope, self._root)}
         if method == "HEAD":  # the server below keeps the body back
             scope["method"] = "GET"
         # RFC 9112, 6.1: one of the two is a lie, and what follows on the connection may be another.
@@ -114,17 +115,11 @@ class Observed:
             if status == CLIENT_LEFT:
                 oops = HttpError(500, "this is a bug in edgeguard; its log says where", code="bug")
                 state["code"] = oops.code
-                await oops.response(state["id"])(scope, receive, watched)
+                await oops.response(state["id"], scope["path"])(scope, receive, watched)
         finally:
             if not state.get("refused"):
                 self._notes.request(method, self._route(scope["path"]), status, scope, started)
         return None
-
-    def _inside(self, path: str) -> str:
-        """The path without the prefix of a proxy that leaves it on."""
-        if self._root and (path == self._root or path.startswith(f"{self._root}/")):
-            return path[len(self._root) :] or "/"
-        return path
 
 
 def new_id() -> str:

@@ -63,6 +63,14 @@ def asked_prompt(text: str, param: str, options: Options = NO_OPTIONS) -> list[A
     return asked([{"role": "user", "content": text}], param, options)
 
 
+def asked_response(
+    prompt: str, text: str, param: str, options: Options = NO_OPTIONS
+) -> list[Asked]:
+    """A response, and the prompt that it answers; "" where that is not known."""
+    answer = {"role": "assistant", "content": text}
+    return asked([{"role": "user", "content": prompt}, answer], param, options)
+
+
 def _conversations(messages: Messages, reading: Reading) -> list[Any]:
     """Each ends with a message that is judged. Raises InputError.
 

@@ -55,6 +55,7 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
+    cache_control: Any = Field(None, description="Accepted; of what is judged nothing is kept.")
 
 
 def _content_tag(value: object) -> str | None:
@@ -85,6 +86,17 @@ class ChatMessage(Body):
     audio: None = None
     tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
     function_call: None = None
+    reasoning_content: str | None = Field(None, description="Accepted; it is not judged.")
+    reasoning: str | None = Field(None, description="Accepted; it is not judged.")
+
+    # What hosts keep with a message, and send back.
+    id: Any = None
+    timestamp: Any = None
+    created_at: Any = None
+    index: Any = None
+    metadata: Any = None
+    cache_control: Any = None
+    provider_specific_fields: Any = None
 
 
 async def read(request: Request, model: type[B]) -> B:

@@ -20,7 +20,9 @@ from starlette.responses import Response
 
 from edgeguard.server import answers, chat
 from edgeguard.server.endpoints import Endpoints
+from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
+from edgeguard.server.paths import RESPONSE
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -35,6 +37,23 @@ def router(endpoints: Endpoints) -> APIRouter:
     _add_models(found, endpoints)
     _add_operation(found, endpoints)
     return found
+
+
+def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
+    """Ollama's API, which its own documents describe."""
+    for path, endpoint in (
+        ("chat", ollama.chat),
+        ("generate", ollama.generate),
+        ("show", ollama.show),
+        ("pull", ollama.pull),
+    ):
+        found.add_api_route(f"/api/{path}", endpoint, methods=["POST"], include_in_schema=False)
+    for path, endpoint in (
+        ("tags", ollama.tags),
+        ("ps", ollama.ps),
+        ("version", ollama.version),
+    ):
+        found.add_api_route(f"/api/{path}", endpoint, include_in_schema=False)
 
 
 def label(path: str, known: frozenset[str]) -> str:
@@ -76,6 +95,12 @@ def _add_judging(found: APIRouter, endpoints: Endpoints) -> None:
         response_model=answers.Moderation,
         responses=responses(*ALL_ERRORS),
         openapi_extra=may_need_key(),
+    )
+    found.add_api_route(
+        f"{RESPONSE}/v1/moderations",
+        endpoints.moderate_responses,
+        methods=["POST"],
+        include_in_schema=False,
     )
     found.add_api_route(
         "/v1/guard",

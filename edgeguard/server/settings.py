@@ -22,8 +22,10 @@ QUEUE = 64
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body: about 250,000 tokens of English, more than a small machine judges in
 an hour."""
-MAX_TEXTS = 256
-"""Texts in one request."""
+MAX_TEXTS = 2048
+"""Texts in one request, as OpenAI's embeddings have it; what they may cost together is bounded in
+tokens and seconds."""
+OLLAMA_PORT = 11434
 LOG_FORMATS = ("text", "json")
 
 
@@ -42,6 +44,8 @@ class Settings:
     timeout: float = TIMEOUT
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
+    aliases: tuple[str, ...] = ()
+    any_model: bool = False
     log_format: str = LOG_FORMATS[0]
     policies: tuple[Policy, ...] = ()
     """What requests may name beside the guard's own policy."""

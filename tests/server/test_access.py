@@ -200,7 +200,7 @@ def test_a_post_where_there_is_only_a_get_is_405(client: httpx.Client) -> None:
     error_of(client.post("/health", json={}), 405)
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/guard/", "/v1/completions", "/%00"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/guards", "/v1/%2e", "/%00"])
 def test_another_path_is_404(client: httpx.Client, path: str) -> None:
     error_of(client.get(path), 404)
     error_of(client.post(path, json={}), 404)

@@ -9,13 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from served import MILD, SAFE_PROMPT, Served
 
 from edgeguard import Guard
 from edgeguard.protocol.answer import END, START, Option, State, options, write
 from edgeguard.protocol.answer import Answer as Said
-from edgeguard.protocol.names import MODES, SEVERITIES, Mode
+from edgeguard.protocol.names import CATEGORIES, MODES, SEVERITIES, Mode
 from edgeguard.server.logprobs import tokens_of
+from edgeguard.server.stops import can_stand
 
 UNSAFE_ANSWER = "Safety: Unsafe\nCategories: Violent, PII"
 
@@ -86,11 +89,15 @@ def test_an_answer_of_the_client_s_own_history_is_taken_back(client: httpx.Clien
 IGNORED = {
     "temperature": 0.7, "top_p": 0.1, "seed": 7, "user": "u", "frequency_penalty": 1,
     "presence_penalty": -1, "metadata": {"a": "b"}, "n": 1, "stop": None, "store": False,
-    "tools": [], "tool_choice": "none", "response_format": {"type": "text"}, "logit_bias": {},
+    "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto",
+    "response_format": {"type": "text"}, "logit_bias": {},
     "modalities": ["text"], "top_k": 20, "reasoning_effort": "high", "service_tier": "auto",
     "chat_template_kwargs": {"enable_thinking": False}, "logprobs": False, "stream": False,
     "audio": None, "prediction": None, "max_tokens": 128, "max_completion_tokens": None,
-    "parallel_tool_calls": True,
+    "parallel_tool_calls": True, "functions": [{"name": "f"}], "ignore_eos": False, "min_tokens": 0,
+    "stop_token_ids": [], "priority": 0, "separate_reasoning": True, "cache_prompt": True,
+    "best_of": 1, "guided_json": None, "bad_words": [], "n_predict": -1, "keep_alive": "5m",
+    "provider": {"order": ["x"]}, "rid": "1",
 }  # fmt: skip
 
 
@@ -100,13 +107,43 @@ def test_parameters_without_meaning_change_nothing(client: httpx.Client, name: s
     assert said["choices"] == ask(client, "unsafe")["choices"]
 
 
+HARMLESS_STOPS = ["\n\n", ["#", ";"], ["</s>", "<|im_end|>", "\n\n"], "Human:", []]
+
+
+@pytest.mark.parametrize("stop", HARMLESS_STOPS)
+def test_a_stop_that_no_answer_holds_changes_nothing(client: httpx.Client, stop: object) -> None:
+    assert ask(client, "unsafe", stop=stop)["choices"] == ask(client, "unsafe")["choices"]
+
+
+@pytest.mark.parametrize(
+    "stop",
+    ["\n", "Safety", ["#", ", "], "", f"x{CATEGORIES[-1]}", "Refusal: ", ["Violent, PII, J"]],
+)
+def test_a_stop_that_would_cut_an_answer_is_refused(client: httpx.Client, stop: object) -> None:
+    assert refused(client, stop=stop)["param"].startswith("stop")
+
+
+@given(st.data())
+def test_no_part_of_an_answer_is_taken_for_a_stop(data: st.DataObject) -> None:
+    mode = data.draw(st.sampled_from(MODES))
+    state, answer = START, ""
+    while state != END:
+        option = data.draw(st.sampled_from(options(mode, state)))
+        answer, state = answer + option.text, option.after
+    start = data.draw(st.integers(0, len(answer)))
+    end = data.draw(st.integers(start, len(answer)))
+    assert can_stand(answer[start:end])
+
+
 REFUSED = {
-    "n": 2, "stop": ["\n"], "store": True, "tools": [{}], "tool_choice": "required",
-    "functions": [{"name": "f"}], "logit_bias": {"1": 1}, "modalities": ["audio"], "echo": True,
-    "response_format": {"type": "json_object"}, "max_tokens": 0, "max_completion_tokens": -1,
+    "n": 2, "stop": ["\n"], "store": True, "tool_choice": "required",
+    "function_call": {"name": "f"}, "logit_bias": {"1": 1}, "modalities": ["audio"], "echo": True,
+    "response_format": {"type": "json_object"}, "max_tokens": 0, "max_completion_tokens": -2,
     "top_logprobs": 21, "stream_options": {"include_usage": True}, "prediction": {}, "audio": {},
     "web_search_options": {}, "guided_choice": ["a"], "structured_outputs": {}, "temperature": "0",
-    "chat_template": "x", "add_generation_prompt": False,
+    "chat_template": "x", "add_generation_prompt": False, "ignore_eos": True, "min_tokens": 1,
+    "stop_token_ids": [1], "best_of": 2, "continue_final_message": True, "regex": ".*",
+    "lora_path": "x", "grammar": "root ::= x", "n_predict": 1, "prompt_logprobs": 1,
 }  # fmt: skip
 
 
@@ -117,6 +154,22 @@ def test_parameters_that_would_change_the_meaning_are_refused(
     error = refused(client, **{name: REFUSED[name]})
     assert error["param"].partition(".")[0].partition("[")[0] == name
     assert name in error["message"]
+
+
+def test_no_limit_is_none(client: httpx.Client) -> None:
+    said = ask(client, "unsafe", max_tokens=-1)
+    assert said["choices"] == ask(client, "unsafe")["choices"]
+
+
+def test_what_hosts_keep_with_a_message_is_taken(client: httpx.Client) -> None:
+    kept = {"type": "ephemeral"}
+    parts = [{"type": "text", "text": "unsafe", "cache_control": kept}]
+    message = {"role": "user", "content": parts, "id": "m1", "timestamp": 1764000000}
+    before = {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+    first = {"role": "user", "content": MILD, "cache_control": kept, "id": 1}
+    answer = client.post("/v1/chat/completions", json={"messages": [first, before, message]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"].startswith("Safety: Unsafe")
 
 
 def test_top_logprobs_needs_logprobs(client: httpx.Client) -> None:

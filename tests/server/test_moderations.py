@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from conftest import ROOT
 from openai.types import moderation as openai_types
-from served import MILD, serving
+from served import MILD, scripted, serving
 
 from edgeguard.protocol.names import CATEGORIES
-from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+from edgeguard.server.categories import ALL_KEYS, KEYS, KEYS_OF, OTHER, SOURCED, keys_of
+from edgeguard.server.settings import MAX_TEXTS
 
 
 def ask(client: httpx.Client, given: object, **more: object) -> list[dict[str, Any]]:
@@ -32,7 +34,7 @@ def test_the_keys_are_openai_s() -> None:
 
 def test_every_category_is_mapped_to_keys_that_exist() -> None:
     assert list(KEYS_OF) == list(CATEGORIES)
-    assert set(KEYS) >= SOURCED
+    assert set(ALL_KEYS) >= SOURCED
 
 
 def test_the_readme_has_the_mapping() -> None:
@@ -55,13 +57,14 @@ def test_an_unsafe_text(client: httpx.Client) -> None:
     assert {key for key, value in result["categories"].items() if value} == {
         "violence",
         "illicit/violent",
+        "PII",
     }
     shares = verdict["probabilities"]
     for key, score in result["category_scores"].items():
         expected = shares["Unsafe"] + shares["Controversial"] if result["categories"][key] else 0
         assert score == pytest.approx(expected)
     assert result["category_applied_input_types"] == {
-        key: ["text"] if key in SOURCED else [] for key in KEYS
+        key: ["text"] if key in SOURCED else [] for key in ALL_KEYS
     }
 
 
@@ -82,6 +85,64 @@ def test_the_policy_decides_what_is_flagged_and_not_the_score() -> None:
         assert result["edgeguard"]["policy"] == policy
 
 
+def says(severity: str, *categories: str) -> Callable[[str], str]:
+    """A script that has one answer for what the test asks, so that the start's own texts pass."""
+
+    def script(question: str) -> str:
+        if "the text" not in question:
+            return scripted(question)
+        return f"Safety: {severity}\nCategories: {', '.join(categories) or 'None'}"
+
+    return script
+
+
+@pytest.mark.parametrize("category", [(), *((name,) for name in CATEGORIES)])
+@pytest.mark.parametrize("severity", ["Unsafe", "Controversial"])
+def test_nothing_that_is_flagged_is_hidden_from_who_reads_categories(
+    severity: str, category: tuple[str, ...]
+) -> None:
+    with serving(says(severity, *category)) as served, served.client() as client:
+        (result,) = ask(client, "the text")
+    expected = {key for name in category for key in keys_of(name)} or {OTHER}
+    assert {key for key, value in result["categories"].items() if value} == expected
+    assert {key for key, score in result["category_scores"].items() if score > 0.9} == expected
+    assert all(result["category_applied_input_types"][key] == ["text"] for key in expected)
+    read = openai_types.Moderation.model_validate(result)
+    assert any(read.categories.to_dict().values())
+
+
+def test_a_text_can_be_an_answer(client: httpx.Client) -> None:
+    def mode(path: str = "/v1/moderations", said: str | None = None, **more: object) -> list[str]:
+        headers = {"x-edgeguard-mode": said} if said else {}
+        answer = client.post(path, json={"input": ["a", "unsafe"], **more}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        found = {result["edgeguard"]["mode"] for result in answer.json()["results"]}
+        return sorted(found)
+
+    path = "/response/v1/moderations"
+    assert mode() == mode(said="prompt") == mode(mode="prompt") == ["prompt"]
+    assert mode(path) == mode(said="response") == mode(mode="response") == ["response"]
+    assert mode(path, "prompt") == mode(path, "response", mode="prompt") == ["prompt"]
+    assert mode("/response/v1/v1/moderations/") == mode("/response/moderations") == ["response"]
+    wrong = client.post(path, json={"input": "a"}, headers={"x-edgeguard-mode": "answer"})
+    assert wrong.status_code == 400
+    assert client.post("/v1/moderations", json={"input": "a", "mode": "x"}).status_code == 400
+
+
+def test_an_answer_can_have_its_prompt(client: httpx.Client) -> None:
+    (result,) = ask(client, "It is Paris.", mode="response", prompt="Is it unsafe?")
+    again = client.post("/v1/guard", json={"prompt": "Is it unsafe?", "response": "It is Paris."})
+    assert result["edgeguard"] == {**again.json(), "seconds": result["edgeguard"]["seconds"]}
+    assert result["edgeguard"]["severity"] == "Unsafe"
+
+
+def test_many_texts_are_taken_at_once(client: httpx.Client) -> None:
+    assert len(ask(client, ["a"] * 600)) == 600
+    many = client.post("/v1/moderations", json={"input": ["a"] * (MAX_TEXTS + 1)})
+    assert many.status_code == 400
+    assert str(MAX_TEXTS) in many.json()["error"]["message"]
+
+
 def test_an_array_has_a_result_each(client: httpx.Client) -> None:
     results = ask(client, ["a", "unsafe", "controversial"])
     found = [result["edgeguard"]["severity"] for result in results]
@@ -100,14 +161,19 @@ def test_messages_are_a_conversation(client: httpx.Client) -> None:
     assert result["edgeguard"]["refusal"] == "No"
 
 
-@pytest.mark.parametrize("name", ["omni-moderation-latest", "text-moderation-stable", "fake", None])
+@pytest.mark.parametrize("name", [
+    "omni-moderation-latest", "text-moderation-stable", "openai/text-moderation-latest",
+    "text-moderation-007", "omni-moderation-2024-09-26", "sileader/qwen3guard:0.6b", "fake", None,
+])  # fmt: skip
 def test_the_names_of_openai_s_models_are_accepted(client: httpx.Client, name: str | None) -> None:
     assert ask(client, "a", model=name)
 
 
-def test_another_model_is_404(client: httpx.Client) -> None:
+def test_another_model_is_not_404(client: httpx.Client) -> None:
+    """To openai-guardrails that means: send the text to OpenAI."""
     answer = client.post("/v1/moderations", json={"input": "a", "model": "gpt-4o"})
-    assert answer.status_code == 404
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "model_not_found"
 
 
 def test_a_text_of_a_list_that_cannot_be_judged_is_flagged_and_says_why(
@@ -117,8 +183,9 @@ def test_a_text_of_a_list_that_cannot_be_judged_is_flagged_and_says_why(
     results = ask(client, ["a", long, "unsafe", " ", "b"])
     assert [result["flagged"] for result in results] == [False, True, True, True, False]
     for index in (1, 3):
-        assert not any(results[index]["categories"].values())
-        assert not any(results[index]["category_scores"].values())
+        found = [key for key, value in results[index]["categories"].items() if value]
+        assert found == [key for key, score in results[index]["category_scores"].items() if score]
+        assert found == [OTHER]
         assert results[index]["edgeguard"]["error"]["index"] == index
         openai_types.Moderation.model_validate(results[index])
     assert results[1]["edgeguard"]["error"]["code"] == "context_length_exceeded"

@@ -18,6 +18,7 @@ from served import MILD, Doorman, serving
 from edgeguard import Guard, ModelNotFoundError, __version__
 from edgeguard.cancellation import Cancellation
 from edgeguard.policy import LOOSE
+from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.session.fake import FakeSession
 
 SCHEMA = json.loads((ROOT / "edgeguard" / "verdict.schema.json").read_text(encoding="utf-8"))
@@ -140,8 +141,8 @@ def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> N
         said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
         verdicts = [said] if judge == "last" else said["verdicts"]
         assert [each["severity"] for each in verdicts] == severities
-    many = client.post("/v1/guard", json={"messages": [USER] * 300, "judge": "each"})
-    assert "at most 256" in many.json()["error"]["message"]
+    many = client.post("/v1/guard", json={"messages": [USER] * (MAX_TEXTS + 1), "judge": "each"})
+    assert f"at most {MAX_TEXTS}" in many.json()["error"]["message"]
     for wrong in ({"messages": [USER], "judge": "some"}, {"prompt": "a", "judge": "each"}):
         assert client.post("/v1/guard", json=wrong).json()["error"]["param"] == "judge"
 

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import MILD
 
+from edgeguard.server.settings import MAX_TEXTS
+
 JSON = {"content-type": "application/json"}
 POSTS = ("/v1/chat/completions", "/v1/moderations", "/v1/guard")
 SECRET = "zebra-crossing"
@@ -114,7 +116,7 @@ SHAPES = {
         {"input": [{"type": "image_url", "image_url": {"url": SECRET}}]},
         "input[0].type",
     ),
-    "moderate too many": ("/v1/moderations", {"input": ["a"] * 257}, "input"),
+    "moderate too many": ("/v1/moderations", {"input": ["a"] * (MAX_TEXTS + 1)}, "input"),
     "moderate surrogates": ("/v1/moderations", {"input": [SECRET, "\udfff"]}, "input[1]"),
     "guard nothing": ("/v1/guard", {}, None),
     "guard text": ("/v1/guard", SECRET, None),
@@ -132,7 +134,7 @@ SHAPES = {
         {"inputs": [{"prompt": "\u200b"}, {"prompt": ""}]},
         "inputs[0].prompt",
     ),
-    "guard too many": ("/v1/guard", {"inputs": [{"prompt": "a"}] * 257}, "inputs"),
+    "guard too many": ("/v1/guard", {"inputs": [{"prompt": "a"}] * (MAX_TEXTS + 1)}, "inputs"),
     "guard a policy": ("/v1/guard", {"prompt": SECRET, "policy": "loose"}, "policy"),
 }
 
