@@ -111,7 +111,7 @@ VALID = json.loads(json.dumps(dataclasses.asdict(_policy(sha256="b" * 64))))
     [
         *("", "{", "[]", "null", "[" * 100_000, "{}"),
         json.dumps(VALID)[:-20],
-        *(
+        *(  # type: ignore[var-annotated]
             json.dumps({**VALID, **change})
             for change in (
                 {"name": "other"},

@@ -118,18 +118,18 @@ class LlamaCppPython:
     def check(
         self, question: list[int], answer: list[int], grammar: str, reuse: bool
     ) -> dict[str, Any]:
-        from llama_cpp import LlamaGrammar
+        from llama_cpp.llama_grammar import LlamaGrammar
 
         parsed = LlamaGrammar.from_string(grammar, verbose=False)
         if not reuse:
-            self._llama.reset()
+            self._llama.reset()  # type: ignore[no-untyped-call]
         start = time.perf_counter()
         self._llama.create_completion(
             question,
             max_tokens=len(answer),
             temperature=0.0,
             grammar=parsed,
-            logit_bias=dict.fromkeys(map(str, answer), 100.0),
+            logit_bias={str(token): 100.0 for token in answer},  # type: ignore[misc]
         )
         return {"seconds": time.perf_counter() - start}
 

@@ -20,7 +20,7 @@ BEYOND_JSON_SCHEMA = {"invalid_conversation", "invalid_combination", "empty"}
 
 
 def answered(served: Served, path: str, method: str, *, valid: bool) -> None:
-    mode = schemathesis.GenerationMode.POSITIVE if valid else schemathesis.GenerationMode.NEGATIVE
+    mode = schemathesis.GenerationMode("positive" if valid else "negative")
     cases = SCHEMA[path][method].as_strategy(generation_mode=mode)
 
     @settings(

@@ -179,6 +179,7 @@ def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> 
     tokens = session.tokenize("Hello " * 1500)[:1800]
 
     def size() -> int:
+        assert session._reading is not None
         return session._reading.context.n_ctx
 
     session.read(tokens[:100], prefix=0, room=10)
