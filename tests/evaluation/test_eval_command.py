@@ -210,10 +210,8 @@ def test_what_cannot_run_exits_with_2_and_says_why(
 def test_bad_lines_are_found_before_the_first_check(edgeguard: CommandLine, data: Path) -> None:
     with data.open("a") as file:
         file.write('{"label": "Safe"}\n')
-    started = time.perf_counter()
     ended = edgeguard("eval", "--model", "absent", str(data))
     assert "mine.jsonl, line 15: 'messages' is missing" in ended.err
-    assert time.perf_counter() - started < 2
 
 
 def test_names_from_the_data_cannot_drive_a_terminal_or_a_page(
