@@ -22,6 +22,7 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.loading import Loaded, Options, load, prepare
+from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
 from edgeguard.session.interface import Session
@@ -29,6 +30,7 @@ from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
+from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 
@@ -63,6 +65,7 @@ class Guard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        category_probabilities: bool = False,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -70,13 +73,15 @@ class Guard:
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
-        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
-        ``edgeguard calibrate`` saved for this model file.
+        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
+        or the TOML file of one.
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        category_probabilities: have each verdict hold the shares of the categories, even where
+        that takes a short pass more.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
@@ -84,6 +89,7 @@ class Guard:
         PolicyError, CancelledError.
         """
         self._policy = find_policy(policy)
+        self._shares = category_probabilities
         _check_options(model, threads, n_ctx, device)
         file = resolve(model)
         if file.built_in:
@@ -96,12 +102,18 @@ class Guard:
 
     @classmethod
     def with_session(
-        cls, session: Session, *, policy: str = "strict", allow_random_weights: bool = False
+        cls,
+        session: Session,
+        *,
+        policy: str = "strict",
+        allow_random_weights: bool = False,
+        category_probabilities: bool = False,
     ) -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
         guard._policy = find_policy(policy)
         guard._policy.check_model("", session.info.name)
+        guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
         guard._start(lambda _flag: loaded, None, flag=session.flag)
@@ -222,18 +234,24 @@ class Guard:
         cancel: Cancellation | None,
     ) -> Check:
         loaded, thread, started = self._loaded, self._thread, time.perf_counter()
-        questions = thread.run(
-            lambda: loaded.windows.questions(parsed), cancel=cancel, deadline=deadline
-        )
+        shares = self._shares or policy.needs_categories
+        plain = normalised(parsed) if policy.normalise else parsed
+
+        def questions() -> tuple[list[Question], list[Question]]:
+            written = loaded.windows.questions(parsed)
+            return written, [] if plain == parsed else loaded.windows.questions(plain)
+
+        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
         return Check(
-            questions,
+            written,
             lambda question: thread.run(
-                lambda: loaded.decoder.decode(question, fresh=fresh),
+                lambda: loaded.decoder.decode(question, fresh=fresh, categories=shares),
                 cancel=cancel,
                 deadline=deadline,
             ),
             Judge(loaded.model, self.device, policy),
             time.perf_counter() - started,
+            others,
         )
 
     def _chosen(self, name: str | None) -> Policy:

@@ -97,14 +97,16 @@ class Context:
             self._compute(tokens[:fixed])
             return self._compute_behind(new, ahead)
 
-    def extend(self, tokens: list[int]) -> NDArray[np.float32]:
-        """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
+    def extend(self, tokens: list[int], back: int = 0) -> NDArray[np.float32]:
+        """Add tokens to those held without the last ``back``; the logits after: (n_vocab,)."""
         computed, self._ahead = self._ahead, None
         if computed is not None and self._held is not None:
             ahead, logits = computed
-            if tokens == ahead:
+            if tokens == ahead and not back:
                 return logits
             self._rewind(len(self._held) - len(ahead))
+        if back and self._held is not None:
+            self._rewind(len(self._held) - back)
         if not self._held or len(self._held) + len(tokens) > self._end:
             raise SessionError("there is no room in the context for more of the answer")
         return self._compute(tokens)
