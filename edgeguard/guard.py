@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
+from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.normalise import normalised
@@ -33,6 +34,7 @@ from edgeguard.store import find_policy, resolve
 from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.verdict_cache import CacheInfo, open_answers
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -66,6 +68,7 @@ class Guard:
         device: str = "auto",
         allow_random_weights: bool = False,
         category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -82,11 +85,13 @@ class Guard:
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
         category_probabilities: have each verdict hold the shares of the categories, even where
         that takes a short pass more.
+        cache: remember answers, by digests and without texts: ``memory``, or a file of them that
+        several processes may share. See ``cache_info``.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
         Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
-        PolicyError, CancelledError.
+        PolicyError, CancelledError, StoreError (the cache).
         """
         self._policy = find_policy(policy)
         self._shares = category_probabilities
@@ -98,7 +103,7 @@ class Guard:
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
-        self._start(lambda flag: load(plan, flag, on_progress), cancel)
+        self._start(lambda flag: load(plan, flag, on_progress), cancel, cache)
 
     @classmethod
     def with_session(
@@ -108,6 +113,7 @@ class Guard:
         policy: str = "strict",
         allow_random_weights: bool = False,
         category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
@@ -116,23 +122,29 @@ class Guard:
         guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(lambda _flag: loaded, None, flag=session.flag)
+        guard._start(lambda _flag: loaded, None, cache, flag=session.flag)
         return guard
 
     def _start(
         self,
         load: Callable[[StopFlag], Loaded],
         cancel: Cancellation | None,
+        cache: str | os.PathLike[str] | None,
         flag: StopFlag | None = None,
     ) -> None:
+        self._answers = None if cache is None else open_answers(cache)
         flag = flag or StopFlag()
         self._thread = ModelThread(flag)
         try:
             loaded = self._thread.run(lambda: load(flag), cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
+            if self._answers is not None:
+                self._answers.close()
             raise
         self._loaded = loaded
+        if self._answers is not None:
+            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
         self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
 
@@ -234,21 +246,26 @@ class Guard:
         cancel: Cancellation | None,
     ) -> Check:
         loaded, thread, started = self._loaded, self._thread, time.perf_counter()
-        shares = self._shares or policy.needs_categories
+        shares, answers = self._shares or policy.needs_categories, self._answers
         plain = normalised(parsed) if policy.normalise else parsed
 
         def questions() -> tuple[list[Question], list[Question]]:
             written = loaded.windows.questions(parsed)
             return written, [] if plain == parsed else loaded.windows.questions(plain)
 
-        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
-        return Check(
-            written,
-            lambda question: thread.run(
+        def asked(question: Question) -> Decoded:
+            return thread.run(
                 lambda: loaded.decoder.decode(question, fresh=fresh, categories=shares),
                 cancel=cancel,
                 deadline=deadline,
-            ),
+            )
+
+        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
+        return Check(
+            written,
+            asked
+            if answers is None
+            else lambda question: answers.answer(question, asked, fresh=fresh, categories=shares),
             Judge(loaded.model, self.device, policy),
             time.perf_counter() - started,
             others,
@@ -304,10 +321,16 @@ class Guard:
             lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
         )
 
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer, and how many it holds; None without a cache."""
+        return None if self._answers is None else self._answers.info()
+
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
             self._thread.stop(self._loaded.session.close)
+            if self._answers is not None:
+                self._answers.close()
 
     def __enter__(self) -> Guard:
         return self

@@ -10,7 +10,9 @@ The base decides the rest: a window that names a category without a rule, or non
 an ignored category and another one is flagged if the other one flags, and what is called Unsafe
 without any category is flagged by the base even where every category is ignored.
 
-What is no number, and a probability that is needed and not there, flags. This module knows no model.
+What is no number, and a probability that is needed and not there, flags.
+
+This module knows no model.
 """
 
 from __future__ import annotations
