@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,7 +124,7 @@ def _parse(data: bytes, name: str) -> tuple[Message, ...]:
 def _readable(verdict: Verdict) -> str:
     head: str = verdict.severity
     flagged = "yes" if verdict.flagged else "no, only observed" if verdict.observed else "no"
-    named = verdict.category_probabilities or {}
+    named: Mapping[str, float] = verdict.category_probabilities or {}
     likeliest = sorted(named.items(), key=lambda pair: -pair[1])[:_SHARES_SHOWN]
     if colour_wanted(sys.stdout):
         head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)

@@ -12,9 +12,10 @@ import click
 
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK, EdgeguardError
-from edgeguard.policy import OFFICIAL, STRICT, Policy, write_policy
+from edgeguard.policy import OFFICIAL, STRICT, write_policy
 from edgeguard.policy.categories import words_for
 from edgeguard.policy.rules import REFUSAL_RULES, RULE_WORDS
+from edgeguard.policy.wording import in_words
 from edgeguard.protocol.names import CATEGORIES
 from edgeguard.store.policies import (
     check_new_policy,
@@ -37,7 +38,7 @@ def list_(as_json: bool) -> int:
     """List the policies there are, in a line each."""
     for name in [*OFFICIAL, *saved_policies()]:
         try:
-            said, problem = _summary(find_policy(name)), None
+            said, problem = in_words(find_policy(name)), None
         except EdgeguardError as error:
             said, problem = "damaged", str(error)
         if as_json:
@@ -54,7 +55,7 @@ def list_(as_json: bool) -> int:
 def show(name: str) -> int:
     """Print the policy NAME, or that of a file, as TOML."""
     policy = find_policy(name)
-    click.echo(f"# {_summary(policy)}\n{write_policy(policy)}", nl=False)
+    click.echo(f"# {in_words(policy)}\n{write_policy(policy)}", nl=False)
     return EXIT_OK
 
 
@@ -81,7 +82,7 @@ def new(name: str, origin: str) -> int:
 @click.argument("file")
 def check(file: str) -> int:
     """Say what a policy's FILE means, or what is wrong with it; a saved policy's name will do."""
-    click.echo(_summary(find_policy(file)))
+    click.echo(in_words(find_policy(file)))
     return EXIT_OK
 
 
@@ -99,29 +100,6 @@ def path(name: str) -> int:
     """Print where the saved policy NAME lies, or would."""
     click.echo(policy_path(name))
     return EXIT_OK
-
-
-def _summary(policy: Policy) -> str:
-    """What a policy says, in a line."""
-    over = " + ".join(f"P({severity})" for severity in policy.harmful)
-    said = [
-        f"flags {' and '.join(policy.harmful)}"
-        if policy.threshold is None
-        else f"flags {over} >= {policy.threshold:.6g}"
-    ]
-    said += [
-        f"{category}: {f'from {rule:.6g}' if isinstance(rule, float) else rule}"
-        for category, rule in policy.categories
-    ]
-    if policy.refusal != "ignore":
-        said.append(f"refusals: {policy.refusal}")
-    if policy.normalise:
-        said.append("judges the normalised text too")
-    if policy.observe:
-        said.append("only observes: flags nothing")
-    if policy.model_sha256 is not None:
-        said.append(f"for the model file {policy.model_sha256[:12]}… alone")
-    return "; ".join(said)
 
 
 def _heading() -> str:

@@ -19,6 +19,7 @@ from edgeguard.evaluation.judging import Judged, labelled
 from edgeguard.evaluation.units import units_of
 from edgeguard.policy import OFFICIAL, Evidence, Policy, decide
 from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES
+from edgeguard.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,15 +125,19 @@ def is_flagged(judged: Judged, policy: Policy) -> bool:
     verdict = judged.verdict
     if policy.name not in OFFICIAL and verdict.policy == policy.name:
         return verdict.flagged or verdict.observed
-    evidence = Evidence(
+    decision = decide(policy, [evidence_of(verdict)])
+    return decision.flagged or decision.observed
+
+
+def evidence_of(verdict: Verdict) -> Evidence:
+    """What a policy goes by, of a verdict: that of its worst window, with every category."""
+    return Evidence(
         verdict.severity,
         verdict.probabilities,
         verdict.categories,
         verdict.refusal,
         verdict.category_probabilities,
     )
-    decision = decide(policy, [evidence])
-    return decision.flagged or decision.observed
 
 
 def flags(judged: Sequence[Judged], policy: Policy) -> Flags:
