@@ -38,6 +38,10 @@ FULL = json.dumps(
         "device": "cpu",
         "tokens": 1,
         "windows": 1,
+        "reason": "",
+        "observed": False,
+        "form": "as written",
+        "category_probabilities": dict.fromkeys(CATEGORIES, 0.125),
     }
 )
 NAMES = Names()
