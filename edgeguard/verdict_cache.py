@@ -70,12 +70,14 @@ class AnswerCache:
         categories: bool,
     ) -> Decoded:
         """The remembered answer to a question, else what ``ask`` gives, which is remembered."""
-        key = self._key(question, fresh)
+        exact = self._key(question, exact=True)
+        key = exact if fresh else self._key(question, exact=False)
         with self._lock:
-            known = _read(question.mode, key, self._kept.get(key))
-            if known is not None and (known.category_probabilities or not categories):
-                self._hits += 1
-                return known
+            for one in dict.fromkeys((exact, key)):
+                known = _read(question.mode, one, self._kept.get(one))
+                if known is not None and (known.category_probabilities or not categories):
+                    self._hits += 1
+                    return known
             self._misses += 1
         decoded = ask(question)
         with self._lock:
@@ -92,10 +94,9 @@ class AnswerCache:
         with self._lock:
             self._kept.close()
 
-    def _key(self, question: Question, fresh: bool) -> bytes:
-        # What goes on from an earlier question has other last digits than what is computed anew.
-        grown = question.grows and not fresh
-        head = json.dumps([question.mode, grown, len(self._identity)]).encode()
+    def _key(self, question: Question, *, exact: bool) -> bytes:
+        # What goes on from another question may have other last digits than what is computed anew.
+        head = json.dumps([question.mode, exact, len(self._identity)]).encode()
         digest = hashlib.sha256(head + self._identity)
         digest.update(array("q", question.tokens).tobytes())
         return digest.digest()

@@ -50,6 +50,16 @@ def test_a_text_is_judged_once(where: str, tmp_path: Path) -> None:
     assert not guard.check(f"{TEXT} And a tree.").cached
 
 
+def test_what_was_computed_exactly_will_do_for_both_and_else_for_itself() -> None:
+    messages = [{"role": "user", "content": TEXT}]
+    guard = _guard(_session(), "memory")
+    assert not guard.check_messages(messages).cached
+    assert not guard.check_messages(messages, fresh=True).cached
+    guard = _guard(_session(), "memory")
+    assert not guard.check_messages(messages, fresh=True).cached
+    assert guard.check_messages(messages).cached
+
+
 def test_without_a_cache_nothing_is_remembered() -> None:
     session = _session()
     guard = _guard(session, None)

@@ -22,6 +22,7 @@ from edgeguard.batch.formats import format_of, open_input
 from edgeguard.batch.parquet_result import added
 from edgeguard.batch.rows import START, Names, Row
 from edgeguard.errors import InputError, MissingExtraError
+from edgeguard.protocol.names import CATEGORIES
 
 VERDICT = '{"severity": "Safe", "flagged": false}'
 FULL = json.dumps(
