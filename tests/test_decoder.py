@@ -238,3 +238,42 @@ def test_the_real_vocabulary_parts_categories_at_the_first_token(real_vocabulary
     with Guard(real_vocabulary, threads=1, allow_random_weights=True) as guard:
         names = (*categories("prompt"), NO_CATEGORY)
         assert len({guard.tokenize(f" {name}")[0] for name in names}) == len(names)
+
+
+def test_shares_below_common_prefixes_are_the_model_s_own(random_model: Path) -> None:
+    """With a vocabulary in which names share their first tokens: the product along the way."""
+    with Guard(
+        random_model, threads=1, allow_random_weights=True, category_probabilities=True
+    ) as guard:
+        verdicts = [guard.check(f"A garden with {number} trees.") for number in range(3)]
+        loaded = guard._loaded
+        session = loaded.session
+
+        def plain(text: str, severity: str) -> dict[str, float]:
+            (question,) = loaded.windows.questions((Message("user", text),))
+            start = [*question.tokens, *session.tokenize(f"Safety: {severity}\nCategories:")]
+            names = {name: session.tokenize(f" {name}") for name in categories("prompt")}
+            shares = dict.fromkeys(names, 1.0)
+            for name, tokens in names.items():
+                for place, token in enumerate(tokens):
+                    same = {
+                        other[place]
+                        for other in names.values()
+                        if other[:place] == tokens[:place] and len(other) > place
+                    }
+                    if len(same) > 1:
+                        logits = session.read([*start, *tokens[:place]], room=0)
+                        weights = {t: np.exp(float(logits[t])) for t in same}
+                        shares[name] *= weights[token] / sum(weights.values())
+            return shares
+
+        for number, verdict in enumerate(verdicts):
+            harmful = verdict.severity
+            if harmful == SAFE:
+                harmful = max(
+                    (s for s in SEVERITIES if s != SAFE), key=verdict.probabilities.__getitem__
+                )
+            text = f"A garden with {number} trees."
+            expected = guard._thread.run(lambda t=text, h=harmful: plain(t, h))  # type: ignore[misc]
+            assert verdict.category_probabilities is not None
+            assert dict(verdict.category_probabilities) == pytest.approx(expected, abs=2e-2)
