@@ -276,7 +276,7 @@ for seed in range(20):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._thread.run(session.free_contexts)
+    guard._thread.run(guard._model.get().session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:
@@ -303,7 +303,7 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
     home.mkdir()
     monkeypatch.setenv("EDGEGUARD_HOME", str(home))
     with Guard(nano_path, threads=1) as guard:
-        session = guard._loaded.session
+        session = guard._model.get().session
         assert isinstance(session, LlamaSession)
         expected = _essence(guard.check("Hello there"))
         sizes = [state.stat().st_size for state in _files(prefix_folder())]
