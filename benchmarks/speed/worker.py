@@ -92,11 +92,11 @@ class Steered:
         self._written = written
         return self._push(self._session.read(tokens, **how))
 
-    def extend(self, tokens: Sequence[int]) -> Any:
+    def extend(self, tokens: Sequence[int], *, back: int = 0) -> Any:
         if list(tokens) != self._ahead:
             self.later.append(len(tokens))
-        self._written += len(tokens)
-        return self._push(self._session.extend(tokens))
+        self._written += len(tokens) - back
+        return self._push(self._session.extend(tokens, back=back))
 
     def _push(self, logits: Any) -> Any:
         if self.script is not None:
