@@ -113,7 +113,7 @@ def applications(worker: Worker) -> dict[str, App]:
         middleware=ours.user_middleware,
         exception_handlers={HTTPException: server_app._plain_http_error},
     )
-    routes._reading = lambda _endpoints: APIRoute  # type: ignore[assignment]
+    routes._reading = lambda endpoints: APIRoute  # noqa: ARG005 - the name is part of its type
     reads = server_app.make_app(Settings(), worker)
     return {"FastAPI describes": ours, "Starlette": plain, "FastAPI reads": reads}
 

@@ -93,9 +93,10 @@ class Steered:
         return self._push(self._session.read(tokens, **how))
 
     def extend(self, tokens: Sequence[int], *, back: int = 0) -> Any:
+        self._written -= back
         if list(tokens) != self._ahead:
             self.later.append(len(tokens))
-        self._written += len(tokens) - back
+        self._written += len(tokens)
         return self._push(self._session.extend(tokens, back=back))
 
     def _push(self, logits: Any) -> Any:
