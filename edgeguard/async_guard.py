@@ -36,6 +36,7 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.verdict_cache import CacheInfo
 from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
@@ -67,6 +68,8 @@ class AsyncGuard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
         idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
@@ -82,6 +85,8 @@ class AsyncGuard:
             n_ctx=n_ctx,
             device=device,
             allow_random_weights=allow_random_weights,
+            category_probabilities=category_probabilities,
+            cache=cache,
             idle_unload=idle_unload,
             on_progress=on_progress,
         )
@@ -213,6 +218,11 @@ class AsyncGuard:
             )
 
         return AsyncWatch(begin, self._watching())
+
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer; None without one, or before the model is loaded."""
+        guard = self._worker.guard
+        return None if guard is None else guard.cache_info()
 
     async def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for."""

@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "grammar": "Print the answer language as a GBNF grammar.",
     "list": "List the models on this machine.",
     "path": "Print where a model's file lies.",
+    "policy": "List, show, write, check or remove policies: which rules apply.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
     "serve": "Serve verdicts over HTTP, and a page to try it on.",

@@ -110,13 +110,13 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
         for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
             said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
             assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
-            body = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
-            both = client.post("/v1/guard", json=body).json()["verdicts"]
+            listed = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
+            both = client.post("/v1/guard", json=listed).json()["verdicts"]
             assert [each["flagged"] for each in both] == [flagged, False]
             moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
             assert moderated.json()["results"][0]["flagged"] == flagged
-        for path, body in (("guard", {"prompt": text}), ("moderations", {"input": text})):
-            refused = client.post(f"/v1/{path}", json={**body, "policy": "other"})
+        for path, given in (("guard", {"prompt": text}), ("moderations", {"input": text})):
+            refused = client.post(f"/v1/{path}", json={**given, "policy": "other"})
             assert refused.status_code == 400
             error = refused.json()["error"]
             assert (error["param"], error["code"]) == ("policy", "unknown_policy")

@@ -102,7 +102,7 @@ class Page:
         return found
 
     def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.browser.get_log("browser")]
+        return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -159,7 +159,8 @@ def test_a_conversation(page: Page) -> None:
 
 
 def test_everything_by_keyboard(page: Page) -> None:
-    assert page.browser.switch_to.active_element.get_attribute("id") == "prompt"
+    # The browser focuses what is to have the focus after the page is loaded, not with it.
+    page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") == "prompt")
     page.browser.switch_to.active_element.send_keys("unsafe" + Keys.TAB)
     assert page.browser.switch_to.active_element.get_attribute("id") == "go"
     page.browser.switch_to.active_element.send_keys(Keys.ENTER)
@@ -195,7 +196,7 @@ def test_history_is_in_the_page_only(page: Page) -> None:
     for text in ("unsafe", MILD):
         page.type("#prompt", text)
         page.judge()
-        page.until(lambda text=text: text in page.find("#past").text)
+        page.until(lambda: text in page.find("#past").text)  # noqa: B023 - ends in here
     assert [item.text.split("\n") for item in page.all("#past li")] == [
         ["Safe", MILD],
         ["Unsafe", "unsafe"],
