@@ -47,6 +47,8 @@ KEYS_OF: dict[str, tuple[str, ...]] = dict(zip(CATEGORIES, _IN_ORDER, strict=Tru
 """The keys of each category, in the order of edgeguard.protocol.names.CATEGORIES."""
 
 OTHER = "other"
+ANY_KEY = "illicit"
+"""Of OpenAI's keys, the one nearest to what has none, where only these may be used."""
 FURTHER: tuple[str, ...] = (*(name for name, keys in KEYS_OF.items() if not keys), OTHER)
 """The keys that OpenAI does not have."""
 ALL_KEYS: tuple[str, ...] = (*KEYS, *FURTHER)

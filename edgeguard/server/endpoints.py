@@ -16,7 +16,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from edgeguard.guard import Guard
 from edgeguard.policy import Policy
-from edgeguard.protocol.names import Mode
 from edgeguard.server import chat, moderations, native, pages
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
@@ -24,6 +23,7 @@ from edgeguard.server.logprobs import tokens_of
 from edgeguard.server.metrics import CONTENT_TYPE, Metrics
 from edgeguard.server.names import Names
 from edgeguard.server.observed import CLIENT_LEFT
+from edgeguard.server.paths import OPENAI_KEYS, RESPONSE
 from edgeguard.server.requests import B, read
 from edgeguard.server.settings import Settings
 from edgeguard.worker.worker import Worker
@@ -132,27 +132,22 @@ class Endpoints:
         Each result has the whole verdict in its `edgeguard` block. The keys of which the model
         knows nothing are false and 0. A text is taken for a user's, or for an answer where `mode`
         is `response`; the header X-Edgeguard-Mode and the path /response/v1/moderations say the
-        same.
+        same. Under /openai-keys/v1/moderations, what has no key of OpenAI's fills `illicit` too.
         """
-        return await self._moderate(request, body, "prompt")
-
-    async def moderate_responses(
-        self, request: Request, body: moderations.ModerationRequest
-    ) -> Response:
-        """The same, and a text is taken for an answer."""
-        return await self._moderate(request, body, "response")
-
-    async def _moderate(
-        self, request: Request, body: moderations.ModerationRequest, mode: Mode
-    ) -> Response:
         self.check_model(body.model, moderation=True)
-        mode = moderations.mode_of(body, request.headers.get(moderations.MODE_HEADER), mode)
+        said = request.scope["state"]["said"]
+        mode = moderations.mode_of(
+            body,
+            request.headers.get(moderations.MODE_HEADER),
+            "response" if RESPONSE in said else "prompt",
+        )
         texts = moderations.texts_of(body, self._options(body.policy), mode)
         del body
         verdicts = await self.judging.verdicts(request, texts)
         if verdicts is None:
             return Response(status_code=CLIENT_LEFT)
-        return JSONResponse(moderations.response(self.loaded().model.name, verdicts))
+        answer = moderations.response(self.loaded().model.name, verdicts)
+        return JSONResponse(moderations.in_openai_keys(answer) if OPENAI_KEYS in said else answer)
 
     async def guard(self, request: Request, body: native.GuardRequest) -> Response:
         """Judges a prompt, a response or a conversation, or many in `inputs`.

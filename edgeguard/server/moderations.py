@@ -19,7 +19,15 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from edgeguard.protocol.names import MODES, SAFE, Mode
 from edgeguard.server import native
-from edgeguard.server.categories import ALL_KEYS, OTHER, SOURCED, keys_of
+from edgeguard.server.categories import (
+    ALL_KEYS,
+    ANY_KEY,
+    FURTHER,
+    KEYS,
+    OTHER,
+    SOURCED,
+    keys_of,
+)
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.reading import Asked, Options, asked, asked_prompt, asked_response
 from edgeguard.server.requests import Body, ChatMessage, Text, TextPart, plain, text_of
@@ -137,7 +145,7 @@ def _ask(mode: Mode, prompt: str, options: Options, text: str, param: str) -> li
     return asked_response(prompt, text, param, options)
 
 
-def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object]:
+def response(model: str, results: list[Verdict | HttpError]) -> dict[str, Any]:
     """The whole answer."""
     return {
         "id": f"modr-{uuid.uuid4().hex}",
@@ -147,6 +155,16 @@ def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object
             for index, result in enumerate(results)
         ],
     }
+
+
+def in_openai_keys(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer for clients that read the 13 keys alone: what fills none of them fills one."""
+    for result in answer["results"]:
+        flags, scores = result["categories"], result["category_scores"]
+        if result["flagged"] and not any(flags[key] for key in KEYS):
+            flags[ANY_KEY] = True
+            scores[ANY_KEY] = max(scores[key] for key in FURTHER)
+    return answer
 
 
 def _result(verdict: Verdict) -> dict[str, object]:

@@ -16,18 +16,21 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-RESPONSE = "/response"
-"""Before a path of the moderation: the text is an answer. For hosts that set the base URL only."""
+RESPONSE = "response"
+"""Before a path of the moderation: the texts are answers."""
+OPENAI_KEYS = "openai-keys"
+"""Before it: whatever is flagged fills one of the keys that OpenAI has."""
 
-_OPENAI = r"(?:chat/completions|moderations|models(?:/.*)?|guard)"
-_TAILS = re.compile(rf"(?P<response>/response)?(?:/v1)*/(?P<tail>{_OPENAI})")
+_MODERATION = re.compile(r"((?:/response|/openai-keys)*)(?:/v1)*/moderations")
+_TAILS = re.compile(r"(?:/v1)*(/(?:chat/completions|models(?:/.*)?|guard))")
 _JUDGES = re.compile(r".*/(?:moderations|completions|guard|responses|messages|chat|generate)")
 
 
 def canonical(scope: Scope, root: str) -> dict[str, Any]:
-    """``path`` of a request, and its headers where the target names the host.
+    """What changes of a request's scope: ``path``, and the headers if the target names the host.
 
-    ``root`` is the prefix of a proxy that leaves it on.
+    ``root`` is the prefix of a proxy that leaves it on. The state gets ``said``, what stands before
+    the path of the moderation: for hosts that can set nothing but the base URL.
     """
     path, changed = str(scope["path"]), {}
     if re.match(r"https?://", path, re.IGNORECASE):
@@ -36,19 +39,18 @@ def canonical(scope: Scope, root: str) -> dict[str, Any]:
         # The target is what counts, and must not get past the check of the host.
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
         changed["headers"] = [*others, (b"host", parts.netloc.encode("latin-1", "replace"))]
-    return {**changed, "path": meant(_inside(re.sub(r"/{2,}", "/", path), root))}
+    said, path = meant(_inside(re.sub(r"/{2,}", "/", path), root))
+    scope["state"]["said"] = said
+    return {**changed, "path": path}
 
 
-def meant(path: str) -> str:
-    """The path of ours that a client means, or what it said."""
+def meant(path: str) -> tuple[frozenset[str], str]:
+    """The path of ours that a client means, or its own, and what it says before it."""
     path = path.rstrip("/") or "/"
-    found = _TAILS.fullmatch(path)
-    if found is None:
-        return path
-    prefix = RESPONSE if found["response"] and found["tail"] == "moderations" else ""
-    if found["response"] and not prefix:
-        return path
-    return f"{prefix}/v1/{found['tail']}"
+    if (moderation := _MODERATION.fullmatch(path)) is not None:
+        return frozenset(moderation[1].split("/")) - {""}, "/v1/moderations"
+    tail = _TAILS.fullmatch(path)
+    return frozenset(), f"/v1{tail[1]}" if tail else path
 
 
 def would_judge(path: str) -> bool:

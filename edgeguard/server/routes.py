@@ -22,7 +22,6 @@ from edgeguard.server import answers, chat
 from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
-from edgeguard.server.paths import RESPONSE
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -95,12 +94,6 @@ def _add_judging(found: APIRouter, endpoints: Endpoints) -> None:
         response_model=answers.Moderation,
         responses=responses(*ALL_ERRORS),
         openapi_extra=may_need_key(),
-    )
-    found.add_api_route(
-        f"{RESPONSE}/v1/moderations",
-        endpoints.moderate_responses,
-        methods=["POST"],
-        include_in_schema=False,
     )
     found.add_api_route(
         "/v1/guard",

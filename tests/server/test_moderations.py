@@ -111,6 +111,19 @@ def test_nothing_that_is_flagged_is_hidden_from_who_reads_categories(
     assert any(read.categories.to_dict().values())
 
 
+@pytest.mark.parametrize("category", [(), *((name,) for name in CATEGORIES)])
+def test_openai_s_keys_alone_can_say_it(category: tuple[str, ...]) -> None:
+    with serving(says("Unsafe", *category)) as served, served.client() as client:
+        found = client.post("/openai-keys/v1/moderations", json={"input": ["the text", "a"]})
+        (result,) = ask(client, "the text")
+    flagged, safe = found.json()["results"]
+    more = {key for key in KEYS if flagged["categories"][key]}
+    assert more == {key for key in KEYS if flagged["category_scores"][key] > 0.9}
+    assert more == {key for key in KEYS if result["categories"][key]} or more == {"illicit"}
+    assert more
+    assert not any(safe["categories"].values())
+
+
 def test_a_text_can_be_an_answer(client: httpx.Client) -> None:
     def mode(path: str = "/v1/moderations", said: str | None = None, **more: object) -> list[str]:
         headers = {"x-edgeguard-mode": said} if said else {}
@@ -123,6 +136,7 @@ def test_a_text_can_be_an_answer(client: httpx.Client) -> None:
     assert mode() == mode(said="prompt") == mode(mode="prompt") == ["prompt"]
     assert mode(path) == mode(said="response") == mode(mode="response") == ["response"]
     assert mode(path, "prompt") == mode(path, "response", mode="prompt") == ["prompt"]
+    assert mode("/response/openai-keys/v1/moderations") == ["response"]
     assert mode("/response/v1/v1/moderations/") == mode("/response/moderations") == ["response"]
     wrong = client.post(path, json={"input": "a"}, headers={"x-edgeguard-mode": "answer"})
     assert wrong.status_code == 400

@@ -20,7 +20,8 @@ OPERATIONS = [
     (path, method.upper()) for path, found in document()["paths"].items() for method in found
 ]
 BEYOND_JSON_SCHEMA = {"invalid_conversation", "invalid_combination", "empty", "model_not_found"}
-"""Names, the order of a conversation, two parameters that exclude each other, parts that are all blank."""
+"""Names, the order of a conversation,
+two parameters that exclude each other, parts that are all blank."""
 
 
 def test_operations_are_told_apart_and_say_what_they_do() -> None:
