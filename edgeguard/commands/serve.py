@@ -155,6 +155,15 @@ _KEY = "EDGEGUARD_API_KEY"
     "served at any port.",
 )
 @click.option(
+    "--litellm-calls",
+    envvar="EDGEGUARD_LITELLM_CALLS",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Keep the messages of so many calls of LiteLLM in memory, for up to 10 minutes, so that "
+    "answers are judged as answers to them.",
+)
+@click.option(
     "--root-path",
     envvar="EDGEGUARD_ROOT_PATH",
     default="",
@@ -187,6 +196,7 @@ def command(
     aliases: tuple[str, ...],
     any_model: bool,
     ollama: bool,
+    litellm_calls: int,
     root_path: str,
     log_format: str,
 ) -> int:
@@ -215,6 +225,7 @@ def command(
         root_path=root_path,
         aliases=aliases,
         any_model=any_model,
+        litellm_calls=litellm_calls,
         log_format=log_format,
         policies=tuple(map(find_policy, policies)),
     )

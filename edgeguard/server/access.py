@@ -101,7 +101,9 @@ class Access:
             )
 
     def _check_key(self, headers: Headers, key: str) -> None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        # LiteLLM's guardrail and clients of Anthropic have a header of their own.
+        said = headers.get("authorization") or f"Bearer {headers.get('x-api-key', '')}".strip()
+        scheme, _, given = said.partition(" ")
         right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), key.encode("ascii"))
         if scheme.lower() != "bearer" or not right:
             missing = "this server asks for its API key: send Authorization: Bearer …"

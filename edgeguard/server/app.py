@@ -33,6 +33,8 @@ from edgeguard.server.body import Bounded
 from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.http_errors import HttpError
+from edgeguard.server.litellm import Calls
+from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import Notes, Observed, id_of
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
@@ -51,6 +53,7 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
     endpoints = Endpoints(worker, metrics, settings)
     router = routes.router(endpoints)
     routes.add_ollama(router, OllamaEndpoints(endpoints))
+    routes.add_litellm(router, LiteLLMEndpoint(endpoints, Calls(settings.litellm_calls)))
     known = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
     layers = [
         Middleware(

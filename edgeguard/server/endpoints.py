@@ -141,7 +141,7 @@ class Endpoints:
             request.headers.get(moderations.MODE_HEADER),
             "response" if RESPONSE in said else "prompt",
         )
-        texts = moderations.texts_of(body, self._options(body.policy), mode)
+        texts = moderations.texts_of(body, self.options(body.policy), mode)
         del body
         verdicts = await self.judging.verdicts(request, texts)
         if verdicts is None:
@@ -155,7 +155,7 @@ class Endpoints:
         The answer is the verdict, or `verdicts` where `inputs` were given; a text of a list that
         cannot be judged has its error in its place.
         """
-        options = self._options(body.root.policy, body.root.category_probabilities)
+        options = self.options(body.root.policy, body.root.category_probabilities)
         texts, is_list = native.texts_of(body, options), native.is_list(body)
         del body
         verdicts = await self.judging.verdicts(request, texts)
@@ -171,7 +171,7 @@ class Endpoints:
         async with self._reading:
             return await read(request, model)
 
-    def _options(
+    def options(
         self, policy: str | None, category_probabilities: bool | None = None
     ) -> dict[str, object]:
         """What a request says to Guard.begin. Raises HttpError 400."""

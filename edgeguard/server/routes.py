@@ -20,6 +20,8 @@ from starlette.responses import Response
 
 from edgeguard.server import answers, chat
 from edgeguard.server.endpoints import Endpoints
+from edgeguard.server.litellm import PATH
+from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
 
@@ -53,6 +55,11 @@ def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
         ("version", ollama.version),
     ):
         found.add_api_route(f"/api/{path}", endpoint, include_in_schema=False)
+
+
+def add_litellm(found: APIRouter, litellm: LiteLLMEndpoint) -> None:
+    """LiteLLM's guardrail, which its own documents describe."""
+    found.add_api_route(PATH, litellm.judge, methods=["POST"], include_in_schema=False)
 
 
 def label(path: str, known: frozenset[str]) -> str:

@@ -46,6 +46,7 @@ class Settings:
     root_path: str = ""
     aliases: tuple[str, ...] = ()
     any_model: bool = False
+    litellm_calls: int = 0
     log_format: str = LOG_FORMATS[0]
     policies: tuple[Policy, ...] = ()
     """What requests may name beside the guard's own policy."""
@@ -66,6 +67,8 @@ class Settings:
     def _check_amounts(self) -> None:
         if self.queue < 1:
             raise InputError(f"queue is {self.queue}; at least 1 request must be able to wait")
+        if self.litellm_calls < 0:
+            raise InputError(f"litellm-calls is {self.litellm_calls}; 0 keeps none")
         if self.max_body < 1024:
             raise InputError(f"max-body is {self.max_body}; it must be at least 1024 bytes")
         if self.max_tokens is not None and self.max_tokens < 512:
