@@ -1,4 +1,4 @@
-"""LiteLLM's guardrail: what its proxy sends, as recorded from version 1.110.2."""
+"""LiteLLM's guardrail: what its proxy sends, as recorded from version 1.108.7."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUEST: dict[str, Any] = {
     "texts": [MILD],
     "request_data": {"user_api_key_hash": "x"},
     "request_headers": {"host": "[present]"},
-    "litellm_version": "1.110.2",
+    "litellm_version": "1.108.7",
     "additional_provider_specific_params": {},
     "tool_calls": None,
     "model": "fake-model",

@@ -1,0 +1,15 @@
+"""Thin coats for hosts: each module here plugs a guard into one program or framework.
+
+    litellm        a guardrail of LiteLLM's proxy
+    langchain      a middleware of LangChain's agents
+    agents         guardrails of OpenAI's Agents SDK
+    pydantic_ai    a capability of Pydantic AI's agents
+    haystack       a component of Haystack's pipelines
+    nemo           an action of NeMo Guardrails
+    open_webui.py  a filter function of Open WebUI: a file to paste
+    mcp            a tool for what speaks the Model Context Protocol
+
+A module imports its host, so import the one that is needed. None holds logic of moderation: the
+guard judges, its policy flags, and the module says it in the host's way. docs/hosts/ has a page for
+each, with the versions that are tested.
+"""

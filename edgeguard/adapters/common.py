@@ -1,0 +1,47 @@
+"""What the adapters share: which guard they use, and what they say of a verdict.
+
+This module knows no host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeguard.async_guard import AsyncGuard
+from edgeguard.protocol.visible import has_visible
+from edgeguard.verdict import Verdict
+
+REFUSAL = "I can't help with that."
+"""What a user sees in place of what was flagged, unless a host is told otherwise."""
+
+
+def default_guard() -> AsyncGuard:
+    """A guard as the command line would have it: EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
+    policy = os.environ.get("EDGEGUARD_POLICY", "strict")
+    return AsyncGuard(os.environ.get("EDGEGUARD_MODEL"), policy=policy)
+
+
+def why(verdict: Verdict) -> str:
+    """A flagged verdict in a few words, without the text."""
+    named = ", ".join(verdict.categories) or verdict.reason or "no category"
+    return f"{verdict.severity}: {named}"
+
+
+async def judge_prompt(guard: AsyncGuard, text: str) -> Verdict | None:
+    """The verdict of a user's text; None where there is nothing to see."""
+    return await guard.check(text) if has_visible(text) else None
+
+
+async def judge_response(
+    guard: AsyncGuard, messages: Sequence[Mapping[str, Any]], text: str
+) -> Verdict | None:
+    """The verdict of an answer to ``messages``; None where there is nothing to see.
+
+    Without messages, it is judged as an answer to an unknown prompt.
+    """
+    if not has_visible(text):
+        return None
+    before = messages or [{"role": "user", "content": ""}]
+    return await guard.check_messages([*before, {"role": "assistant", "content": text}])
