@@ -5,16 +5,29 @@ This module knows no host.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import EdgeguardError
 from edgeguard.protocol.visible import has_visible
 from edgeguard.verdict import Verdict
 
+T = TypeVar("T")
+
 REFUSAL = "I can't help with that."
 """What a user sees in place of what was flagged, unless a host is told otherwise."""
+
+
+class FlaggedError(EdgeguardError):
+    """A text was flagged; ``verdict`` says why, and the message does not quote it."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"the {verdict.mode} was flagged ({why(verdict)})")
+        self.verdict = verdict
 
 
 def default_guard() -> AsyncGuard:
@@ -45,3 +58,13 @@ async def judge_response(
         return None
     before = messages or [{"role": "user", "content": ""}]
     return await guard.check_messages([*before, {"role": "assistant", "content": text}])
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work`` for a host that does not await, whether or not a loop runs here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()

@@ -42,8 +42,12 @@ def proxy(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cwd=folder,
         stdout=log,
         stderr=subprocess.STDOUT,
-        env={**os.environ, **addresses, "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-             "LITELLM_MASTER_KEY": KEY},
+        env={
+            **os.environ,
+            **addresses,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MASTER_KEY": KEY,
+        },
     )
     try:
         _wait(f"http://127.0.0.1:{port}/health/liveliness", popen, folder / "log.txt")

@@ -1,0 +1,93 @@
+"""Guardrails of OpenAI's Agents SDK.
+
+    agent = Agent(…, input_guardrails=[input_guardrail()], output_guardrails=[output_guardrail()])
+
+A flagged text is a tripwire: the SDK raises InputGuardrailTripwireTriggered or
+OutputGuardrailTripwireTriggered, whose ``output_info`` has the verdict. The same output guardrail
+serves RealtimeAgent, which asks it as the transcript grows. The SDK runs the output guardrails of a
+stream at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agents import (
+    GuardrailFunctionOutput,
+    InputGuardrail,
+    OutputGuardrail,
+    RunContextWrapper,
+    TResponseInputItem,
+)
+
+from edgeguard.adapters.common import default_guard, judge_response
+from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import InputError
+from edgeguard.verdict import Verdict
+
+Items = str | list[TResponseInputItem]
+
+
+def input_guardrail(guard: AsyncGuard | None = None) -> InputGuardrail[Any]:
+    """Judges the user's last message before the agent starts."""
+    judge = guard or default_guard()
+
+    async def edgeguard_input(
+        context: RunContextWrapper[Any], agent: object, given: Items
+    ) -> GuardrailFunctionOutput:
+        del context, agent
+        return _said(await judge.check_messages(_messages(given)))
+
+    return InputGuardrail(edgeguard_input, name="edgeguard_input", run_in_parallel=False)
+
+
+def output_guardrail(guard: AsyncGuard | None = None) -> OutputGuardrail[Any]:
+    """Judges the agent's final output."""
+    judge = guard or default_guard()
+
+    async def edgeguard_output(
+        context: RunContextWrapper[Any], agent: object, output: Any
+    ) -> GuardrailFunctionOutput:
+        del agent
+        return _said(await judge_response(judge, _messages(context.turn_input), _text(output)))
+
+    return OutputGuardrail(edgeguard_output, name="edgeguard_output")
+
+
+def _said(verdict: Verdict | None) -> GuardrailFunctionOutput:
+    flagged = verdict is not None and verdict.flagged
+    info = verdict.to_dict() if verdict is not None else None
+    return GuardrailFunctionOutput(output_info=info, tripwire_triggered=flagged)
+
+
+def _text(output: object) -> str:
+    """An output as it is shown: a text, or JSON of an output type."""
+    if isinstance(output, str):
+        return output
+    dump = getattr(output, "model_dump_json", None)
+    return str(dump()) if dump is not None else str(output)
+
+
+def _messages(given: Items) -> list[dict[str, str]]:
+    """What was said; calls of tools and what tools say is left out."""
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    found: list[dict[str, str]] = []
+    for item in given:
+        role = str(item.get("role") or "")
+        if role in ("user", "assistant") or (role in ("system", "developer") and not found):
+            role = "system" if role == "developer" else role
+            found.append({"role": role, "content": _content(item.get("content"))})
+    return found
+
+
+def _content(content: object) -> str:
+    """The text of an item. Raises InputError for what cannot be judged."""
+    if isinstance(content, str):
+        return content
+    parts = [part for part in content or () if isinstance(part, Mapping)]  # type: ignore[attr-defined]
+    for part in parts:
+        if not isinstance(part.get("text", part.get("refusal")), str):
+            raise InputError(f"a message has a part that cannot be judged ({part.get('type')})")
+    return "\n".join(str(part.get("text", part.get("refusal"))) for part in parts)
