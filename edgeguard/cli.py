@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Measure a model on labelled rows, or compare several.",
     "grammar": "Print the answer language as a GBNF grammar.",
     "list": "List the models on this machine.",
+    "mcp": "Offer a tool that judges, over stdin and stdout (Model Context Protocol).",
     "path": "Print where a model's file lies.",
     "policy": "List, show, write, check or remove policies: which rules apply.",
     "pull": "Fetch the official weights and convert them here.",

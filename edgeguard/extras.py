@@ -13,10 +13,11 @@ from typing import Literal
 
 from edgeguard.errors import MissingExtraError
 
-Extra = Literal["eval", "parquet", "server"]
+Extra = Literal["eval", "mcp", "parquet", "server"]
 
 _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
+    "mcp": {"mcp": "mcp"},
     "parquet": {"pyarrow": "pyarrow"},
     "server": {
         "fastapi": "fastapi",

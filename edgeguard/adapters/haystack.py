@@ -1,0 +1,70 @@
+"""A component of Haystack's pipelines (haystack-ai 3.x).
+
+    pipeline.add_component("guard", EdgeguardRouter())
+    pipeline.connect("guard.passed", "generator.messages")
+
+The last message of a list is judged in the light of those before it, so the same component stands
+before a generator and, with the conversation and its reply, behind it. The list leaves by `passed`,
+or by `flagged` with the verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from haystack import component, default_from_dict, default_to_dict
+from haystack.dataclasses import ChatMessage
+
+from edgeguard.adapters.common import run
+from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import InputError
+
+
+@component
+class EdgeguardRouter:
+    """Routes messages by what the guard says of the last one."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        policy: str = "strict",
+        *,
+        guard: AsyncGuard | None = None,
+    ) -> None:
+        """``model`` and ``policy`` as those of Guard; ``guard``, if there is one already."""
+        self._model, self._policy = model, policy
+        self._guard = guard or AsyncGuard(model, policy=policy)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component in a pipeline's YAML; a guard that was given is not written down."""
+        found: dict[str, Any] = default_to_dict(self, model=self._model, policy=self._policy)
+        return found
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EdgeguardRouter:
+        """The component of a pipeline's YAML."""
+        made: EdgeguardRouter = default_from_dict(cls, data)
+        return made
+
+    @component.output_types(
+        passed=list[ChatMessage], flagged=list[ChatMessage], verdict=dict[str, Any]
+    )
+    def run(self, messages: list[ChatMessage]) -> dict[str, Any]:
+        """The messages at one of two outputs, and the verdict. Raises InputError."""
+        return run(self.run_async(messages))
+
+    @component.output_types(
+        passed=list[ChatMessage], flagged=list[ChatMessage], verdict=dict[str, Any]
+    )
+    async def run_async(self, messages: list[ChatMessage]) -> dict[str, Any]:
+        """The same, awaited."""
+        verdict = await self._guard.check_messages([_plain(each) for each in messages])
+        way = "flagged" if verdict.flagged else "passed"
+        return {way: messages, "verdict": verdict.to_dict()}
+
+
+def _plain(message: ChatMessage) -> dict[str, str]:
+    """Role and text. Raises InputError for what cannot be judged."""
+    if message.images or message.tool_calls or message.tool_call_results:
+        raise InputError("a message has a picture or a call of a tool: only texts are judged here")
+    return {"role": message.role.value, "content": "\n".join(message.texts)}

@@ -1,0 +1,104 @@
+"""A capability of Pydantic AI's agents (2.x).
+
+    agent = Agent(model, capabilities=[EdgeguardCapability()])
+
+Before each request to the model, what the user and the tools have said since its last answer is
+judged; after it, its answer with the calls of tools. What is flagged raises ContentFilterError, as
+a provider's own filter would. A stream has been seen when its answer is judged, at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.exceptions import ContentFilterError
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from edgeguard.adapters.common import default_guard, judge_prompt, judge_response, why
+from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import InputError
+from edgeguard.verdict import Verdict
+
+
+@dataclass
+class EdgeguardCapability(AbstractCapability[Any]):
+    """Raises ContentFilterError where a text is flagged.
+
+    ``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY.
+    """
+
+    guard: AsyncGuard = field(default_factory=default_guard)
+
+    async def before_model_request(self, ctx: Any, request_context: Any) -> Any:  # noqa: ARG002
+        """Judge what is new of the user and of the tools."""
+        messages: Sequence[ModelMessage] = request_context.messages
+        if messages and isinstance(last := messages[-1], ModelRequest):
+            for text in [_prompt(part) for part in last.parts if isinstance(part, UserPromptPart)]:
+                before = _plain(messages[:-1])
+                given = [*before, {"role": "user", "content": text}]
+                _check(await self.guard.check_messages(given))
+            for part in last.parts:
+                if isinstance(part, ToolReturnPart):
+                    _check(await judge_prompt(self.guard, part.model_response_str()))
+        return request_context
+
+    async def after_model_request(
+        self,
+        ctx: Any,  # noqa: ARG002
+        *,
+        request_context: Any,
+        response: ModelResponse,
+    ) -> ModelResponse:
+        """Judge the model's answer in the light of the conversation."""
+        before = _plain(request_context.messages)
+        _check(await judge_response(self.guard, before, _answer(response)))
+        return response
+
+
+def _check(verdict: Verdict | None) -> None:
+    if verdict is not None and verdict.flagged:
+        raise ContentFilterError(f"edgeguard flagged the {verdict.mode} ({why(verdict)})")
+
+
+def _plain(messages: Sequence[ModelMessage]) -> list[dict[str, str]]:
+    """What the user and the model have said; what tools say is left out."""
+    found: list[dict[str, str]] = []
+    for message in messages:
+        if isinstance(message, ModelResponse):
+            if text := _answer(message):
+                found.append({"role": "assistant", "content": text})
+        else:
+            prompts = [part for part in message.parts if isinstance(part, UserPromptPart)]
+            found += [{"role": "user", "content": _prompt(part)} for part in prompts]
+    return found
+
+
+def _prompt(part: UserPromptPart) -> str:
+    """The text of a prompt. Raises InputError for what cannot be judged."""
+    if isinstance(part.content, str):
+        return part.content
+    texts = []
+    for each in part.content:
+        text = each if isinstance(each, str) else getattr(each, "content", None)
+        if not isinstance(text, str):
+            raise InputError(f"a prompt has a part that cannot be judged ({type(each).__name__})")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _answer(response: ModelResponse) -> str:
+    """The text of an answer, with the calls of tools in it."""
+    said = [part.content for part in response.parts if isinstance(part, TextPart)]
+    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    return "\n".join([*said, *(f"{call.tool_name} {call.args_as_json_str()}" for call in calls)])
