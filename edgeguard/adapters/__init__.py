@@ -5,7 +5,6 @@
     agents         guardrails of OpenAI's Agents SDK
     pydantic_ai    a capability of Pydantic AI's agents
     haystack       a component of Haystack's pipelines
-    nemo           an action of NeMo Guardrails
     open_webui.py  a filter function of Open WebUI: a file to paste
     mcp            a tool for what speaks the Model Context Protocol
 

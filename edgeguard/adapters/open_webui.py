@@ -58,14 +58,18 @@ class Filter:
     class Valves(BaseModel):
         """What an administrator can set."""
 
-        priority: int = Field(0, description="Filters with a lower number run first.")
-        url: str = Field("http://127.0.0.1:8000", description="Where `edgeguard serve` listens.")
-        api_key: str = Field("", description="Its key, if it has one.")
-        policy: str = Field("", description="One of its policies; empty for its own.")
+        priority: int = Field(default=0, description="Filters with a lower number run first.")
+        url: str = Field(
+            default="http://127.0.0.1:8000", description="Where `edgeguard serve` listens."
+        )
+        api_key: str = Field(default="", description="Its key, if it has one.")
+        policy: str = Field(default="", description="One of its policies; empty for its own.")
         check_prompts: bool = True
         check_answers: bool = True
-        interval: int = Field(200, ge=1, description="Characters of a stream between two verdicts.")
-        timeout: float = Field(30.0, description="Seconds that a verdict may take.")
+        interval: int = Field(
+            default=200, ge=1, description="Characters of a stream between two verdicts."
+        )
+        timeout: float = Field(default=30.0, description="Seconds that a verdict may take.")
         refusal: str = "This was withheld by the safety filter."
         not_judged: str = "This could not be checked by the safety filter, and is withheld."
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
@@ -121,7 +121,7 @@ def mode_of(body: ModerationRequest, header: str | None, otherwise: Mode) -> Mod
             f"the header {MODE_HEADER} must be one of: {', '.join(MODES)}",
             code="invalid_value",
         )
-    return cast(Mode, header)
+    return header
 
 
 def texts_of(body: ModerationRequest, options: Options, mode: Mode = "prompt") -> list[Asked]:

@@ -73,7 +73,8 @@ class OllamaEndpoints:
 
     async def _reply(self, request: Request, form: ollama.Form, texts: list[Asked]) -> Response:
         started = time.perf_counter()
-        model, answered = self._endpoints.loaded().model.name, None
+        model = self._endpoints.loaded().model.name
+        answered: Answered | HttpError | None = None
         if texts:
             judged = await self._endpoints.judging.judge(
                 request, texts, tokens_of, lambda answered: answered.verdict
@@ -81,7 +82,7 @@ class OllamaEndpoints:
             if judged is None:
                 return Response(status_code=CLIENT_LEFT)
             (answered,) = judged
-            assert isinstance(answered, Answered)
+        assert not isinstance(answered, HttpError)
         reply = ollama.Reply(form, model, answered, started)
         if form.stream:
             return StreamingResponse(reply.lines(), media_type=ollama.LINES)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from edgeguard.server import answers, chat
 from edgeguard.server.endpoints import Endpoints
+from edgeguard.server.http_errors import OLLAMA
 from edgeguard.server.litellm import PATH
 from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
@@ -42,19 +43,17 @@ def router(endpoints: Endpoints) -> APIRouter:
 
 def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
     """Ollama's API, which its own documents describe."""
-    for path, endpoint in (
-        ("chat", ollama.chat),
-        ("generate", ollama.generate),
-        ("show", ollama.show),
-        ("pull", ollama.pull),
-    ):
-        found.add_api_route(f"/api/{path}", endpoint, methods=["POST"], include_in_schema=False)
-    for path, endpoint in (
-        ("tags", ollama.tags),
-        ("ps", ollama.ps),
-        ("version", ollama.version),
-    ):
-        found.add_api_route(f"/api/{path}", endpoint, include_in_schema=False)
+    asked: dict[str, Endpoint] = {
+        "chat": ollama.chat,
+        "generate": ollama.generate,
+        "show": ollama.show,
+        "pull": ollama.pull,
+    }
+    got: dict[str, Endpoint] = {"tags": ollama.tags, "ps": ollama.ps, "version": ollama.version}
+    for method, endpoints in (("POST", asked), ("GET", got)):
+        for name, endpoint in endpoints.items():
+            path = f"{OLLAMA}{name}"
+            found.add_api_route(path, endpoint, methods=[method], include_in_schema=False)
 
 
 def add_litellm(found: APIRouter, litellm: LiteLLMEndpoint) -> None:
