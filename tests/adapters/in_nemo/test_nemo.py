@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -58,3 +59,9 @@ def responses(url: str) -> float:
     lines = httpx.get(f"{url}/metrics", trust_env=False).text.splitlines()
     wanted = [each for each in lines if each.startswith("edgeguard_verdicts_total")]
     return sum(float(each.split()[-1]) for each in wanted if 'mode="response"' in each)
+
+
+def test_the_page_shows_this_configuration() -> None:
+    page = Path(__file__).parents[3] / "docs" / "hosts" / "nemo.md"
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.S)
+    assert shown == CONFIG
