@@ -39,8 +39,15 @@ class Check:
         decode: Callable[[Question], Decoded],
         judge: Judge,
         seconds: float,
+        message: int = 0,
+        not_judged: tuple[str, ...] = (),
     ) -> None:
-        """``decode`` asks the model; ``seconds`` is what writing the questions took."""
+        """``decode`` asks the model; ``seconds`` is what writing the questions took.
+
+        ``message`` and ``not_judged`` are what the verdict says of the conversation.
+        """
+        self._message = message
+        self._not_judged = not_judged
         self._questions = questions
         self._decode = decode
         self._judge = judge
@@ -90,6 +97,8 @@ class Check:
             tokens=self.tokens,
             windows=self.windows,
             seconds=round(self._seconds, 6),
+            message=self._message,
+            not_judged=self._not_judged,
             choices=worst.choices if len(windows) == 1 else (),
         )
 

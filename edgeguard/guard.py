@@ -14,16 +14,21 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import NoReturn
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
+from edgeguard.check_many import check_many
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.rows import CheckMessages, CheckRow
+from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.policy import Policy
-from edgeguard.protocol.messages import Message, check_text, parse_messages
+from edgeguard.protocol.messages import check_text
+from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
@@ -42,9 +47,6 @@ _NANO_NOTE = (
     "Type `edgeguard pull` for the real one"
 )
 _logger = logging.getLogger(__name__)
-
-CheckMessages = Iterable[Message | Mapping[str, object]]
-CheckRow = str | Mapping[str, object] | CheckMessages
 
 
 class Guard:
@@ -178,22 +180,66 @@ class Guard:
         *,
         policy: str | None = None,
         fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
         """Judge the last message of a conversation, with the messages before it as context.
 
-        messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
-        last one's role decides whether a prompt or a response is judged.
+        messages: in any of the public forms (docs/conversations.md), as dictionaries with ``role``
+        and ``content``. The last one's role decides whether a prompt or a response is judged.
         fresh: use nothing of the conversation that was judged just before, even where this one
         goes on from it. It then takes longer, and gives the same bits in any order of calls.
+        strict_messages: refuse what the official template has no place for, as tool roles and
+        several text parts, instead of showing it otherwise.
+        tool_calls: show and judge the calls of tools, as text; else ``not_judged`` names them.
+        skip_media: pass over images, sounds and files, which ``not_judged`` then names; else they
+        are an error.
         timeout: seconds from now, waiting for other calls included.
         cancel: ends the call when it is cancelled, in any thread.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError, ModelError
         (the model's numbers are broken), TimeoutError, CancelledError.
         """
-        check = self.begin(messages, policy=policy, fresh=fresh, timeout=timeout, cancel=cancel)
-        return check.verdict()
+        return self.begin(
+            messages,
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=cancel,
+        ).verdict()
+
+    def check_turns(
+        self,
+        messages: CheckMessages,
+        *,
+        judge: Judged = "each",
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> list[Verdict]:
+        """Judge several messages of a conversation, each with those before it as context.
+
+        judge: ``each`` message of the user, the assistant and tools; ``exchange``, those from the
+        user's last message on; or ``last``, which is what ``check_messages`` does. Messages
+        without a text get no verdict. ``Verdict.message`` is the index of the judged message.
+        timeout: seconds for all of them together. The rest is as in ``check_messages``.
+        """
+        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        chosen = self._chosen(policy)
+        read = Reading(strict_messages, tool_calls, skip_media)(messages)
+        return [
+            self._begin(one, chosen, fresh, deadline, cancel).verdict()
+            for one in read.judged(judge)
+        ]
 
     def begin(
         self,
@@ -201,6 +247,9 @@ class Guard:
         *,
         policy: str | None = None,
         fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
@@ -211,11 +260,12 @@ class Guard:
         """
         deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
         chosen = self._chosen(policy)
-        return self._begin(parse_messages(messages), chosen, fresh, deadline, cancel)
+        read = Reading(strict_messages, tool_calls, skip_media)(messages)
+        return self._begin(read, chosen, fresh, deadline, cancel)
 
     def _begin(
         self,
-        parsed: tuple[Message, ...],
+        conversation: Conversation,
         policy: Policy,
         fresh: bool,
         deadline: float | None,
@@ -223,7 +273,9 @@ class Guard:
     ) -> Check:
         loaded, thread, started = self._loaded, self._thread, time.perf_counter()
         questions = thread.run(
-            lambda: loaded.windows.questions(parsed), cancel=cancel, deadline=deadline
+            lambda: loaded.windows.questions(conversation.messages),
+            cancel=cancel,
+            deadline=deadline,
         )
         return Check(
             questions,
@@ -234,6 +286,8 @@ class Guard:
             ),
             Judge(loaded.model, self.device, policy),
             time.perf_counter() - started,
+            conversation.place,
+            conversation.not_judged,
         )
 
     def _chosen(self, name: str | None) -> Policy:
@@ -249,6 +303,9 @@ class Guard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Iterator[Verdict | EdgeguardError]:
@@ -262,18 +319,16 @@ class Guard:
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
-        from edgeguard.batch.many import check_many
-        from edgeguard.self_test import self_test
-
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
         limit = None if timeout is None else _seconds(timeout)
+        reading = Reading(strict_messages, tool_calls, skip_media)
 
-        def judge(messages: tuple[Message, ...]) -> Verdict:
+        def judge(conversation: Conversation) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, chosen, True, deadline, cancel).verdict()
+            return self._begin(conversation, chosen, True, deadline, cancel).verdict()
 
-        return check_many(rows, judge, lambda: self_test(self, cancel))
+        return check_many(rows, reading, judge, lambda: self_test(self, cancel))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.

@@ -79,7 +79,9 @@ class Verdict:
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
     ``seconds`` is wall time. ``policy`` is the name of the policy and ``flagged`` what it says:
     strict and loose go by the severity, a saved policy by a threshold on the probabilities, so
-    that it may flag what is called Safe, and pass what is called Unsafe.
+    that it may flag what is called Safe, and pass what is called Unsafe. ``message`` is the index,
+    in the list that was given, of the message that was judged; ``not_judged`` says what was passed
+    over in it and in those before, as ``message 2: an image``.
     """
 
     mode: Mode
@@ -95,6 +97,8 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
+    message: int = 0
+    not_judged: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
@@ -105,6 +109,7 @@ class Verdict:
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),
+            "not_judged": list(self.not_judged),
         }
 
     def to_json(self) -> str:

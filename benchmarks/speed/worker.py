@@ -27,14 +27,14 @@ class Edgeguard:
     """The guard itself; only the choice of the answer is taken from the model."""
 
     def __init__(self, model: str, threads: int) -> None:
+        from edgeguard.conversation import read_messages
         from edgeguard.decoder import Decoder
         from edgeguard.guard import Guard
-        from edgeguard.protocol.messages import parse_messages
         from edgeguard.session.llama import LlamaSession
         from edgeguard.session.settings import Settings
         from edgeguard.tokens import QuestionTokenizer
 
-        self._parse = parse_messages
+        self._parse = lambda messages: read_messages(messages).messages
         self._session = LlamaSession(Path(model), settings=Settings(threads), n_ctx=8192)
         self._steered = Steered(self._session)
         self._guard = Guard.with_session(self._steered, allow_random_weights=True)

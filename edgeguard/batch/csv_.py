@@ -15,8 +15,9 @@ from pathlib import Path
 
 from edgeguard.batch.dialect import Dialect, Line, without_end
 from edgeguard.batch.layout import Survey, Told, candidates, choose, delimiters
-from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
+from edgeguard.batch.rows import START, Place, Row, already, no_field, nothing
 from edgeguard.batch.source import Source
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"

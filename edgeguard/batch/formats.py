@@ -14,9 +14,10 @@ from edgeguard.batch.csv_ import Csv
 from edgeguard.batch.jsonl import Jsonl
 from edgeguard.batch.layout import Told
 from edgeguard.batch.parquet import Parquet
-from edgeguard.batch.rows import Names, Place, Row
+from edgeguard.batch.rows import Place, Row
 from edgeguard.batch.source import PIPE, Seen, Source
 from edgeguard.batch.text import Text
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 FormatName = Literal["jsonl", "csv", "parquet", "txt"]

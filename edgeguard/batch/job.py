@@ -16,22 +16,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
 from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Known, Limits, Outcome, judged
 from edgeguard.batch.output import Partial
-from edgeguard.batch.recent import Memory, Recent
 from edgeguard.batch.record import Progressed, Record
-from edgeguard.batch.rows import START, Names, Place, nothing
+from edgeguard.batch.rows import START, Place, nothing
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.recent import Memory, Recent
+from edgeguard.conversation.rows import Names
 from edgeguard.digest import sha256_of
 from edgeguard.errors import CancelledError, InputError, OutputError
+from edgeguard.guard import Guard
 from edgeguard.outputs import publish, writing
-
-if TYPE_CHECKING:
-    from edgeguard.guard import Guard
 
 _SAVE_SECONDS = 1.0
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
+from edgeguard.batch.rows import START, Place, Row, already, no_field, nothing
 from edgeguard.batch.source import MAX_LINE, Source
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
-from edgeguard.strict_json import unique_names
+from edgeguard.strict_json import unique_names, whole
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -116,9 +117,8 @@ def _quoted(text: str) -> str:
 def _parse(raw: bytes, names: Names) -> dict[str, object]:
     if len(raw) > MAX_LINE:
         raise ValueError(f"longer than {MAX_LINE >> 20} MiB: the file is not made of lines")
-    # Numbers are never looked at, only their bytes are kept: NaN may be one, and int() refuses
-    # very long ones.
-    parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_names, parse_int=float)
+    # Only the bytes of numbers are kept: NaN may be one, and very long ones.
+    parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_names, parse_int=whole)
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object with fields")
     if there := [name for name in names.added if name in parsed]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeguard.batch.parquet_parts import Content, Part, parts_of
-from edgeguard.batch.rows import Names, Place, Row, already, no_field
+from edgeguard.batch.rows import Place, Row, already, no_field
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 from edgeguard.extras import require
 

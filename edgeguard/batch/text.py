@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeguard.batch.dialect import without_end
-from edgeguard.batch.rows import Names, Place, Row, already
+from edgeguard.batch.rows import Place, Row, already
 from edgeguard.batch.source import MAX_LINE, Source
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"

@@ -19,13 +19,13 @@ from edgeguard.batch.formats import FORMATS, Format, FormatName, format_of, open
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
 from edgeguard.batch.layout import Told, told
 from edgeguard.batch.report import Report
-from edgeguard.batch.rows import TEXT, VERDICT, Names
 from edgeguard.batch.source import PIPE, Seen, is_plain_file
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
 from edgeguard.commands.identity import computing
 from edgeguard.commands.options import Running, guard_options, timeout_option
 from edgeguard.console import note, say
+from edgeguard.conversation.rows import TEXT, VERDICT, Names
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_outputs

@@ -13,11 +13,19 @@ from typing import BinaryIO
 
 import click
 
-from edgeguard.commands.options import Running, guard_options, timeout_option
+from edgeguard.commands.options import (
+    Running,
+    guard_options,
+    reading_options,
+    timeout_option,
+)
 from edgeguard.console import colour_wanted
+from edgeguard.conversation.chatml import is_chatml
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.value import JUDGED, Judged
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
-from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
 from edgeguard.strict_json import decode, parse_json
 from edgeguard.verdict import Verdict
@@ -34,8 +42,17 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
     "--messages",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Judge the last message of a conversation: a JSON list of {role, content}.",
+    help="Judge a conversation: JSON in any form of docs/conversations.md, or ChatML.",
 )
+@click.option(
+    "--judge",
+    envvar="EDGEGUARD_JUDGE",
+    type=click.Choice(JUDGED),
+    default="last",
+    show_default=True,
+    help="The last message, the last exchange, or each message: a verdict for each.",
+)
+@reading_options
 @guard_options
 @timeout_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
@@ -43,6 +60,8 @@ def command(
     text: str | None,
     response: str | None,
     messages: str | None,
+    judge: Judged,
+    reading: Reading,
     model: str | None,
     policy: str,
     running: Running,
@@ -51,18 +70,18 @@ def command(
 ) -> int:
     """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
 
-    Exit code: 0 not flagged, 1 flagged, 2 could not run.
+    Exit code: 0 not flagged, 1 flagged, if any message is, 2 could not run.
     """
-    conversation = _conversation(text, response, messages)  # before a model is loaded
+    conversation = reading(_conversation(text, response, messages))  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
-        verdict = guard.check_messages(conversation, timeout=timeout)
-    click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
-    return EXIT_FLAGGED if verdict.flagged else EXIT_OK
+        verdicts = guard.check_turns(conversation, judge=judge, timeout=timeout)
+    for verdict in verdicts:
+        shown = verdict.to_json() if as_json else _readable(verdict, judge)
+        click.echo(shown, color=True)
+    return EXIT_FLAGGED if any(verdict.flagged for verdict in verdicts) else EXIT_OK
 
 
-def _conversation(
-    text: str | None, response: str | None, messages: str | None
-) -> tuple[Message, ...]:
+def _conversation(text: str | None, response: str | None, messages: str | None) -> object:
     if messages is not None:
         if text is not None or response is not None:
             raise click.UsageError("--messages holds the whole conversation: give no other text")
@@ -76,7 +95,7 @@ def _conversation(
     conversation = [Message("user", text)]
     if response is not None:
         conversation.append(Message("assistant", _argument(response, "--response")))
-    return parse_messages(conversation)
+    return conversation
 
 
 def _argument(text: str, name: str) -> str:
@@ -111,15 +130,18 @@ def _read(file: BinaryIO, name: str) -> tuple[bytes, str]:
     return data, name
 
 
-def _parse(data: bytes, name: str) -> tuple[Message, ...]:
-    parsed = parse_json(data, name)
-    if not isinstance(parsed, list):
+def _parse(data: bytes, name: str) -> object:
+    text = decode(data, name)
+    if is_chatml(text):
+        return text
+    parsed = parse_json(text, name)
+    if not isinstance(parsed, (list, dict)):
         form = '[{"role": …, "content": …}, …]'
         raise InputError(f"{name} must be a JSON list of messages: {form}")
-    return parse_messages(parsed)
+    return parsed
 
 
-def _readable(verdict: Verdict) -> str:
+def _readable(verdict: Verdict, judge: Judged) -> str:
     head: str = verdict.severity
     if colour_wanted(sys.stdout):
         head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)
@@ -128,6 +150,8 @@ def _readable(verdict: Verdict) -> str:
     rows = [
         ("categories", ", ".join(verdict.categories)),
         ("refusal", verdict.refusal or ""),
+        ("message", f"{verdict.message + 1} ({verdict.mode})" if judge != "last" else ""),
+        ("not judged", "; ".join(verdict.not_judged)),
         ("probabilities", ", ".join(shares)),
         ("flagged", f"{'yes' if verdict.flagged else 'no'} ({verdict.policy})"),
         ("model", f"{verdict.model.name} {verdict.model.type} on {verdict.device}"),

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from starlette.requests import Request
 
+from edgeguard.conversation import read_messages
 from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
@@ -129,7 +130,7 @@ def prompt(text: str, param: str) -> Conversation:
 def parsed(messages: list[dict[str, str]], param: str) -> Conversation:
     """Messages that can be judged. Raises HttpError 400."""
     try:
-        return protocol.parse_messages(messages)
+        return read_messages(messages, strict=True).messages
     except InputError as error:
         # Nothing to judge comes from a client that lost the text, and is not Safe.
         empty = str(error).startswith("there is nothing")

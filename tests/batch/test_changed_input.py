@@ -16,10 +16,10 @@ from batch_runs import Watching, fake
 
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
-from edgeguard.batch.rows import Names
 from edgeguard.batch.source import Seen, Source
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import EdgeguardError, InputError, OutputError
 
 ROWS = 16

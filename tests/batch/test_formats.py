@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from edgeguard.batch.formats import format_of, open_input
 from edgeguard.batch.parquet_result import added
-from edgeguard.batch.rows import START, Names, Row
+from edgeguard.batch.rows import START, Row
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError, MissingExtraError
 
 VERDICT = '{"severity": "Safe", "flagged": false}'

@@ -25,9 +25,10 @@ from edgeguard.batch import job
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
 from edgeguard.batch.record import Progressed, Record
-from edgeguard.batch.rows import Names, Place
+from edgeguard.batch.rows import Place
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError, OutputError, SessionError
 
 TEXTS = ["a kettle", "tea", None, "a kettle", "milk\nand sugar", "tea", "", "a cup", "tea", "ü"]
