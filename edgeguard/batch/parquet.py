@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeguard.batch.parquet_parts import Content, Part, parts_of
 from edgeguard.batch.rows import Place, Row, already, no_field
-from edgeguard.conversation.rows import Names
+from edgeguard.conversation.rows import Names, columns_of, has_field
 from edgeguard.errors import InputError
 from edgeguard.extras import require
 
@@ -35,7 +35,7 @@ Fields = Mapping[str, object] | None
 class Parquet:
     """Reads and writes the rows of a Parquet file, or of a folder of them."""
 
-    head = b""
+    head = tail = b""
     unit = "row"
     notes = ()
 
@@ -43,7 +43,6 @@ class Parquet:
         """Open a file or folder. Raises InputError: it is no Parquet, or has other columns."""
         self.arrow = _pyarrow()
         self.name = name
-        self.names = names
         self.parts = parts_of(name)
         self.content = Content(name, self.parts)
         files = [self.open(part) for part in self.parts]
@@ -52,9 +51,10 @@ class Parquet:
         self._total = sum(file.metadata.num_rows for file in files)
         self._row = 0
         self.schema = self._with_folders(self.first.schema_arrow)
-        if not set(names.needed) <= set(self.schema.names):
+        self.names = names = names.in_fields(self.schema.names)
+        if not all(has_field(self.schema.names, name) for name in names.needed):
             raise no_field(name, names, self.schema.names)
-        self._columns = [name for name in names.read if name in self.schema.names]
+        self._columns = columns_of(names.read, self.schema.names)
         self._check_columns()
 
     def open(self, part: Part) -> Any:
@@ -89,7 +89,7 @@ class Parquet:
             if self.schema.names.count(name) > 1:
                 raise InputError(f"{self.name} has two columns named {name!r}")
             kind = self.schema.field(name).type
-            if name != self.names.messages and not _is_text(self.arrow.types, kind):
+            if name in self.names.texts and not _is_text(self.arrow.types, kind):
                 raise InputError(f"{self.name}: the column {name!r} is {kind}, not text")
 
     def done(self) -> tuple[int, int]:

@@ -35,7 +35,18 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 TEXT, RESPONSE, VERDICT = "text", "response", "verdict"
 ROW = "."
 """The field that is the row itself."""
+FIELDS: dict[str, str] = {
+    "openai": "messages",
+    "langchain": "messages",
+    "sharegpt": "conversations",
+    "chatml": TEXT,
+    **dict.fromkeys(("anthropic", "responses", "chatgpt"), ROW),
+}
+"""Where each form has its conversation, unless told."""
 _TREE = "mapping"
+REQUESTS = ("body", "params")
+"""Where files for the batch interfaces of OpenAI and Anthropic have the request."""
+_OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,11 @@ class Names:
         return (self.text, self.response or RESPONSE)
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Those of them that must be texts."""
+        return () if self.messages is not None else self.read
+
+    @property
     def added(self) -> tuple[str, str]:
         """The fields that must not be there yet."""
         return self.verdict, self.error
@@ -90,14 +106,14 @@ class Names:
         """
         there = set(fields)
         if not self.guess or self.text in there:
-            return self
-        if _TREE in there:
-            return replace(self, messages=ROW)
+            return replace(self, guess=False)
         found = [name for name in LISTS if name in there]
-        if len(found) != 1:
-            return self
-        whole = any(name in there for name in SYSTEMS)
-        return replace(self, messages=ROW if whole else found[0])
+        whole = _TREE in there or any(name in there for name in SYSTEMS)
+        if "custom_id" in there:  # a request in a file for a batch interface
+            found = [name for name in REQUESTS if name in there]
+        if len(found) != 1 and _TREE not in there:
+            return replace(self, guess=False)
+        return replace(self, messages=ROW if whole else found[0], guess=False)
 
 
 def has_field(fields: Iterable[str], name: str) -> bool:
@@ -110,8 +126,7 @@ def columns_of(names: Iterable[str], fields: Iterable[str]) -> list[str]:
     """Which of a file's fields must be read for those names and paths."""
     there = list(fields)
     wanted = set(names)
-    if ROW in wanted:
-        return there
+    wanted |= set(_OF_ROW) if ROW in wanted else set()
     heads = {name if name in there else name.split(".")[0] for name in wanted}
     return [name for name in there if name in heads]
 
@@ -137,6 +152,7 @@ def conversation_of(
     fields: Mapping[str, object], names: Names, reading: Reading = PLAIN
 ) -> Conversation:
     """The conversation that a row holds. Raises InputError where there is nothing to judge."""
+    names = names.in_fields(fields) if names.guess else names
     if names.messages is not None:
         return reading(_messages(field_of(fields, names.messages), names.messages))
     text = field_of(fields, names.text)

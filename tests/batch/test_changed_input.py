@@ -59,7 +59,7 @@ def judge(
     kind: FormatName = path.name.removesuffix(".gz").rpartition(".")[2]  # type: ignore[assignment]
     watch = Watching(lambda rows: change(path) if rows == at else None)
     with open_input(str(path), kind, Names()) as form:
-        run = Run(form, Names(), fake()[0], watch, Stop())
+        run = Run(form, fake()[0], watch, Stop())
         if out is None:
             form.content.measure(Seen())
             with path.with_name("stream").open("wb") as stream:
@@ -212,14 +212,14 @@ def judge_and_die(path: Path, out: Path, change: Change) -> None:
     kind: FormatName = path.name.removesuffix(".gz").rpartition(".")[2]  # type: ignore[assignment]
     with open_input(str(path), kind, Names()) as form, opened(out, resume=False) as record:
         identity = {"the input": form.content.measure(record.progressed.seen)}
-        to_file(Run(form, Names(), fake()[0], Watching(both), Stop()), record, out, identity)
+        to_file(Run(form, fake()[0], Watching(both), Stop()), record, out, identity)
 
 
 def test_parquet_verdicts_are_held_against_their_rows(tmp_path: Path) -> None:
     """Even where size and times are what they were."""
     path, out = write(tmp_path / "in.parquet", list(range(ROWS))), tmp_path / "out.parquet"
     with open_input(str(path), "parquet", Names()) as form, opened(out, resume=False) as record:
-        run = Run(form, Names(), fake()[0], Watching(lambda n: n == 3 and in_place(path)), Stop())  # type: ignore[arg-type, return-value]
+        run = Run(form, fake()[0], Watching(lambda n: n == 3 and in_place(path)), Stop())  # type: ignore[arg-type, return-value]
         with pytest.raises(InputError, match=r"was changed while|cannot read"):
             to_file(run, record, out, {})  # never measured
     assert not out.exists()

@@ -153,7 +153,7 @@ def test_a_byte_order_mark_and_gzip_are_read() -> None:
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("jsonl", "source"):
+    for module in ("json_row", "source"):
         monkeypatch.setattr(f"edgeguard.batch.{module}.MAX_LINE", 1 << 20)
     long = b'{"text": "' + b"a" * (3 << 20) + b'"}'
     rows, _ = rows_of(b'{"text": "a"}\n' + long + b'\n{"text": "b"}\n', "jsonl")

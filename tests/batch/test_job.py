@@ -61,7 +61,7 @@ def run(
     with open_input(str(path), kind, Names()) as form, opened(out, resume=resume) as record:
         form.content.measure(record.progressed.seen)
         return to_file(
-            Run(form, Names(), guard or fake()[0], watch or Watching(), Stop()),
+            Run(form, guard or fake()[0], watch or Watching(), Stop()),
             record,
             out,
             identity,
@@ -336,7 +336,7 @@ def test_a_stream_gets_each_row_at_once(tmp_path: Path) -> None:
     stream_path = tmp_path / "stream"
     with stream_path.open("wb") as stream, open_input(str(path), "jsonl", Names()) as form:
         written = Watching(lambda rows: _check(len(stream_path.read_bytes().splitlines()) == rows))
-        tally = to_stream(Run(form, Names(), fake()[0], written, Stop()), stream)
+        tally = to_stream(Run(form, fake()[0], written, Stop()), stream)
     assert tally == run(path, out)
     assert stream_path.read_bytes() == out.read_bytes()
 
