@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeguard.conversation import read_messages
 from edgeguard.convert import template_renderer
 from edgeguard.convert.files import parse_json, read_small, short
 from edgeguard.errors import ConversionError
@@ -115,7 +116,7 @@ def _compare(path: Path, label: str, expected: str, found: str) -> None:
 
 
 def _messages(turns: tuple[tuple[str, str], ...]) -> tuple[Message, ...]:
-    return tuple(Message(role, content) for role, content in turns)
+    return read_messages([{"role": role, "content": content} for role, content in turns]).messages
 
 
 def _token(value: object) -> str | None:

@@ -21,9 +21,9 @@ _SHOWN = 1 << 16
 
 @dataclass(frozen=True)
 class Element:
-    """The bytes of an element, and the offset in the file after it and its comma.
+    """The bytes of an element, and the offset in the file at which what follows it begins.
 
-    With a ``problem`` it is no element, and the last one.
+    With a ``problem`` it is no element, and the last one: ``after`` is the file's end.
     """
 
     raw: bytes
@@ -35,7 +35,7 @@ class Elements:
     """An array that arrives in chunks."""
 
     def __init__(self, chunks: Iterable[bytes], offset: int, most: int) -> None:
-        """``chunks`` begin at that offset of the file: 0, or after an element's comma.
+        """``chunks`` begin at that offset of the file: 0, or where an element was followed.
 
         ``most``: bytes of the longest element.
         """
@@ -48,15 +48,20 @@ class Elements:
         """The elements. Raises InputError: there is no array, or an element is too long."""
         if self._offset == 0:
             self._open()
+        elif not self._more():
+            return
+        elif self._buffer[:1] == b",":
+            self._taken(0)
         while (end := self._end()) is not None:
             closes = self._buffer[end : end + 1] == b"]"
             raw = self._taken(end)
             if raw or not closes:
-                yield Element(raw, self._offset)
+                yield Element(raw, self._offset - 1)
             if closes:
                 yield from self._after()
                 return
-        yield Element(self._rest(), self._offset, "the file ends before its array does")
+        end = self._offset + len(self._buffer)
+        yield Element(self._rest(), end, "the file ends before its array does")
 
     def _open(self) -> None:
         """Go past the bracket with which the array begins. Raises InputError."""
@@ -89,10 +94,13 @@ class Elements:
 
     def _after(self) -> Iterator[Element]:
         """Whatever stands after the array, which nobody reads."""
-        while self._more() and len(self._buffer) < _SHOWN:
-            pass
+        end = self._offset + len(self._buffer)
+        for chunk in self._chunks:
+            end += len(chunk)
+            if len(self._buffer) < _SHOWN or not self._rest():
+                self._buffer += chunk.strip(_SPACE)
         if rest := self._rest():
-            yield Element(rest, self._offset, "it stands after the end of the array")
+            yield Element(rest, end, "it stands after the end of the array")
 
     def _rest(self) -> bytes:
         return bytes(self._buffer[:_SHOWN].strip(_SPACE))

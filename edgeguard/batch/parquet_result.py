@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edgeguard.batch.parquet import Parquet, digest_of
-from edgeguard.batch.rows import Names
 from edgeguard.batch.unchanged import changed
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import OutputError
 from edgeguard.protocol.names import SEVERITIES
 
@@ -141,6 +141,8 @@ def added(arrow: Any, names: Names) -> list[pa.Field]:
             "device": text,
             "tokens": number,
             "windows": number,
+            "message": number,
+            "not_judged": arrow.list_(text),
         }
     )
     return [arrow.field(names.verdict, verdict), arrow.field(names.error, text)]

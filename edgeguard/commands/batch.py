@@ -321,6 +321,12 @@ def _size(name: str) -> int:
 def _judge_several(
     inputs: Mapping[Input, Path], folder: Path, way: Way, load: Load, *, resume: bool
 ) -> Tally:
+    finished, course, stop, tally = Finished(folder), _Course(inputs), Stop(), Tally()
+    if finished.path.exists() and not resume:
+        raise InputError(
+            f"{finished.path} is there, of an earlier run: type the same command with --resume to "
+            "go on with it, or remove it and the results to start again"
+        )
     for input_, result in inputs.items():
         with input_.open() as form:  # what is wrong with any of them is said before the work
             for words in form.notes:
@@ -328,12 +334,6 @@ def _judge_several(
         if not resume:
             with opened(result, resume=False):
                 pass
-    finished, course, stop, tally = Finished(folder), _Course(inputs), Stop(), Tally()
-    if finished.path.exists() and not resume:
-        raise InputError(
-            f"{finished.path} is there, of an earlier run: type the same command with --resume to "
-            "go on with it, or remove it and the results to start again"
-        )
     with load() as guard, Report(course.done) as report, stop.listening():
         for input_, result in inputs.items():
             with input_.open() as form:

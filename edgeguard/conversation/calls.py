@@ -31,7 +31,7 @@ def call_text(call: object) -> str:
     name = inner.get("name")
     if not isinstance(name, str):
         raise InputError("has a tool call without a name")
-    given = next((inner[key] for key in _ARGUMENTS if inner.get(key) is not None), {})
+    given: object = next((inner[key] for key in _ARGUMENTS if inner.get(key) is not None), {})
     return written(name, given)
 
 

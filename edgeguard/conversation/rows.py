@@ -154,7 +154,10 @@ def conversation_of(
     """The conversation that a row holds. Raises InputError where there is nothing to judge."""
     names = names.in_fields(fields) if names.guess else names
     if names.messages is not None:
-        return reading(_messages(field_of(fields, names.messages), names.messages))
+        value = field_of(fields, names.messages)
+        if reading.form == "chatml" and isinstance(value, str):
+            return reading(value)
+        return reading(_messages(value, names.messages))
     text = field_of(fields, names.text)
     for name in names.needed:
         field_of(fields, name)
@@ -198,6 +201,7 @@ def _messages(value: object, name: str) -> object:
     """A list of messages or an object with one, or one as JSON or ChatML in a text."""
     if isinstance(value, str) and not is_chatml(value):
         value = parse_json(value, f"the text in the field {name!r}")
+        value = None if isinstance(value, str) else value
     if not isinstance(value, (list, dict, str)):
         raise InputError(f"the field {name!r} is not a list of messages")
     return value
