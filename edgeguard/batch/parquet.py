@@ -8,14 +8,14 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeguard.batch.parquet_parts import Content, Part, parts_of
+from edgeguard.batch.parquet_parts import Content, Fields, Part, digest_of, parts_of
+from edgeguard.batch.parquet_result import write_result
 from edgeguard.batch.rows import Place, Row, already, no_field
 from edgeguard.conversation.rows import Names, columns_of, has_field
 from edgeguard.errors import InputError
@@ -28,8 +28,6 @@ PIECE = 1000
 """Rows in memory at a time."""
 _BUFFER = 1 << 20
 """Bytes of a column that are read at a time; without it a whole row group would be."""
-
-Fields = Mapping[str, object] | None
 
 
 class Parquet:
@@ -152,8 +150,6 @@ class Parquet:
 
         Raises OutputError; InputError where a row is not the one that was judged.
         """
-        from edgeguard.batch.parquet_result import write_result
-
         out = partial.with_name(f"{partial.name}-parquet")
         try:
             write_result(self, partial, out)
@@ -173,12 +169,6 @@ class Parquet:
             if "crypt" in str(error):
                 why = "it is encrypted, and edgeguard takes no keys; give it decrypted"
             raise InputError(f"cannot read {self.name}: {why}") from error
-
-
-def digest_of(fields: Fields) -> str:
-    """What tells one judged row from another."""
-    plain = json.dumps(fields, default=str).encode("ascii")
-    return hashlib.blake2b(plain, digest_size=16).hexdigest()
 
 
 def _plain(value: object) -> object:

@@ -137,16 +137,16 @@ def test_what_is_finished_is_held_to_what_it_was_made_of(
     edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgeguard.batch.job import to_file
-    from edgeguard.commands import batch
+    from edgeguard.commands import batch_runs
 
     def ends(run_: object, record: object, out: Path, *more: object) -> object:
         if out.name == "b.csv":
             raise OutputError("the disk is full")
         return to_file(run_, record, out, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batch, "to_file", ends)
+    monkeypatch.setattr(batch_runs, "to_file", ends)
     assert edgeguard("batch", "in", "--out", "out").code == 2
-    monkeypatch.setattr(batch, "to_file", to_file)
+    monkeypatch.setattr(batch_runs, "to_file", to_file)
     assert "of an earlier run" in edgeguard("batch", "in", "--out", "out").err
     ended = edgeguard("batch", "in", "--out", "out", "--resume", "--policy", "loose")
     assert ended.code == 2
