@@ -46,6 +46,8 @@ FIELDS: dict[str, str] = {
 _TREE = "mapping"
 REQUESTS = ("body", "params")
 """Where files for the batch interfaces of OpenAI and Anthropic have the request."""
+_GUESSED = ("messages", "conversations", "conversation")
+"""Those of LISTS that hold nothing else in a table, as ``input`` often does."""
 _OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
 
 
@@ -107,7 +109,7 @@ class Names:
         there = set(fields)
         if not self.guess or self.text in there:
             return replace(self, guess=False)
-        found = [name for name in LISTS if name in there]
+        found = [name for name in _GUESSED if name in there]
         whole = _TREE in there or any(name in there for name in SYSTEMS)
         if "custom_id" in there:  # a request in a file for a batch interface
             found = [name for name in REQUESTS if name in there]

@@ -255,6 +255,7 @@ def test_an_export_in_parquet_is_read_by_its_columns(edgeguard: CommandLine) -> 
         ([{"conversations": [U]}], ["--messages-format", "sharegpt"], "message 1 has no text"),
         ([{"mapping": {}, "current_node": "a"}], [], "the tree of messages is broken"),
         ([{"messages": [U], "conversation": [U]}], [], "no field 'text'"),
+        ([{"input": CITY, "output": "Paris"}], [], "it has: input, output"),
         ([{"text": BOMB}], ["--messages-format", "chatml"], "not ChatML"),
         ([{"body": {"messages": [U]}}], ["--messages-field", "body.talk"], "body.talk"),
     ],

@@ -39,6 +39,8 @@ FULL = json.dumps(
         "device": "cpu",
         "tokens": 1,
         "windows": 1,
+        "message": 0,
+        "not_judged": [],
     }
 )
 NAMES = Names()
