@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar, cast
 
 import click
 
+from edgeguard.conversation.reader import Reading
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
 from edgeguard.store.policies import POLICY_VARIABLE
@@ -78,6 +79,27 @@ _RUNNING = (
     ),
 )
 
+_READING = (
+    click.option(
+        "--strict-messages",
+        envvar="EDGEGUARD_STRICT_MESSAGES",
+        is_flag=True,
+        help="Refuse messages that the official template has no place for.",
+    ),
+    click.option(
+        "--tool-calls",
+        envvar="EDGEGUARD_TOOL_CALLS",
+        is_flag=True,
+        help="Judge the calls of tools too, as text; the model was not trained on them.",
+    ),
+    click.option(
+        "--skip-media",
+        envvar="EDGEGUARD_SKIP_MEDIA",
+        is_flag=True,
+        help="Pass over images, sounds and files, and say so; else they are an error.",
+    ),
+)
+
 group_option = click.option(
     "--group",
     metavar="FIELD",
@@ -111,6 +133,16 @@ def timeout_option(command: _F) -> _F:
         metavar="SECONDS",
         help="How long a text may take; one that takes longer is an error.  [default: no limit]",
     )(command)
+
+
+def reading_options(command: _F) -> _F:
+    """How conversations are read, as ``reading``."""
+
+    @wraps(command)
+    def gathered(strict_messages: bool, tool_calls: bool, skip_media: bool, **options: Any) -> Any:
+        return command(reading=Reading(strict_messages, tool_calls, skip_media), **options)
+
+    return _all(cast("_F", gathered), *_READING)
 
 
 def guard_options(command: _F) -> _F:

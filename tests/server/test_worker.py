@@ -20,6 +20,7 @@ from edgeguard import (
     SessionError,
 )
 from edgeguard.cancellation import Cancellation
+from edgeguard.conversation import read_messages
 from edgeguard.protocol.messages import Message
 from edgeguard.session.fake import FakeSession
 from edgeguard.verdict import Verdict
@@ -48,7 +49,7 @@ def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iter
 
 
 def prompt(text: str) -> Text:
-    return Text((Message("user", text),))
+    return Text(read_messages([Message("user", text)]))
 
 
 def severity(_guard: Guard, verdict: Verdict) -> str:
