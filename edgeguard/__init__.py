@@ -9,6 +9,7 @@ What is listed here is the public interface; every other module may change.
 """
 
 from edgeguard._version import __version__
+from edgeguard.async_guard import AsyncGuard
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
 from edgeguard.errors import (
@@ -34,6 +35,7 @@ from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilit
 from edgeguard.verdict_cache import CacheInfo
 
 __all__ = [
+    "AsyncGuard",
     "CacheInfo",
     "Cancellation",
     "CancelledError",

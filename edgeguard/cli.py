@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "show": "Show what is known of a model.",
     "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
+    "watch": "Pass a stream of text on, no further than it is judged.",
 }
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""
 

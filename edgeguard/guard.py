@@ -22,10 +22,11 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
 from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, InputError
-from edgeguard.loading import Loaded, Options, load, prepare
+from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
+from edgeguard.reloading import Model
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
@@ -35,6 +36,8 @@ from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo, open_answers
+from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -69,6 +72,7 @@ class Guard:
         allow_random_weights: bool = False,
         category_probabilities: bool = False,
         cache: str | os.PathLike[str] | None = None,
+        idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -87,6 +91,8 @@ class Guard:
         that takes a short pass more.
         cache: remember answers, by digests and without texts: ``memory``, or a file of them that
         several processes may share. See ``cache_info``.
+        idle_unload: seconds without a call after which the model's memory is given back; the next
+        call loads it again, or raises ModelError if the file is another one by then. None keeps it.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
@@ -96,6 +102,7 @@ class Guard:
         self._policy = find_policy(policy)
         self._shares = category_probabilities
         _check_options(model, threads, n_ctx, device)
+        idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
@@ -103,7 +110,14 @@ class Guard:
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
-        self._start(lambda flag: load(plan, flag, on_progress), cancel, cache)
+        self._start(
+            StopFlag(),
+            lambda flag: load(plan, flag, on_progress),
+            lambda flag: load_again(file, plan, flag, on_progress),
+            cancel=cancel,
+            idle_unload=idle_unload,
+            cache=cache,
+        )
 
     @classmethod
     def with_session(
@@ -122,36 +136,41 @@ class Guard:
         guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(lambda _flag: loaded, None, cache, flag=session.flag)
+        guard._start(session.flag, lambda _flag: loaded, lambda _flag: loaded, cache=cache)
         return guard
 
     def _start(
         self,
+        flag: StopFlag,
         load: Callable[[StopFlag], Loaded],
-        cancel: Cancellation | None,
-        cache: str | os.PathLike[str] | None,
-        flag: StopFlag | None = None,
+        load_again: Callable[[StopFlag], Loaded],
+        *,
+        cancel: Cancellation | None = None,
+        idle_unload: float | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._answers = None if cache is None else open_answers(cache)
-        flag = flag or StopFlag()
-        self._thread = ModelThread(flag)
+        self._answers = answers = None if cache is None else open_answers(cache)
+        self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
+        idle = None if idle_unload is None else (idle_unload, model.unload)
+        self._thread = ModelThread(flag, idle)
         try:
-            loaded = self._thread.run(lambda: load(flag), cancel=cancel)
+            loaded = self._thread.run(model.get, cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
-            if self._answers is not None:
-                self._answers.close()
+            if answers is not None:
+                answers.close()
             raise
-        self._loaded = loaded
-        if self._answers is not None:
-            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
+        self._model_id, self._settings = loaded.model, loaded.settings
+        self._device = loaded.session.info.device
+        if answers is not None:
+            answers.belongs_to(loaded.model, self._device, loaded.settings)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
-        self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
+        self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._loaded.model
+        return self._model_id
 
     @property
     def policy(self) -> Policy:
@@ -161,12 +180,17 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._loaded.session.info.device
+        return self._device
 
     @property
     def settings(self) -> Settings | None:
         """What the model computes with; None for a session that is not llama.cpp's."""
-        return self._loaded.settings
+        return self._settings
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory now; without ``idle_unload``, until ``close``."""
+        return self._model.is_loaded
 
     def check(
         self,
@@ -226,19 +250,22 @@ class Guard:
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         fresh: bool = False,
+        category_probabilities: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
         """Begin to judge a conversation: what it will cost, and its windows one by one.
 
         For programs that say no to what costs too much, or let long texts take turns. Arguments
-        and errors are those of ``check_messages``.
+        and errors are those of ``check_messages``; ``category_probabilities`` is for this one what
+        it is for a guard.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         chosen = self._chosen(policy)
-        return self._begin(parse_messages(messages), chosen, fresh, deadline, cancel)
+        parsed, shares = parse_messages(messages), category_probabilities
+        return self._begin(parsed, chosen, fresh, deadline, cancel, shares=shares)
 
     def _begin(
         self,
@@ -247,38 +274,39 @@ class Guard:
         fresh: bool,
         deadline: float | None,
         cancel: Cancellation | None,
+        *,
+        shares: bool = False,
     ) -> Check:
-        loaded, thread, started = self._loaded, self._thread, time.perf_counter()
-        shares, answers = self._shares or policy.needs_categories, self._answers
+        model, thread, started = self._model, self._thread, time.perf_counter()
+        answers, shares = self._answers, shares or self._shares or policy.needs_categories
         plain = normalised(parsed) if policy.normalise else parsed
 
         def questions() -> tuple[list[Question], list[Question]]:
-            written = loaded.windows.questions(parsed)
-            return written, [] if plain == parsed else loaded.windows.questions(plain)
+            windows = model.get().windows
+            written = windows.questions(parsed)
+            return written, [] if plain == parsed else windows.questions(plain)
 
         def asked(question: Question) -> Decoded:
             return thread.run(
-                lambda: loaded.decoder.decode(question, fresh=fresh, categories=shares),
+                lambda: model.get().decoder.decode(question, fresh=fresh, categories=shares),
                 cancel=cancel,
                 deadline=deadline,
             )
 
-        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
-        return Check(
-            written,
-            asked
-            if answers is None
-            else lambda question: answers.answer(question, asked, fresh=fresh, categories=shares),
-            Judge(loaded.model, self.device, policy),
-            time.perf_counter() - started,
-            others,
-        )
+        def known(question: Question) -> Decoded:
+            if answers is None:
+                return asked(question)
+            return answers.answer(question, asked, fresh=fresh, categories=shares)
 
-    def _chosen(self, name: str | None) -> Policy:
+        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
+        seconds = time.perf_counter() - started
+        return Check(written, known, Judge(self.model, self.device, policy), seconds, others)
+
+    def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         if name is None:
             return self._policy
-        policy = find_policy(name)
+        policy = name if isinstance(name, Policy) else find_policy(name)
         policy.check_model(self.model.sha256, self.model.name)
         return policy
 
@@ -305,7 +333,7 @@ class Guard:
 
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds_of(timeout)
 
         def judge(messages: tuple[Message, ...]) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
@@ -313,16 +341,42 @@ class Guard:
 
         return check_many(rows, judge, lambda: self_test(self, cancel))
 
+    def watch(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        interval: int = INTERVAL,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Watch:
+        """Judge the response to a conversation while it is written; see edgeguard.watch.
+
+        The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
+        prompt that is not known.
+        interval: characters between two passes of a Gen model at least; it is asked at the next end
+        of a sentence behind them.
+        timeout: seconds for each pass over what was added.
+        Raises what ``check_messages`` raises.
+        """
+        if not _is_whole(interval, 1, None):
+            raise InputError(f"interval is {interval!r}; it must be at least 1 character")
+        chosen = self._chosen(policy)
+        limit = None if timeout is None else seconds_of(timeout)
+
+        def begin(messages: tuple[Message, ...]) -> Check:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._begin(messages, chosen, False, deadline, cancel)
+
+        return Watch(IntervalEngine(parse_messages(messages) if messages else (), begin, interval))
+
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.
 
         Raises InputError, ClosedError.
         """
         check_text("text", text)
-        session = self._loaded.session
-        return self._thread.run(
-            lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
-        )
+        return self._thread.run(lambda: _tokens(self._model.get().session, text))
 
     def cache_info(self) -> CacheInfo | None:
         """How often the cache knew an answer, and how many it holds; None without a cache."""
@@ -331,7 +385,7 @@ class Guard:
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
-            self._thread.stop(self._loaded.session.close)
+            self._thread.stop(self._model.unload)
             if self._answers is not None:
                 self._answers.close()
 
@@ -361,14 +415,18 @@ def _check_options(model: object, threads: int | None, n_ctx: int, device: str) 
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
 
 
+def _tokens(session: Session, text: str) -> tuple[bytes, ...]:
+    return tuple(session.token_bytes(token) for token in session.tokenize(text))
+
+
 def _is_whole(value: object, least: int, most: int | None) -> bool:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
 
 
-def _seconds(timeout: float) -> float:
-    """A time limit that makes sense. Raises InputError."""
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < float("inf"):
-        raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
-    return float(min(timeout, threading.TIMEOUT_MAX / 2))  # the system waits no longer
+def seconds_of(value: float, name: str = "timeout") -> float:
+    """A time that makes sense. Raises InputError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise InputError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(min(value, threading.TIMEOUT_MAX / 2))  # the system waits no longer

@@ -213,7 +213,7 @@ def test_shares_are_the_model_s_own_wherever_the_cache_stands(response: str | No
         verdict = guard.check(text) if response is None else guard.check_response(text, response)
         assert verdict.severity == SAFE
         assert verdict.category_probabilities is not None
-        loaded = guard._loaded
+        loaded = guard._model.get()
         messages = [Message("user", text)]
         if response is not None:
             messages.append(Message("assistant", response))
@@ -263,7 +263,7 @@ def test_shares_below_common_prefixes_are_the_model_s_own(short_tokens: Path) ->
         names = categories("prompt")
         assert len({guard.tokenize(f" {name}")[:1] for name in names}) < len(names)
         verdicts = [guard.check(f"A garden with {number} trees.") for number in range(3)]
-        loaded = guard._loaded
+        loaded = guard._model.get()
         session = loaded.session
 
         def plain(text: str, severity: str) -> dict[str, float]:

@@ -55,16 +55,17 @@ def command(
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
-    conversation = _conversation(text, response, messages)  # before a model is loaded
+    conversation = conversation_of(text, response, messages)  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
         verdict = guard.check_messages(conversation, timeout=timeout)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
     return EXIT_FLAGGED if verdict.flagged else EXIT_OK
 
 
-def _conversation(
+def conversation_of(
     text: str | None, response: str | None, messages: str | None
 ) -> tuple[Message, ...]:
+    """The conversation that the options of a command give. Raises InputError, UsageError."""
     if messages is not None:
         if text is not None or response is not None:
             raise click.UsageError("--messages holds the whole conversation: give no other text")

@@ -102,9 +102,14 @@ class Metrics:
     def _gauges(self, worker: Worker, connection_limit: ConnectionLimit) -> None:
         queue = worker.queue
         self._gauge("ready", "1 if the test verdicts have passed.", lambda: worker.state == "ready")
+        self._gauge(
+            "model_loaded",
+            "1 if the model is in memory; 0 while it loads, failed, or was given back when idle.",
+            lambda: worker.guard is not None and worker.guard.is_loaded,
+        )
         self._gauge("queue_requests", "Requests that wait for the model.", lambda: queue.depth)
         self._gauge(
-            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places
+            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places or 0
         )
         self._gauge(
             "in_flight_requests",

@@ -37,7 +37,6 @@ def test_everything_lies_under_edgeguard(names: set[str]) -> None:
         "edgeguard/evaluation/templates/report.html",
         "edgeguard/nano/nano.gguf",
         "edgeguard/nano/README.md",
-        "edgeguard/server/docs.html",
         "edgeguard/server/page.html",
         "edgeguard/session/llama.py",
     ],

@@ -275,7 +275,7 @@ for seed in range(20):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._thread.run(guard._loaded.session.free_contexts)
+    guard._thread.run(guard._model.get().session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:
@@ -314,7 +314,7 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
                 pytest.skip("this machine mounts no small disk")
             try:
                 for _ in range(2):
-                    guard._thread.run(guard._loaded.session.free_contexts)
+                    guard._thread.run(guard._model.get().session.free_contexts)
                     assert _essence(guard.check("Hello there")) == expected
                 for path in _files(prefix_folder()):
                     name = path.stem.partition("-")[2]
