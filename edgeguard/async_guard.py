@@ -36,6 +36,7 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.verdict_cache import CacheInfo
 from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
@@ -137,6 +138,11 @@ class AsyncGuard:
         """Whether the model is in memory now."""
         guard = self._worker.guard
         return guard is not None and guard.is_loaded
+
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer; None without a cache, or while nothing is loaded."""
+        guard = self._worker.guard
+        return None if guard is None else guard.cache_info()
 
     async def check(
         self, text: str, *, policy: str | None = None, timeout: float | None = None
