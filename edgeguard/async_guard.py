@@ -139,11 +139,6 @@ class AsyncGuard:
         guard = self._worker.guard
         return guard is not None and guard.is_loaded
 
-    def cache_info(self) -> CacheInfo | None:
-        """How often the cache knew an answer; None without a cache, or while nothing is loaded."""
-        guard = self._worker.guard
-        return None if guard is None else guard.cache_info()
-
     async def check(
         self, text: str, *, policy: str | None = None, timeout: float | None = None
     ) -> Verdict:
@@ -223,6 +218,11 @@ class AsyncGuard:
             )
 
         return AsyncWatch(begin, self._watching())
+
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer; None without one, or before the model is loaded."""
+        guard = self._worker.guard
+        return None if guard is None else guard.cache_info()
 
     async def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for."""

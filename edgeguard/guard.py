@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
@@ -52,6 +53,17 @@ _logger = logging.getLogger(__name__)
 
 CheckMessages = Iterable[Message | Mapping[str, object]]
 CheckRow = str | Mapping[str, object] | CheckMessages
+
+
+@dataclass(frozen=True)
+class _How:
+    """How one conversation is judged; ``shares``: with those of the categories."""
+
+    policy: Policy
+    fresh: bool
+    shares: bool
+    deadline: float | None
+    cancel: Cancellation | None
 
 
 class Guard:
@@ -114,9 +126,9 @@ class Guard:
             StopFlag(),
             lambda flag: load(plan, flag, on_progress),
             lambda flag: load_again(file, plan, flag, on_progress),
+            cache=cache,
             cancel=cancel,
             idle_unload=idle_unload,
-            cache=cache,
         )
 
     @classmethod
@@ -145,11 +157,11 @@ class Guard:
         load: Callable[[StopFlag], Loaded],
         load_again: Callable[[StopFlag], Loaded],
         *,
+        cache: str | os.PathLike[str] | None = None,
         cancel: Cancellation | None = None,
         idle_unload: float | None = None,
-        cache: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._answers = answers = None if cache is None else open_answers(cache)
+        self._answers = None if cache is None else open_answers(cache)
         self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
         idle = None if idle_unload is None else (idle_unload, model.unload)
         self._thread = ModelThread(flag, idle)
@@ -157,13 +169,13 @@ class Guard:
             loaded = self._thread.run(model.get, cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
-            if answers is not None:
-                answers.close()
+            if self._answers is not None:
+                self._answers.close()
             raise
         self._model_id, self._settings = loaded.model, loaded.settings
         self._device = loaded.session.info.device
-        if answers is not None:
-            answers.belongs_to(loaded.model, self._device, loaded.settings)
+        if self._answers is not None:
+            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
         self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
@@ -259,48 +271,36 @@ class Guard:
         """Begin to judge a conversation: what it will cost, and its windows one by one.
 
         For programs that say no to what costs too much, or let long texts take turns. Arguments
-        and errors are those of ``check_messages``; ``category_probabilities`` is for this one what
-        it is for a guard.
+        and errors are those of ``check_messages``, and of the guard itself.
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
-        chosen = self._chosen(policy)
-        parsed, shares = parse_messages(messages), category_probabilities
-        return self._begin(parsed, chosen, fresh, deadline, cancel, shares=shares)
+        how = _How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
+        return self._begin(parse_messages(messages), how)
 
-    def _begin(
-        self,
-        parsed: tuple[Message, ...],
-        policy: Policy,
-        fresh: bool,
-        deadline: float | None,
-        cancel: Cancellation | None,
-        *,
-        shares: bool = False,
-    ) -> Check:
+    def _begin(self, parsed: tuple[Message, ...], how: _How) -> Check:
         model, thread, started = self._model, self._thread, time.perf_counter()
-        answers, shares = self._answers, shares or self._shares or policy.needs_categories
-        plain = normalised(parsed) if policy.normalise else parsed
+        shares = self._shares or how.shares or how.policy.needs_categories
+        plain = normalised(parsed) if how.policy.normalise else parsed
 
         def questions() -> tuple[list[Question], list[Question]]:
             windows = model.get().windows
-            written = windows.questions(parsed)
-            return written, [] if plain == parsed else windows.questions(plain)
+            return windows.questions(parsed), [] if plain == parsed else windows.questions(plain)
 
         def asked(question: Question) -> Decoded:
             return thread.run(
-                lambda: model.get().decoder.decode(question, fresh=fresh, categories=shares),
-                cancel=cancel,
-                deadline=deadline,
+                lambda: model.get().decoder.decode(question, fresh=how.fresh, categories=shares),
+                cancel=how.cancel,
+                deadline=how.deadline,
             )
 
         def known(question: Question) -> Decoded:
-            if answers is None:
+            if self._answers is None:
                 return asked(question)
-            return answers.answer(question, asked, fresh=fresh, categories=shares)
+            return self._answers.answer(question, asked, fresh=how.fresh, categories=shares)
 
-        written, others = thread.run(questions, cancel=cancel, deadline=deadline)
-        seconds = time.perf_counter() - started
-        return Check(written, known, Judge(self.model, self.device, policy), seconds, others)
+        written, others = thread.run(questions, cancel=how.cancel, deadline=how.deadline)
+        judge = Judge(self.model, self.device, how.policy)
+        return Check(written, known, judge, time.perf_counter() - started, others)
 
     def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
@@ -337,7 +337,7 @@ class Guard:
 
         def judge(messages: tuple[Message, ...]) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, chosen, True, deadline, cancel).verdict()
+            return self._begin(messages, _How(chosen, True, False, deadline, cancel)).verdict()
 
         return check_many(rows, judge, lambda: self_test(self, cancel))
 
@@ -366,7 +366,7 @@ class Guard:
 
         def begin(messages: tuple[Message, ...]) -> Check:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, chosen, False, deadline, cancel)
+            return self._begin(messages, _How(chosen, False, False, deadline, cancel))
 
         return Watch(IntervalEngine(parse_messages(messages) if messages else (), begin, interval))
 
