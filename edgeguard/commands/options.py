@@ -155,6 +155,11 @@ def model_options(command: _F) -> _F:
     return _all(_running(command), _MODEL, *_RUNNING)
 
 
+def answer_options(command: _F) -> _F:
+    """What `guard_options` has besides: --category-probabilities and --cache, in ``running``."""
+    return _all(command, *_ANSWERS)
+
+
 def file_options(command: _F) -> _F:
     """--model and --device: which file runs, and where."""
     return _all(command, _MODEL, _DEVICE)

@@ -35,6 +35,11 @@ EXAMPLE: dict[str, Any] = {
     "tokens": 307,
     "windows": 1,
     "seconds": 0.21,
+    "reason": "",
+    "observed": False,
+    "form": "as written",
+    "category_probabilities": None,
+    "cached": False,
 }
 
 
