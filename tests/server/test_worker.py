@@ -307,8 +307,9 @@ def test_without_bounds_any_number_waits() -> None:
     door = Doorman()
 
     async def scenario(worker: Worker) -> None:
+        await worker.ready()
         first = asyncio.ensure_future(ask(worker, "wait"))
-        await asyncio.to_thread(door.arrived.wait)
+        assert await asyncio.to_thread(door.arrived.wait, 20)
         waiting = [asyncio.ensure_future(ask(worker, "b")) for _ in range(300)]
         await until(lambda: worker.depth == 300)
         door.open.set()
