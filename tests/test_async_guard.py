@@ -7,6 +7,8 @@ import gc
 import inspect
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -417,3 +419,29 @@ def test_a_forked_child_is_told() -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     run(guard.close())
+
+
+EXIT = """
+import asyncio, sys, time
+from edgeguard import AsyncGuard
+
+async def main():
+    global guard
+    guard = AsyncGuard("nano", threads=1)
+    task = asyncio.ensure_future(guard.check("a word and another " * 20_000))
+    await asyncio.sleep(float(sys.argv[1]))
+
+asyncio.run(main())
+print(time.time())
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.6])
+def test_a_process_ends_at_once_with_one_that_was_never_closed(seconds: float) -> None:
+    """While it loads, and while it computes: an exit must free nothing under llama.cpp."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT, str(seconds)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.time() - float(done.stdout) < 10
