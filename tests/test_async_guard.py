@@ -83,7 +83,7 @@ def test_it_gives_what_a_guard_gives(nano: Guard, nano_path: Path) -> None:
                 await guard.check_response("Hello", "Hi.", policy="loose"),
                 nano.check_response("Hello", "Hi.", policy="loose"),
             )
-            long = "a word and another " * 600
+            long = "a word and another " * 250
             alike(await guard.check(long), nano.check(long))
             assert await guard.tokenize("Hello") == nano.tokenize("Hello")
             rows = ["Hello", "", {"text": "Hello", "response": "Hi."}, "Hello"]
@@ -156,7 +156,7 @@ def test_a_cancelled_task_stops_the_computation_at_once() -> None:
 def test_a_computation_of_llama_cpp_is_stopped_too(nano_path: Path) -> None:
     async def scenario() -> None:
         async with AsyncGuard(nano_path, threads=1) as guard:
-            long = "a word and another " * 2000
+            long = "a word and another " * 700
             began = time.monotonic()
             await guard.check(long)
             whole = time.monotonic() - began
