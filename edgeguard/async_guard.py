@@ -21,6 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from edgeguard.async_watch import AsyncWatch
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import (
     ClosedError,
@@ -35,10 +36,17 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.verdict_cache import CacheInfo
+from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch.watch import Watch
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from edgeguard.worker.worker import Worker
 
+_WATCHES = 64
+"""Watches that may wait for the model at once; each that does has a thread."""
 _END_SECONDS = 2.0
 """What a load may take to end when nobody wants its guard any more."""
 
@@ -60,6 +68,8 @@ class AsyncGuard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
         idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
@@ -75,6 +85,8 @@ class AsyncGuard:
             n_ctx=n_ctx,
             device=device,
             allow_random_weights=allow_random_weights,
+            category_probabilities=category_probabilities,
+            cache=cache,
             idle_unload=idle_unload,
             on_progress=on_progress,
         )
@@ -96,6 +108,7 @@ class AsyncGuard:
     def _set_up(self, load: Callable[[Cancellation], Guard]) -> None:
         from edgeguard.worker.worker import Worker
 
+        self._threads: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._worker = Worker(load, timeout=None)
         self._free = weakref.finalize(self, _abandon, self._worker)
@@ -131,7 +144,7 @@ class AsyncGuard:
     ) -> Verdict:
         """Judge a prompt: what a user asks of an assistant."""
         messages = [{"role": "user", "content": text}]
-        return await self.check_messages(messages, policy=policy, timeout=timeout)
+        return await self.check_messages(messages, policy=policy, fresh=True, timeout=timeout)
 
     async def check_response(
         self,
@@ -179,6 +192,38 @@ class AsyncGuard:
         limit = None if timeout is None else seconds_of(timeout)
         return self._judge_rows(rows_of(rows), limit, policy=chosen, fresh=True)
 
+    def watch(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        interval: int = INTERVAL,
+        timeout: float | None = None,
+    ) -> AsyncWatch:
+        """Judge the response to a conversation while it is written, with ``async with``.
+
+        See Guard.watch for the arguments, edgeguard.async_watch for what it is.
+        """
+
+        async def begin(wish: Cancellation) -> Callable[[], Watch]:
+            with self._told():
+                guard = await self._ready(None)
+            return partial(
+                guard.watch,
+                messages,
+                policy=policy,
+                interval=interval,
+                timeout=timeout,
+                cancel=wish,
+            )
+
+        return AsyncWatch(begin, self._watching())
+
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer; None without one, or before the model is loaded."""
+        guard = self._worker.guard
+        return None if guard is None else guard.cache_info()
+
     async def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for."""
         import asyncio
@@ -196,6 +241,8 @@ class AsyncGuard:
 
         self._free.detach()
         await asyncio.to_thread(self._worker.stop)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> AsyncGuard:
         try:
@@ -216,6 +263,14 @@ class AsyncGuard:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a guard cannot be pickled: make one in each process")
+
+    def _watching(self) -> ThreadPoolExecutor:
+        """Where watches wait for the model. asyncio's own threads are few, and others need them."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_WATCHES, thread_name_prefix="edgeguard-watch")
+        return self._threads
 
     @property
     def _guard(self) -> Guard:

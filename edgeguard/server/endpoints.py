@@ -171,13 +171,6 @@ class Endpoints:
         if policy is not None:
             options["policy"] = self._named(policy)
         if category_probabilities:
-            if "category_probabilities" not in (Guard.begin.__kwdefaults__ or {}):
-                raise HttpError(
-                    400,
-                    "category_probabilities: it is not known yet",
-                    param="category_probabilities",
-                    code="unknown_parameter",
-                )
             options["category_probabilities"] = True
         return options
 

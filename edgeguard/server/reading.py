@@ -54,7 +54,8 @@ def asked(
     if len(found) > MAX_TEXTS:
         too_many = f"{param}: {len(found)} messages, and at most {MAX_TEXTS} are judged at once"
         return [Asked(param, HttpError(400, too_many, code="invalid_value", param=param))]
-    return [Asked(param, Text(one, options)) for one in found]
+    # Alone, a message gets the same bits whoever asked before.
+    return [Asked(param, Text(one, {"fresh": len(one) == 1, **options})) for one in found]
 
 
 def asked_prompt(text: str, param: str, options: Options = NO_OPTIONS) -> list[Asked]:

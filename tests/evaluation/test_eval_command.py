@@ -352,7 +352,7 @@ def test_records_of_a_policy_that_was_saved_anew_are_refused(
 
     policy = find_policy("mine")
     assert policy.threshold is not None
-    (policies_folder() / "mine.json").unlink()
+    (policies_folder() / "mine.toml").unlink()
     save_policy(replace(policy, threshold=policy.threshold / 2))
     ended = evaluate(edgeguard, *argv)
     assert ended.code == 2

@@ -15,7 +15,7 @@ import pytest
 from edgeguard import Guard, Verdict
 from edgeguard.errors import SessionError
 from edgeguard.session import prefix_files as module
-from edgeguard.session.context import Context
+from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.store.paths import prefix_folder
 
@@ -244,15 +244,15 @@ def test_a_start_that_loads_and_then_fails_is_dropped(
     """llama.cpp refuses to compute behind a state whose positions it took and does not like."""
     first = _both(nano_path)
     before = {path.name: path.stat().st_ino for path in _files(home)}
-    whole, failures = Context._decode, []
+    whole, failures = PrefixCache._compute, []
 
-    def once(self: Context, tokens: list[int], outputs: tuple[int, ...] = ()) -> None:
+    def once(self: PrefixCache, tokens: list[int], ahead: list[int]) -> object:
         if self._doubted is not None:
             failures.append(len(tokens))
             raise SessionError("llama.cpp could not compute (-1)")
-        whole(self, tokens, outputs)
+        return whole(self, tokens, ahead)
 
-    monkeypatch.setattr(Context, "_decode", once)
+    monkeypatch.setattr(PrefixCache, "_compute", once)
     assert _both(nano_path) == first
     assert len(failures) == 2
     monkeypatch.undo()
@@ -275,7 +275,7 @@ for seed in range(20):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._thread.run(guard._loaded.session.free_contexts)
+    guard._thread.run(guard._model.get().session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:
@@ -314,7 +314,7 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
                 pytest.skip("this machine mounts no small disk")
             try:
                 for _ in range(2):
-                    guard._thread.run(guard._loaded.session.free_contexts)
+                    guard._thread.run(guard._model.get().session.free_contexts)
                     assert _essence(guard.check("Hello there")) == expected
                 for path in _files(prefix_folder()):
                     name = path.stem.partition("-")[2]
