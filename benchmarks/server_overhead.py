@@ -106,14 +106,14 @@ def applications(worker: Worker) -> dict[str, App]:
     print(f"make_app {(made - began) * 1000:.0f} ms, its document {(written - made) * 1000:.0f} ms")
     plain = Starlette(
         routes=[
-            Route(route.path, route.get_route_handler(), methods=[*route.methods])
+            Route(route.path, route.get_route_handler(), methods=[*(route.methods or ())])
             for route in ours.routes
             if isinstance(route, APIRoute)
         ],
         middleware=ours.user_middleware,
         exception_handlers={HTTPException: server_app._plain_http_error},
     )
-    routes._reading = lambda _endpoints: APIRoute
+    routes._reading = lambda endpoints: APIRoute  # noqa: ARG005 - the name is part of its type
     reads = server_app.make_app(Settings(), worker)
     return {"FastAPI describes": ours, "Starlette": plain, "FastAPI reads": reads}
 

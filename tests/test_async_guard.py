@@ -86,7 +86,12 @@ def test_it_gives_what_a_guard_gives(nano: Guard, nano_path: Path) -> None:
             long = "a word and another " * 250
             alike(await guard.check(long), nano.check(long))
             assert await guard.tokenize("Hello") == nano.tokenize("Hello")
-            rows = ["Hello", "", {"text": "Hello", "response": "Hi."}, "Hello"]
+            rows: list[str | dict[str, object]] = [
+                "Hello",
+                "",
+                {"text": "Hello", "response": "Hi."},
+                "Hello",
+            ]
             found = [each async for each in guard.check_many(rows)]
             for here, there in zip(found, nano.check_many(rows), strict=True):
                 assert type(here) is type(there)
@@ -347,7 +352,7 @@ def test_rows_that_fail_give_their_errors_and_a_broken_model_ends_them() -> None
 
     async def scenario() -> None:
         async with AsyncGuard.with_session(session) as guard:
-            rows = ["a", "", "heavy", {"response": "b"}, "a"]
+            rows: list[str | dict[str, object]] = ["a", "", "heavy", {"response": "b"}, "a"]
             found = [each async for each in guard.check_many(rows)]
             kinds = [type(each).__name__ for each in found]
             assert kinds == ["Verdict", "InputError", "SessionError", "InputError", "Verdict"]

@@ -54,7 +54,7 @@ def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
             read += len(part)
             return tokenize(part)
 
-        session.tokenize = counting  # type: ignore[method-assign]
+        session.tokenize = counting  # type: ignore[assignment, method-assign]
         text = "How do I bake bread? " * 300
         check = guard.begin([{"role": "user", "content": text}])
         asked = [question.tokens for question in check._questions]
@@ -160,7 +160,7 @@ def test_reading_a_text_that_is_much_too_long_ends_early_and_can_be_stopped(
             read += len(part)
             return tokenize(part)
 
-        session.tokenize = counting  # type: ignore[method-assign]
+        session.tokenize = counting  # type: ignore[assignment, method-assign]
         with pytest.raises(InputTooLongError, match="more than 64 windows"):
             guard.check(text)
         assert read < len(text)

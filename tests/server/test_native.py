@@ -114,8 +114,8 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
             assert [each["flagged"] for each in both] == [flagged, False]
             moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
             assert moderated.json()["results"][0]["flagged"] == flagged
-        for path, body in (("guard", {"prompt": text}), ("moderations", {"input": text})):
-            refused = client.post(f"/v1/{path}", json={**body, "policy": "other"})
+        for path, given in (("guard", {"prompt": text}), ("moderations", {"input": text})):
+            refused = client.post(f"/v1/{path}", json={**given, "policy": "other"})
             assert refused.status_code == 400
             error = refused.json()["error"]
             assert (error["param"], error["code"]) == ("policy", "unknown_policy")

@@ -102,7 +102,7 @@ class Page:
         return found
 
     def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.browser.get_log("browser")]
+        return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_history_is_in_the_page_only(page: Page) -> None:
     for text in ("unsafe", MILD):
         page.type("#prompt", text)
         page.judge()
-        page.until(lambda text=text: text in page.find("#past").text)
+        page.until(lambda: text in page.find("#past").text)  # noqa: B023 - ends in here
     assert [item.text.split("\n") for item in page.all("#past li")] == [
         ["Safe", MILD],
         ["Unsafe", "unsafe"],

@@ -127,7 +127,7 @@ def test_who_leaves_frees_the_place_and_is_not_computed() -> None:
         assert worker.depth == 0
         stays = asyncio.ensure_future(ask(worker, "stays"))
         door.open.set()
-        assert await asyncio.gather(first, stays) == [["Safe"]] * 2
+        assert [*await asyncio.gather(first, stays)] == [["Safe"]] * 2
 
     with working(door, places=1) as worker:
         asyncio.run(scenario(worker))
