@@ -109,8 +109,8 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
         for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
             said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
             assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
-            body = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
-            both = client.post("/v1/guard", json=body).json()["verdicts"]
+            listed = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
+            both = client.post("/v1/guard", json=listed).json()["verdicts"]
             assert [each["flagged"] for each in both] == [flagged, False]
             moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
             assert moderated.json()["results"][0]["flagged"] == flagged

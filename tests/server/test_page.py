@@ -159,7 +159,8 @@ def test_a_conversation(page: Page) -> None:
 
 
 def test_everything_by_keyboard(page: Page) -> None:
-    assert page.browser.switch_to.active_element.get_attribute("id") == "prompt"
+    # The browser focuses what is to have the focus after the page is loaded, not with it.
+    page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") == "prompt")
     page.browser.switch_to.active_element.send_keys("unsafe" + Keys.TAB)
     assert page.browser.switch_to.active_element.get_attribute("id") == "go"
     page.browser.switch_to.active_element.send_keys(Keys.ENTER)
