@@ -114,9 +114,10 @@ label_option = click.option(
 )
 
 
-def _above_zero(
+def above_zero(
     _context: click.Context, _parameter: click.Parameter, seconds: float | None
 ) -> float | None:
+    """Refuse seconds that make no sense."""
     # Now, and not after the model is loaded, or once for each row.
     if seconds is not None and not 0 < seconds < float("inf"):
         raise click.BadParameter("it must be a number of seconds above 0")
@@ -129,7 +130,7 @@ def timeout_option(command: _F) -> _F:
         "--timeout",
         envvar="EDGEGUARD_TIMEOUT",
         type=float,
-        callback=_above_zero,
+        callback=above_zero,
         metavar="SECONDS",
         help="How long a text may take; one that takes longer is an error.  [default: no limit]",
     )(command)

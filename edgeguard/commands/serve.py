@@ -10,7 +10,7 @@ import os
 import click
 
 from edgeguard.cancellation import Cancellation
-from edgeguard.commands.options import Running, answer_options, model_options
+from edgeguard.commands.options import Running, above_zero, answer_options, model_options
 from edgeguard.errors import EXIT_OK, InputError
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -117,6 +117,7 @@ _KEY = "EDGEGUARD_API_KEY"
     "--idle-unload",
     envvar="EDGEGUARD_IDLE_UNLOAD",
     type=float,
+    callback=above_zero,
     metavar="SECONDS",
     help="Give the model's memory back when nothing was asked for so long; the next request loads "
     "it again.  [default: never]",
