@@ -15,27 +15,35 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
 from edgeguard.check_many import check_many
-from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.reader import PLAIN, Reading
 from edgeguard.conversation.rows import CheckMessages, CheckRow
-from edgeguard.conversation.value import Conversation, Judged
+from edgeguard.conversation.value import Conversation, Judged, as_written
+from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, InputError
-from edgeguard.loading import Loaded, Options, load, prepare
+from edgeguard.loading import Loaded, Options, load, load_again, prepare
+from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
-from edgeguard.protocol.messages import check_text
+from edgeguard.protocol.messages import Message, check_text
+from edgeguard.reloading import Model
 from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
+from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.verdict_cache import CacheInfo, open_answers
+from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -47,6 +55,17 @@ _NANO_NOTE = (
     "Type `edgeguard pull` for the real one"
 )
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How one conversation is judged; ``shares``: with those of the categories."""
+
+    policy: Policy
+    fresh: bool
+    shares: bool
+    deadline: float | None
+    cancel: Cancellation | None
 
 
 class Guard:
@@ -65,6 +84,9 @@ class Guard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -72,21 +94,29 @@ class Guard:
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
-        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
-        ``edgeguard calibrate`` saved for this model file.
+        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
+        or the TOML file of one.
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        category_probabilities: have each verdict hold the shares of the categories, even where
+        that takes a short pass more.
+        cache: remember answers, by digests and without texts: ``memory``, or a file of them that
+        several processes may share. See ``cache_info``.
+        idle_unload: seconds without a call after which the model's memory is given back; the next
+        call loads it again, or raises ModelError if the file is another one by then. None keeps it.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
         Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
-        PolicyError, CancelledError.
+        PolicyError, CancelledError, StoreError (the cache).
         """
         self._policy = find_policy(policy)
+        self._shares = category_probabilities
         _check_options(model, threads, n_ctx, device)
+        idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
@@ -94,42 +124,67 @@ class Guard:
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
-        self._start(lambda flag: load(plan, flag, on_progress), cancel)
+        self._start(
+            StopFlag(),
+            lambda flag: load(plan, flag, on_progress),
+            lambda flag: load_again(file, plan, flag, on_progress),
+            cache=cache,
+            cancel=cancel,
+            idle_unload=idle_unload,
+        )
 
     @classmethod
     def with_session(
-        cls, session: Session, *, policy: str = "strict", allow_random_weights: bool = False
+        cls,
+        session: Session,
+        *,
+        policy: str = "strict",
+        allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
         guard._policy = find_policy(policy)
         guard._policy.check_model("", session.info.name)
+        guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(lambda _flag: loaded, None, flag=session.flag)
+        guard._start(session.flag, lambda _flag: loaded, lambda _flag: loaded, cache=cache)
         return guard
 
     def _start(
         self,
+        flag: StopFlag,
         load: Callable[[StopFlag], Loaded],
-        cancel: Cancellation | None,
-        flag: StopFlag | None = None,
+        load_again: Callable[[StopFlag], Loaded],
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        cancel: Cancellation | None = None,
+        idle_unload: float | None = None,
     ) -> None:
-        flag = flag or StopFlag()
-        self._thread = ModelThread(flag)
+        self._answers = None if cache is None else open_answers(cache)
+        self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
+        idle = None if idle_unload is None else (idle_unload, model.unload)
+        self._thread = ModelThread(flag, idle)
         try:
-            loaded = self._thread.run(lambda: load(flag), cancel=cancel)
+            loaded = self._thread.run(model.get, cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
+            if self._answers is not None:
+                self._answers.close()
             raise
-        self._loaded = loaded
+        self._model_id, self._settings = loaded.model, loaded.settings
+        self._device = loaded.session.info.device
+        if self._answers is not None:
+            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
-        self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
+        self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._loaded.model
+        return self._model_id
 
     @property
     def policy(self) -> Policy:
@@ -139,12 +194,17 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._loaded.session.info.device
+        return self._device
 
     @property
     def settings(self) -> Settings | None:
         """What the model computes with; None for a session that is not llama.cpp's."""
-        return self._loaded.settings
+        return self._settings
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory now; without ``idle_unload``, until ``close``."""
+        return self._model.is_loaded
 
     def check(
         self,
@@ -154,9 +214,11 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
-        """Judge a prompt: what a user asks of an assistant."""
+        """Judge a prompt: what a user asks of an assistant. Bits do not depend on other calls."""
         messages = [{"role": "user", "content": text}]
-        return self.check_messages(messages, policy=policy, timeout=timeout, cancel=cancel)
+        return self.check_messages(
+            messages, policy=policy, fresh=True, timeout=timeout, cancel=cancel
+        )
 
     def check_response(
         self,
@@ -190,8 +252,9 @@ class Guard:
 
         messages: in any of the public forms (docs/conversations.md), as dictionaries with ``role``
         and ``content``. The last one's role decides whether a prompt or a response is judged.
-        fresh: use nothing of the conversation that was judged just before, even where this one
-        goes on from it. It then takes longer, and gives the same bits in any order of calls.
+        fresh: take as long as if nothing like it had been judged before, and give the same bits in
+        any order of calls. Else a conversation that begins as the one before pays for what is new
+        alone, and its probabilities differ from a fresh one's in late digits.
         strict_messages: refuse what the official template has no place for, as tool roles and
         several text parts, instead of showing it otherwise.
         tool_calls: show and judge the calls of tools, as text; else ``not_judged`` names them.
@@ -233,68 +296,65 @@ class Guard:
         without a text get no verdict. ``Verdict.message`` is the index of the judged message.
         timeout: seconds for all of them together. The rest is as in ``check_messages``.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-        chosen = self._chosen(policy)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        how = _How(self._chosen(policy), fresh, False, deadline, cancel)
         read = Reading(strict_messages, tool_calls, skip_media)(messages)
-        return [
-            self._begin(one, chosen, fresh, deadline, cancel).verdict()
-            for one in read.judged(judge)
-        ]
+        return [self._begin(one, how).verdict() for one in read.judged(judge)]
 
     def begin(
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         fresh: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
+        category_probabilities: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
         """Begin to judge a conversation: what it will cost, and its windows one by one.
 
         For programs that say no to what costs too much, or let long texts take turns. Arguments
-        and errors are those of ``check_messages``.
+        and errors are those of ``check_messages``, and of the guard itself.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-        chosen = self._chosen(policy)
-        read = Reading(strict_messages, tool_calls, skip_media)(messages)
-        return self._begin(read, chosen, fresh, deadline, cancel)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        how = _How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
+        return self._begin(Reading(strict_messages, tool_calls, skip_media)(messages), how)
 
-    def _begin(
-        self,
-        conversation: Conversation,
-        policy: Policy,
-        fresh: bool,
-        deadline: float | None,
-        cancel: Cancellation | None,
-    ) -> Check:
-        loaded, thread, started = self._loaded, self._thread, time.perf_counter()
-        questions = thread.run(
-            lambda: loaded.windows.questions(conversation.messages),
-            cancel=cancel,
-            deadline=deadline,
-        )
-        return Check(
-            questions,
-            lambda question: thread.run(
-                lambda: loaded.decoder.decode(question, fresh=fresh),
-                cancel=cancel,
-                deadline=deadline,
-            ),
-            Judge(loaded.model, self.device, policy),
-            time.perf_counter() - started,
-            conversation.place,
-            conversation.not_judged,
-        )
+    def _begin(self, conversation: Conversation, how: _How) -> Check:
+        model, thread, started = self._model, self._thread, time.perf_counter()
+        shares = self._shares or how.shares or how.policy.needs_categories
+        parsed = conversation.messages
+        plain = normalised(parsed) if how.policy.normalise else parsed
 
-    def _chosen(self, name: str | None) -> Policy:
+        def questions() -> tuple[list[Question], list[Question]]:
+            windows = model.get().windows
+            return windows.questions(parsed), [] if plain == parsed else windows.questions(plain)
+
+        def asked(question: Question) -> Decoded:
+            return thread.run(
+                lambda: model.get().decoder.decode(question, fresh=how.fresh, categories=shares),
+                cancel=how.cancel,
+                deadline=how.deadline,
+            )
+
+        def known(question: Question) -> Decoded:
+            if self._answers is None:
+                return asked(question)
+            return self._answers.answer(question, asked, fresh=how.fresh, categories=shares)
+
+        written, others = thread.run(questions, cancel=how.cancel, deadline=how.deadline)
+        judge = Judge(self.model, self.device, how.policy)
+        seconds, said = time.perf_counter() - started, conversation.not_judged
+        return Check(written, known, judge, seconds, others, conversation.place, said)
+
+    def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         if name is None:
             return self._policy
-        policy = find_policy(name)
+        policy = name if isinstance(name, Policy) else find_policy(name)
         policy.check_model(self.model.sha256, self.model.name)
         return policy
 
@@ -321,14 +381,46 @@ class Guard:
         """
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
 
         def judge(conversation: Conversation) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(conversation, chosen, True, deadline, cancel).verdict()
+            how = _How(chosen, True, False, deadline, cancel)
+            return self._begin(conversation, how).verdict()
 
         return check_many(rows, reading, judge, lambda: self_test(self, cancel))
+
+    def watch(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        interval: int = INTERVAL,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Watch:
+        """Judge the response to a conversation while it is written; see edgeguard.watch.
+
+        The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
+        prompt that is not known.
+        interval: characters between two passes of a Gen model at least; it is asked at the next end
+        of a sentence behind them.
+        timeout: seconds for each pass over what was added.
+        Raises what ``check_messages`` raises.
+        """
+        if not _is_whole(interval, 1, None):
+            raise InputError(f"interval is {interval!r}; it must be at least 1 character")
+        chosen = self._chosen(policy)
+        limit = None if timeout is None else seconds_of(timeout)
+
+        def begin(messages: tuple[Message, ...]) -> Check:
+            deadline = None if limit is None else time.monotonic() + limit
+            how = _How(chosen, False, False, deadline, cancel)
+            return self._begin(as_written(messages), how)
+
+        before = PLAIN(messages).messages if messages else ()
+        return Watch(IntervalEngine(before, begin, interval))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.
@@ -336,15 +428,18 @@ class Guard:
         Raises InputError, ClosedError.
         """
         check_text("text", text)
-        session = self._loaded.session
-        return self._thread.run(
-            lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
-        )
+        return self._thread.run(lambda: _tokens(self._model.get().session, text))
+
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer, and how many it holds; None without a cache."""
+        return None if self._answers is None else self._answers.info()
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
-            self._thread.stop(self._loaded.session.close)
+            self._thread.stop(self._model.unload)
+            if self._answers is not None:
+                self._answers.close()
 
     def __enter__(self) -> Guard:
         return self
@@ -372,14 +467,18 @@ def _check_options(model: object, threads: int | None, n_ctx: int, device: str) 
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
 
 
+def _tokens(session: Session, text: str) -> tuple[bytes, ...]:
+    return tuple(session.token_bytes(token) for token in session.tokenize(text))
+
+
 def _is_whole(value: object, least: int, most: int | None) -> bool:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
 
 
-def _seconds(timeout: float) -> float:
-    """A time limit that makes sense. Raises InputError."""
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < float("inf"):
-        raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
-    return float(min(timeout, threading.TIMEOUT_MAX / 2))  # the system waits no longer
+def seconds_of(value: float, name: str = "timeout") -> float:
+    """A time that makes sense. Raises InputError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise InputError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(min(value, threading.TIMEOUT_MAX / 2))  # the system waits no longer

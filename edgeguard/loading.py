@@ -2,6 +2,7 @@
 
     prepare   in the caller's thread: which file, by its content; nothing native yet
     load      in the model's thread: settings, weights, and every check of a loaded model
+    load_again   there too, the same file once more, for a guard that was idle
 
 This module judges nothing.
 """
@@ -102,7 +103,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         settings=settings,
         n_ctx=plan.options.n_ctx,
         device=plan.options.device,
-        starts=_starts_folder(),
+        prefixes=_prefix_folder(),
         sha256=plan.model.sha256,
         plain_weights=plan.plain_weights,
         flag=flag,
@@ -123,7 +124,26 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         raise
 
 
-def _starts_folder() -> Path | None:
+def load_again(
+    file: ModelFile,
+    first: Plan,
+    flag: StopFlag,
+    on_progress: Callable[[float], None] | None,
+) -> Loaded:
+    """Load the file once more; what the first load found out about it must still hold.
+
+    Raises ModelError also where the file is another one by now, StoreError.
+    """
+    plan = prepare(file, first.options)
+    if plan.model != first.model:
+        raise ModelError(
+            f"{file.path} is another file than the guard was made with, and its model was not in "
+            "memory: make a new guard"
+        )
+    return load(replace(plan, plain_weights=first.plain_weights), flag, on_progress)
+
+
+def _prefix_folder() -> Path | None:
     try:
         return prefix_folder()
     except StoreError:

@@ -29,7 +29,7 @@ class FastGuard(Guard):
         return replace(self._template, tokens=self._calls)
 
 
-batch.Guard = FastGuard  # type: ignore[misc]
+batch.Guard = FastGuard  # type: ignore[attr-defined]
 try:
     main()
 finally:

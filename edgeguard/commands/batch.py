@@ -115,7 +115,8 @@ def command(
     Exit code: 0 every row has a verdict, flagged or not; 2 some row has none, or could not run.
     """
     names = _names(text_field, response_field, messages_field, messages_format, verdict_field)
-    way = Way(replace(reading, form=messages_format), timeout, running["n_ctx"])
+    shares = running["category_probabilities"]
+    way = Way(replace(reading, form=messages_format), timeout, running["n_ctx"], shares)
     layout, format_name = told(delimiter, quote, escape), cast("FormatName | None", format_)
     encoding = None if encoding is None else check_encoding(encoding)
 

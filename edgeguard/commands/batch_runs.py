@@ -56,6 +56,7 @@ class Way:
     reading: Reading
     timeout: float | None
     n_ctx: int
+    shares: bool
 
     def identity(
         self, content: str, input_: Input, names: Names, guard: Guard
@@ -70,6 +71,7 @@ class Way:
             **computing(guard.settings),
             "--format": input_.format,
             "--n-ctx": self.n_ctx,
+            "--category-probabilities": self.shares,
             **{f"--{name}-field": value for name, value in fields.items()},
             **{f"--{name}": value for name, value in asdict(input_.told).items()},
             "--encoding": input_.encoding,

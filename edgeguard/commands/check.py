@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +22,8 @@ from edgeguard.commands.options import (
 )
 from edgeguard.console import colour_wanted
 from edgeguard.conversation.chatml import is_chatml
-from edgeguard.conversation.reader import Reading
-from edgeguard.conversation.value import JUDGED, Judged
+from edgeguard.conversation.reader import PLAIN, Reading
+from edgeguard.conversation.value import JUDGED, Conversation, Judged
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.protocol.messages import Message
@@ -32,6 +33,7 @@ from edgeguard.verdict import Verdict
 
 _MOST = 16 << 20
 """Bytes that are read: some times what fits the most windows of the largest context."""
+_SHARES_SHOWN = 3
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
 
@@ -72,7 +74,7 @@ def command(
 
     Exit code: 0 not flagged, 1 flagged, if any message is, 2 could not run.
     """
-    conversation = reading(_conversation(text, response, messages))  # before a model is loaded
+    conversation = conversation_of(text, response, messages, reading)  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
         verdicts = guard.check_turns(conversation, judge=judge, timeout=timeout)
     for verdict in verdicts:
@@ -81,7 +83,14 @@ def command(
     return EXIT_FLAGGED if any(verdict.flagged for verdict in verdicts) else EXIT_OK
 
 
-def _conversation(text: str | None, response: str | None, messages: str | None) -> object:
+def conversation_of(
+    text: str | None, response: str | None, messages: str | None, reading: Reading = PLAIN
+) -> Conversation:
+    """The conversation that the options of a command give. Raises InputError, UsageError."""
+    return reading(_given(text, response, messages))
+
+
+def _given(text: str | None, response: str | None, messages: str | None) -> object:
     if messages is not None:
         if text is not None or response is not None:
             raise click.UsageError("--messages holds the whole conversation: give no other text")
@@ -143,18 +152,25 @@ def _parse(data: bytes, name: str) -> object:
 
 def _readable(verdict: Verdict, judge: Judged) -> str:
     head: str = verdict.severity
+    flagged = "yes" if verdict.flagged else "no, only observed" if verdict.observed else "no"
+    named: Mapping[str, float] = verdict.category_probabilities or {}
+    likeliest = sorted(named.items(), key=lambda pair: -pair[1])[:_SHARES_SHOWN]
     if colour_wanted(sys.stdout):
         head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)
     shares = (f"{name} {share:.1%}" for name, share in verdict.probabilities.items())
     windows = f" in {verdict.windows} windows" if verdict.windows > 1 else ""
+    cached = ", remembered" if verdict.cached else ""
     rows = [
         ("categories", ", ".join(verdict.categories)),
         ("refusal", verdict.refusal or ""),
         ("message", f"{verdict.message + 1} ({verdict.mode})" if judge != "last" else ""),
         ("not judged", "; ".join(verdict.not_judged)),
         ("probabilities", ", ".join(shares)),
-        ("flagged", f"{'yes' if verdict.flagged else 'no'} ({verdict.policy})"),
+        ("if harmful", ", ".join(f"{name} {share:.1%}" for name, share in likeliest)),
+        ("flagged", f"{flagged} ({verdict.policy})"),
+        ("reason", verdict.reason),
+        ("form", verdict.form if verdict.form != "as written" else ""),
         ("model", f"{verdict.model.name} {verdict.model.type} on {verdict.device}"),
-        ("read", f"{verdict.tokens} tokens{windows} in {verdict.seconds:.2f} s"),
+        ("read", f"{verdict.tokens} tokens{windows} in {verdict.seconds:.2f} s{cached}"),
     ]
     return "\n".join([head, *(f"  {name:<14} {value}" for name, value in rows if value)])

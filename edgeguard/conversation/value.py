@@ -79,3 +79,9 @@ class Conversation:
         end, place = number + 1, self.places[number]
         notes = tuple(note for note in self.notes if note.place <= place)
         return Conversation(self.messages[:end], self.places[:end], self.speakers[:end], notes)
+
+
+def as_written(messages: tuple[Message, ...]) -> Conversation:
+    """Messages that stand as a question shows them already, each in its own place."""
+    speakers = tuple(message.role for message in messages)
+    return Conversation(messages, tuple(range(len(messages))), speakers)

@@ -23,6 +23,7 @@ from edgeguard.batch.parquet_result import added
 from edgeguard.batch.rows import START, Row
 from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError, MissingExtraError
+from edgeguard.protocol.names import CATEGORIES
 
 VERDICT = '{"severity": "Safe", "flagged": false}'
 FULL = json.dumps(
@@ -39,6 +40,10 @@ FULL = json.dumps(
         "device": "cpu",
         "tokens": 1,
         "windows": 1,
+        "reason": "",
+        "observed": False,
+        "form": "as written",
+        "category_probabilities": dict.fromkeys(CATEGORIES, 0.125),
         "message": 0,
         "not_judged": [],
     }
@@ -321,9 +326,9 @@ def test_a_file_without_a_header_is_not_shown() -> None:
 
 
 def test_the_parquet_struct_has_every_published_field_of_a_verdict() -> None:
-    """Those of verdict.schema.json, at every depth, but the seconds."""
+    """Those of verdict.schema.json, at every depth, but those that differ from run to run."""
     schema = json.loads((files("edgeguard") / "verdict.schema.json").read_text(encoding="utf-8"))
-    published = set(schema["properties"]) - {"seconds"}
+    published = set(schema["properties"]) - {"seconds", "cached"}
     verdict = added(pa, NAMES)[0].type
     assert {field.name for field in verdict} == published
     model = verdict.field("model").type
