@@ -209,6 +209,9 @@ class AsyncGuard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> AsyncIterator[Verdict | EdgeguardError]:
         """Judge any number of texts, lazily and in order, with ``async for``; see Guard.check_many.
@@ -219,7 +222,8 @@ class AsyncGuard:
 
         chosen = None if policy is None else find_policy(policy)
         limit = None if timeout is None else seconds_of(timeout)
-        return self._judge_rows(rows_of(rows), limit, policy=chosen, fresh=True)
+        reading = Reading(strict_messages, tool_calls, skip_media)
+        return self._judge_rows(rows_of(rows), reading, limit, policy=chosen, fresh=True)
 
     def watch(
         self,
@@ -319,7 +323,7 @@ class AsyncGuard:
         return result
 
     async def _judge_rows(
-        self, rows: Iterable[Any], limit: float | None, **options: object
+        self, rows: Iterable[Any], reading: Reading, limit: float | None, **options: object
     ) -> AsyncIterator[Verdict | EdgeguardError]:
         from edgeguard.conversation.recent import Recent
         from edgeguard.conversation.rows import conversation_in, key_of
@@ -327,7 +331,7 @@ class AsyncGuard:
         recent: Recent[Verdict] = Recent()
         for row in rows:
             try:
-                conversation = conversation_in(row)
+                conversation = conversation_in(row, reading)
             except EdgeguardError as error:
                 yield error
                 continue
