@@ -361,8 +361,9 @@ class Guard:
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         interval: int = INTERVAL,
+        category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
@@ -386,7 +387,8 @@ class Guard:
 
         def begin(conversation: Conversation) -> Check:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._asking.begin(conversation, How(chosen, False, False, deadline, cancel))
+            how = How(chosen, False, category_probabilities, deadline, cancel)
+            return self._asking.begin(conversation, how)
 
         return Watch(IntervalEngine(reading(messages) if messages else None, begin, interval))
 
