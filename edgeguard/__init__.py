@@ -31,12 +31,15 @@ from edgeguard.errors import (
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
-from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
+from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
+from edgeguard.verdict_cache import CacheInfo
 
 __all__ = [
     "AsyncGuard",
+    "CacheInfo",
     "Cancellation",
     "CancelledError",
+    "CategoryProbabilities",
     "Check",
     "Choice",
     "ClosedError",

@@ -2,7 +2,7 @@
 title: edgeguard
 author: edgeguard
 description: Judges what users and models write with Qwen3Guard-Gen on your machine.
-version: 0.1.0
+version: 1
 license: Apache-2.0
 requirements: httpx
 """

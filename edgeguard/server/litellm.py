@@ -20,7 +20,15 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from edgeguard.protocol.visible import has_visible
-from edgeguard.server.reading import Asked, Messages, Options, asked, asked_prompt, asked_response
+from edgeguard.server.reading import (
+    Asked,
+    Messages,
+    Options,
+    Reading,
+    asked,
+    asked_prompt,
+    asked_response,
+)
 from edgeguard.server.requests import Body
 from edgeguard.verdict import Verdict
 
@@ -115,7 +123,10 @@ def texts_of(body: GuardrailRequest, context: Messages, options: Options) -> lis
         said = [*texts, *(_written(call) for call in body.tool_calls or ())]
         return [each for text in said for each in _response(context, text, options)]
     if body.structured_messages:
-        return asked(_with_text(body.structured_messages), "structured_messages", options)
+        how = Reading(
+            judge="exchange", tool_calls=True, skip_media=bool(body.parameters.skip_images)
+        )
+        return asked(body.structured_messages, "structured_messages", options, how)
     return [
         each
         for place, text in enumerate(texts)
@@ -142,25 +153,11 @@ def refused(reason: str) -> dict[str, object]:
 def _response(context: Messages, text: str, options: Options) -> list[Asked]:
     if not context:
         return asked_response("", text, "texts", options)
-    return asked([*context, {"role": "assistant", "content": text}], "texts", options)
+    how = Reading(tool_calls=True, skip_media=True)  # the request was judged by itself
+    return asked([*context, {"role": "assistant", "content": text}], "texts", options, how)
 
 
 def _written(call: dict[str, Any]) -> str:
     """A call of a tool as a text."""
     function = call.get("function") or {}
     return f"{function.get('name', '')} {function.get('arguments') or json.dumps(call)}"
-
-
-def _with_text(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with their pictures left out: what they are is said in `images`."""
-    return [{**each, "content": _texts(each.get("content"))} for each in messages]
-
-
-def _texts(content: object) -> object:
-    if not isinstance(content, list):
-        return content
-    return [part for part in content if not _is_image(part)]
-
-
-def _is_image(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") in ("image_url", "image", "input_image")

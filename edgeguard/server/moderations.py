@@ -11,7 +11,6 @@ verdict; edgeguard.server.categories is the mapping.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -187,7 +186,7 @@ def _types() -> dict[str, list[str]]:
 def _scores(verdict: Verdict, named: set[str]) -> dict[str, float]:
     """P(harmful), shared out among the categories where their shares are known."""
     harmful = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
-    shares: Mapping[str, float] | None = getattr(verdict, "category_probabilities", None)
+    shares = verdict.category_probabilities
     if shares is None or OTHER in named:
         return {key: harmful if key in named else 0.0 for key in ALL_KEYS}
     scores = dict.fromkeys(ALL_KEYS, 0.0)

@@ -22,7 +22,7 @@ OPENAI_KEYS = "openai-keys"
 """Before it: whatever is flagged fills one of the keys that OpenAI has."""
 
 _MODERATION = re.compile(r"((?:/response|/openai-keys)*)(?:/v1)*/moderations")
-_TAILS = re.compile(r"(?:/v1)*(/(?:chat/completions|models(?:/.*)?|guard))")
+_TAILS = re.compile(r"(?:/v1)*(/(?:chat/completions|models(?:/.*)?|guard(?:/stream)?))")
 _JUDGES = re.compile(r".*/(?:moderations|completions|guard|responses|messages|chat|generate)")
 
 

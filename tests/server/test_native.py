@@ -70,7 +70,9 @@ def test_a_text_that_is_too_long_is_400(client: httpx.Client) -> None:
 
 
 def test_health(client: httpx.Client) -> None:
-    answer = client.get("/health")
+    deadline = time.monotonic() + 20  # the model is busy no more with what others asked
+    while (answer := client.get("/health")).json()["busy_seconds"] and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
@@ -130,13 +132,13 @@ def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> N
     messages = [
         {"role": "system", "content": "Be kind."},
         USER,
-        {"role": "assistant", "content": "unsafe"},
-        {"role": "user", "content": [{"type": "text", "text": "And of Spain?"}]},
+        {"role": "assistant", "content": "It is Paris."},
+        {"role": "user", "content": [{"type": "text", "text": "unsafe"}]},
     ]
     for judge, severities in (
-        ("last", ["Safe"]),
-        ("exchange", ["Safe"]),
-        ("each", ["Safe", "Unsafe", "Safe"]),
+        ("last", ["Unsafe"]),
+        ("exchange", ["Unsafe"]),
+        ("each", ["Safe", "Safe", "Unsafe"]),
     ):
         said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
         verdicts = [said] if judge == "last" else said["verdicts"]
@@ -246,7 +248,7 @@ def test_two_servers_do_not_share_metrics() -> None:
 def test_the_document_names_every_path_and_resolves(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/models",
+        "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/guard/stream", "/v1/models",
         "/v1/models/{model}", "/health", "/livez", "/metrics",
     }  # fmt: skip
     text = json.dumps(document)
@@ -314,7 +316,7 @@ def test_in_a_list_each_text_has_its_verdict_or_its_error(client: httpx.Client) 
     inputs: list[dict[str, object]] = [
         {"prompt": "unsafe"},
         {"prompt": "\u200b"},
-        {"messages": [{"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "system", "content": "a"}]},
         {"prompt": "word " * 120_000},
         {"prompt": "a", "response": "Paris."},
     ]
