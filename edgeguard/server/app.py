@@ -40,6 +40,7 @@ from edgeguard.server.observed import Notes, Observed, id_of
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.paths import would_judge
 from edgeguard.server.settings import Settings, is_loopback
+from edgeguard.server.webhook_endpoints import WebhookEndpoints
 from edgeguard.worker.worker import Worker, where
 
 _logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
     endpoints = Endpoints(worker, metrics, settings)
     router = routes.router(endpoints)
     routes.add_ollama(router, OllamaEndpoints(endpoints))
+    routes.add_webhooks(router, WebhookEndpoints(endpoints))
     routes.add_litellm(router, LiteLLMEndpoint(endpoints, Calls(settings.litellm_calls)))
     known = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
     layers = [

@@ -25,6 +25,7 @@ from edgeguard.server.litellm import PATH
 from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
 from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
+from edgeguard.server.webhook_endpoints import WebhookEndpoints
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -60,6 +61,16 @@ def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
 def add_litellm(found: APIRouter, litellm: LiteLLMEndpoint) -> None:
     """LiteLLM's guardrail, which its own documents describe."""
     found.add_api_route(PATH, litellm.judge, methods=["POST"], include_in_schema=False)
+
+
+def add_webhooks(found: APIRouter, webhooks: WebhookEndpoints) -> None:
+    """What Dify and Portkey ask, as their own documents describe it."""
+    asked: dict[str, Endpoint] = {
+        "/dify/moderation": webhooks.dify,
+        "/portkey/guardrail": webhooks.portkey,
+    }
+    for path, endpoint in asked.items():
+        found.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False)
 
 
 def label(path: str, known: frozenset[str]) -> str:
