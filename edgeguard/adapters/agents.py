@@ -10,7 +10,6 @@ stream at its end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from agents import (
@@ -23,7 +22,6 @@ from agents import (
 
 from edgeguard.adapters.common import default_guard, judge_response
 from edgeguard.async_guard import AsyncGuard
-from edgeguard.errors import InputError
 from edgeguard.verdict import Verdict
 
 Items = str | list[TResponseInputItem]
@@ -37,7 +35,7 @@ def input_guardrail(guard: AsyncGuard | None = None) -> InputGuardrail[Any]:
         context: RunContextWrapper[Any], agent: object, given: Items
     ) -> GuardrailFunctionOutput:
         del context, agent
-        return _said(await judge.check_messages(_messages(given)))
+        return _said(await judge.check_messages(_messages(given), tool_calls=True))
 
     return InputGuardrail(edgeguard_input, name="edgeguard_input", run_in_parallel=False)
 
@@ -69,25 +67,6 @@ def _text(output: object) -> str:
     return str(dump()) if dump is not None else str(output)
 
 
-def _messages(given: Items) -> list[dict[str, str]]:
-    """What was said; calls of tools and what tools say is left out."""
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    found: list[dict[str, str]] = []
-    for item in given:
-        role = str(item.get("role") or "")
-        if role in ("user", "assistant") or (role in ("system", "developer") and not found):
-            role = "system" if role == "developer" else role
-            found.append({"role": role, "content": _content(item.get("content"))})
-    return found
-
-
-def _content(content: object) -> str:
-    """The text of an item. Raises InputError for what cannot be judged."""
-    if isinstance(content, str):
-        return content
-    parts = [part for part in content or () if isinstance(part, Mapping)]  # type: ignore[attr-defined]
-    for part in parts:
-        if not isinstance(part.get("text", part.get("refusal")), str):
-            raise InputError(f"a message has a part that cannot be judged ({part.get('type')})")
-    return "\n".join(str(part.get("text", part.get("refusal"))) for part in parts)
+def _messages(given: Items) -> list[Any]:
+    """What was said, as items; the guard reads them."""
+    return [{"role": "user", "content": given}] if isinstance(given, str) else given

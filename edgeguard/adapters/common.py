@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -47,17 +47,16 @@ async def judge_prompt(guard: AsyncGuard, text: str) -> Verdict | None:
     return await guard.check(text) if has_visible(text) else None
 
 
-async def judge_response(
-    guard: AsyncGuard, messages: Sequence[Mapping[str, Any]], text: str
-) -> Verdict | None:
-    """The verdict of an answer to ``messages``; None where there is nothing to see.
+async def judge_response(guard: AsyncGuard, messages: Sequence[Any], text: str) -> Verdict | None:
+    """The verdict of an answer to ``messages``, in any form that the guard reads; None as above.
 
-    Without messages, it is judged as an answer to an unknown prompt.
+    Without messages, it is judged as an answer to an unknown prompt. Pictures in them are passed
+    over: they were judged, or refused, when they were asked.
     """
     if not has_visible(text):
         return None
-    before = messages or [{"role": "user", "content": ""}]
-    return await guard.check_messages([*before, {"role": "assistant", "content": text}])
+    answer = {"role": "assistant", "content": text}
+    return await guard.check_messages([*messages, answer], tool_calls=True, skip_media=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

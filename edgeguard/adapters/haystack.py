@@ -17,7 +17,6 @@ from haystack.dataclasses import ChatMessage
 
 from edgeguard.adapters.common import run
 from edgeguard.async_guard import AsyncGuard
-from edgeguard.errors import InputError
 
 
 @component
@@ -58,13 +57,8 @@ class EdgeguardRouter:
     )
     async def run_async(self, messages: list[ChatMessage]) -> dict[str, Any]:
         """The same, awaited."""
-        verdict = await self._guard.check_messages([_plain(each) for each in messages])
+        verdict = await self._guard.check_messages(
+            [each.to_openai_dict_format() for each in messages], tool_calls=True
+        )
         way = "flagged" if verdict.flagged else "passed"
         return {way: messages, "verdict": verdict.to_dict()}
-
-
-def _plain(message: ChatMessage) -> dict[str, str]:
-    """Role and text. Raises InputError for what cannot be judged."""
-    if message.images or message.tool_calls or message.tool_call_results:
-        raise InputError("a message has a picture or a call of a tool: only texts are judged here")
-    return {"role": message.role.value, "content": "\n".join(message.texts)}

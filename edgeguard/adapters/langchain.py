@@ -14,18 +14,16 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from langchain.agents.middleware.types import AgentMiddleware, AgentState, hook_config
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
 from edgeguard.adapters.common import (
     REFUSAL,
     FlaggedError,
     default_guard,
-    judge_prompt,
     judge_response,
     run,
 )
 from edgeguard.async_guard import AsyncGuard
-from edgeguard.errors import InputError
 from edgeguard.verdict import Verdict
 
 Update = dict[str, Any] | None
@@ -67,7 +65,7 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         messages = state["messages"]
         if not messages or not _is_answer(messages[-1]):
             return None
-        verdict = await judge_response(self._guard, _plain(messages[:-1]), _text(messages[-1]))
+        verdict = await judge_response(self._guard, messages[:-1], _text(messages[-1]))
         if verdict is None or not verdict.flagged:
             return None
         return self._end(verdict, messages[-1].id)
@@ -84,11 +82,9 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     async def _judge(self, messages: Sequence[BaseMessage]) -> Verdict | None:
         last = messages[-1]
-        if isinstance(last, SystemMessage):
+        if isinstance(last, SystemMessage) or (isinstance(last, ToolMessage) and not _text(last)):
             return None
-        if isinstance(last, HumanMessage):
-            return await self._guard.check_messages(_plain(messages))
-        return await judge_prompt(self._guard, _text(last))  # a tool's: nobody has asked for it
+        return await self._guard.check_messages(messages, tool_calls=True)
 
     def _end(self, verdict: Verdict, replaced: str | None) -> dict[str, Any]:
         if self._exit_behavior == "error":
@@ -98,28 +94,6 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
 def _is_answer(message: BaseMessage) -> bool:
     return isinstance(message, AIMessage)
-
-
-def _plain(messages: Sequence[BaseMessage]) -> list[dict[str, str]]:
-    """What the user, the system and the model have said; calls and what tools say is left out."""
-    roles = ((HumanMessage, "user"), (AIMessage, "assistant"), (SystemMessage, "system"))
-    found = [
-        {"role": role, "content": _content(message)}
-        for message in messages
-        for kind, role in roles
-        if isinstance(message, kind)
-    ]
-    return found[:1] + [each for each in found[1:] if each["role"] != "system"]
-
-
-def _content(message: BaseMessage) -> str:
-    """The text of a message. Raises InputError for what has none."""
-    content = message.content
-    parts = content if isinstance(content, list) else [content]
-    kinds = {part.get("type", "text") for part in parts if isinstance(part, dict)}
-    if isinstance(message, HumanMessage) and (other := kinds - {"text"}):
-        raise InputError(f"a message has parts that cannot be judged ({', '.join(sorted(other))})")
-    return str(message.text)
 
 
 def _text(message: BaseMessage) -> str:

@@ -53,7 +53,7 @@ class EdgeguardGuardrail(CustomGuardrail):
             said = [*texts, *map(_written, inputs.get("tool_calls") or [])]
             return [await judge_response(self._guard, messages, text) for text in said]
         if messages := inputs.get("structured_messages"):
-            return [await self._guard.check_messages(messages)]
+            return [*await self._guard.check_turns(messages, judge="exchange", tool_calls=True)]
         return [await judge_prompt(self._guard, text) for text in texts]
 
     def _blocked(self, reason: str) -> GuardrailRaisedException:
