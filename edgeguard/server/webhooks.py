@@ -49,7 +49,7 @@ class PortkeySide(Lenient):
     """A request or a response as Portkey's gateway has it."""
 
     text: str | None = None
-    json_: Any = Field(None, alias="json")
+    json_: Any = Field(default=None, alias="json")
 
 
 class PortkeyRequest(Lenient):

@@ -123,7 +123,8 @@ def test_an_answer_is_judged_in_its_context_if_that_is_kept(
     st.integers(0, 4),
 )
 def test_what_is_kept_is_the_latest_and_has_bounds(asked: list[tuple[int, str]], most: int) -> None:
-    calls, latest = Calls(most), {}
+    calls = Calls(most)
+    latest: dict[int, str] = {}
     for number, text in asked:
         calls.keep(str(number), [user(text)])
         latest.pop(number, None)

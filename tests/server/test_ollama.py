@@ -59,7 +59,7 @@ def test_the_client_that_is_awaited(served: Served) -> None:
     async def ask() -> str:
         async with ollama.AsyncClient(host=served.url, trust_env=False) as client:
             stream = await client.chat(model=MODEL, messages=[USER], stream=True)
-            return "".join([piece.message.content or "" async for piece in stream])
+            return "".join([str(piece.message.content or "") async for piece in stream])
 
     assert asyncio.run(ask()) == UNSAFE
 
