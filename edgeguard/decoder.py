@@ -12,7 +12,7 @@ This module does not touch llama.cpp and does not know what a window or a policy
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeguard.errors import ModelError
@@ -68,14 +68,12 @@ class Decoder:
         self._ahead = {mode: self._likely(mode) for mode in MODES}
 
     def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
-        """The model's answer; ``fresh``: whatever was asked before.
+        """The model's answer; ``fresh``: the same bits, whatever was asked before.
 
         Raises ModelError if the model computes no usable number, or puts less than LOW_MASS of its
         probability on the words of an answer.
         """
-        if fresh:
-            question = replace(question, grows=False)
-        writer = _Writer(self._session, question, self.room, self._ahead[question.mode])
+        writer = _Writer(self._session, question, fresh, self.room, self._ahead[question.mode])
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
         while state != END:
             ways = writer.write_shared(self._ways(question.mode, state))
@@ -163,11 +161,17 @@ class _Writer:
     """The answer being written: tokens that wait, and the logits after them when asked."""
 
     def __init__(
-        self, session: Session, question: Question, room: int, ahead: tuple[int, ...]
+        self,
+        session: Session,
+        question: Question,
+        exact: bool,
+        room: int,
+        ahead: tuple[int, ...],
     ) -> None:
         self._session = session
         self._ahead = ahead
         self._question = question
+        self._exact = exact
         self._room = room
         self._waiting: list[int] = []
         self._written = 0
@@ -199,9 +203,9 @@ class _Writer:
             self._logits = self._session.read(
                 [*asked.tokens, *self._waiting],
                 room=self._room - len(self._waiting),  # the room is that of the whole answer
-                fixed=asked.fixed,
-                conversation=asked.conversation,
-                grows=asked.grows,
+                prefix=asked.prefix,
+                suffix=asked.suffix + len(self._waiting),
+                exact=self._exact,
                 ahead=self._ahead,
             )
         elif self._waiting:

@@ -152,9 +152,11 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
-        """Judge a prompt: what a user asks of an assistant."""
+        """Judge a prompt: what a user asks of an assistant. Bits do not depend on other calls."""
         messages = [{"role": "user", "content": text}]
-        return self.check_messages(messages, policy=policy, timeout=timeout, cancel=cancel)
+        return self.check_messages(
+            messages, policy=policy, fresh=True, timeout=timeout, cancel=cancel
+        )
 
     def check_response(
         self,
@@ -185,8 +187,9 @@ class Guard:
 
         messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
         last one's role decides whether a prompt or a response is judged.
-        fresh: use nothing of the conversation that was judged just before, even where this one
-        goes on from it. It then takes longer, and gives the same bits in any order of calls.
+        fresh: take as long as if nothing like it had been judged before, and give the same bits in
+        any order of calls. Else a conversation that begins as the one before pays for what is new
+        alone, and its probabilities differ from a fresh one's in late digits.
         timeout: seconds from now, waiting for other calls included.
         cancel: ends the call when it is cancelled, in any thread.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError, ModelError

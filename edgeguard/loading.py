@@ -102,7 +102,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         settings=settings,
         n_ctx=plan.options.n_ctx,
         device=plan.options.device,
-        starts=_starts_folder(),
+        prefixes=_prefix_folder(),
         sha256=plan.model.sha256,
         plain_weights=plan.plain_weights,
         flag=flag,
@@ -123,7 +123,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         raise
 
 
-def _starts_folder() -> Path | None:
+def _prefix_folder() -> Path | None:
     try:
         return prefix_folder()
     except StoreError:

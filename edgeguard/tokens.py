@@ -39,15 +39,14 @@ _SEAM = re.compile(r"(?<=\S)(?= )|(?<=[ぁ-ヺ一-鿋가-힣])(?=[\n，。、！
 class Question:
     """The token ids of a question.
 
-    The first ``fixed`` are the same for every one of its mode; the first ``conversation`` are the
-    same when messages are added. ``grows``: it has several messages, and may go on from another.
+    The first ``prefix`` and the last ``suffix`` are the same for every one of its mode; between
+    them is the conversation.
     """
 
     mode: Mode
     tokens: tuple[int, ...]
-    fixed: int
-    conversation: int
-    grows: bool
+    prefix: int
+    suffix: int
 
 
 class QuestionTokenizer:
@@ -55,7 +54,7 @@ class QuestionTokenizer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._fixed = {mode: self._shared(mode) for mode in MODES}
+        self._shared = {mode: self._ends(mode) for mode in MODES}
 
     def question(self, messages: tuple[Message, ...], most: int | None = None) -> Question:
         """The question for a conversation of any length; after ``most`` tokens and one it ends.
@@ -64,11 +63,9 @@ class QuestionTokenizer:
         """
         end = None if most is None else most + 1
         mode, tokens = mode_of(messages), tuple(islice(self._tokens(messages), end))
-        start, tail = self._fixed[mode]
-        fixed = len(start) if tokens[: len(start)] == start else 0
-        end = len(tokens) - len(tail)
-        conversation = end if fixed < end and tokens[end:] == tail else fixed
-        return Question(mode, tokens, fixed, conversation, grows=len(messages) > 1)
+        prefix, suffix = self._shared[mode]
+        begins = tokens[: len(prefix)] == prefix
+        return Question(mode, tokens, len(prefix) if begins else 0, len(suffix))
 
     def _tokens(self, messages: tuple[Message, ...]) -> Iterator[int]:
         return (token for piece in question(messages) for token in self._piece(piece))
@@ -82,8 +79,8 @@ class QuestionTokenizer:
         else:
             yield from ids_of(self._session, unicodedata.normalize("NFC", piece))
 
-    def _shared(self, mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The ids that conversations with nothing in common begin and end with."""
+    def _ends(self, mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids that questions with nothing in common begin with, and those they end with."""
         # The tokenizer joins a mark at a text's end with the blank line after it, so the second
         # probe ends with one: what is left as shared begins after that line.
         first, second = (tuple(self._tokens(_probe(mode, text))) for text in ("a", "\n1?"))

@@ -13,16 +13,22 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from itertools import accumulate, product
+from itertools import product
 
-from edgeguard.errors import InputTooLongError, ModelError
-from edgeguard.protocol.messages import Message
+from edgeguard.errors import InputTooLongError
+from edgeguard.protocol.messages import Message, mode_of
+from edgeguard.protocol.names import MODES, Mode
 from edgeguard.session.interface import Session
-from edgeguard.tokens import Question, QuestionTokenizer, ids_of
+from edgeguard.slices import Counted, CountedMessage, counted
+from edgeguard.tokens import Question, QuestionTokenizer
 
 MAX_WINDOWS = 64
 """More than this is an error: a verdict that takes hours helps nobody."""
 
+_EMPTY: dict[Mode, tuple[Message, ...]] = {
+    "prompt": (Message("user", ""),),
+    "response": (Message("user", ""), Message("assistant", "")),
+}
 _LABEL = 8  # tokens that a message's label and blank lines take, and a few to spare
 
 
@@ -34,29 +40,34 @@ class Windows:
         self._session = session
         self._tokenizer = tokenizer
         self._limit = session.n_ctx - room
+        self._bare = {mode: len(tokenizer.question(_EMPTY[mode]).tokens) for mode in MODES}
 
     def questions(self, messages: tuple[Message, ...]) -> list[Question]:
         """The questions to ask, in the order of the text. Raises InputTooLongError."""
         most = MAX_WINDOWS * self._limit
+        messages = tuple(_normalised(message) for message in messages)
         whole = self._tokenizer.question(messages, most)
         if len(whole.tokens) <= self._limit:
             return [whole]
         if len(whole.tokens) > most:
             raise self._too_many(f"more than {MAX_WINDOWS}")
-        spare = 0
+        parts, spare = counted(self._session, whole, messages), 0
         while True:
-            windows = self._cut(messages, spare)
+            windows = self._cut(parts, spare)
             excess = max(len(window.tokens) for window in windows) - self._limit
             if excess <= 0:
                 return windows
             spare += 2 * excess  # it was cut where its parts have many more tokens than the whole
 
-    def _cut(self, messages: tuple[Message, ...], spare: int) -> list[Question]:
+    def _cut(self, parts: Counted, spare: int) -> list[Question]:
         """Windows that fit, unless joining the slices takes more tokens than is left for it."""
-        before, last = messages[:-1], messages[-1]
-        history_size, last_size = self._sizes(before, last, spare)
-        histories = [before] if history_size is None else list(self._groups(before, history_size))
-        slices = list(self._slices(last, last_size))
+        before, last = parts.messages[:-1], parts.messages[-1]
+        history_size, last_size = self._sizes(parts, spare)
+        if history_size is None:
+            histories = [tuple(part for message in before for part in _whole(message))]
+        else:
+            histories = list(_groups(before, history_size))
+        slices = [part for part, _ in last.slices(last_size)]
         number = len(histories) * len(slices)
         if number > MAX_WINDOWS:
             raise self._too_many(str(number))
@@ -65,13 +76,10 @@ class Windows:
             for history, part in product(histories, slices)
         ]
 
-    def _sizes(
-        self, before: tuple[Message, ...], last: Message, spare: int
-    ) -> tuple[int | None, int]:
+    def _sizes(self, parts: Counted, spare: int) -> tuple[int | None, int]:
         """How many tokens a slice may have: of what came before (None: it fits), of the last."""
-        empty = Message(last.role, "")
-        bare = (empty,) if last.role == "user" else (Message("user", ""), empty)
-        free = self._limit - self._length(bare)
+        last = parts.messages[-1]
+        free = self._limit - self._bare[mode_of((Message(last.role, ""),))]
         # Slices are cut by the tokens of the message alone; cut inside a word and joined to its
         # neighbours, a slice can take a few more.
         free -= free // 16 + 2 * _LABEL + spare
@@ -80,32 +88,10 @@ class Windows:
                 f"a context of {self._session.n_ctx} tokens is too small for the question itself; "
                 "choose a larger n_ctx"
             )
-        history = self._length((*before, empty)) - self._length(bare) if before else 0
         half = free // 2
-        if history <= half:
-            return None, free - history
-        length = self._count(last.content)
-        return (free - length, length) if length <= half else (half, half)
-
-    def _slices(self, message: Message, size: int) -> Iterator[Message]:
-        for text in cut(self._session, message.content, size):
-            yield Message(message.role, text)
-
-    def _groups(self, messages: tuple[Message, ...], size: int) -> Iterator[tuple[Message, ...]]:
-        """The messages in groups of at most ``size`` tokens; the long ones in slices."""
-        group: list[Message] = []
-        used = 0
-        for message in messages:
-            for part in self._slices(message, size - 2 * _LABEL):
-                cost = self._count(part.content) + _LABEL
-                if group and used + cost > size:
-                    yield tuple(group)
-                    group, used = [], 0
-                if not group and part.role == "assistant":
-                    group.append(Message("user", ""))  # a conversation cannot start with it
-                group.append(part)
-                used += cost
-        yield tuple(group)
+        if parts.before <= half:
+            return None, free - parts.before
+        return (free - last.count, last.count) if last.count <= half else (half, half)
 
     def _too_many(self, number: str) -> InputTooLongError:
         return InputTooLongError(
@@ -113,39 +99,27 @@ class Windows:
             f"{MAX_WINDOWS} are judged: split it and check the parts, or choose a larger n_ctx"
         )
 
-    def _count(self, text: str) -> int:
-        """The tokens of a text alone."""
-        return sum(1 for _ in ids_of(self._session, unicodedata.normalize("NFC", text)))
 
-    def _length(self, messages: tuple[Message, ...]) -> int:
-        return len(self._tokenizer.question(messages).tokens)
-
-
-def cut(session: Session, text: str, size: int) -> Iterator[str]:
-    """Slices of at most ``size`` tokens, each overlapping the next by an eighth.
-
-    Cuts fall between characters, never inside one; the slices together hold the whole text.
-    """
-    text = unicodedata.normalize("NFC", text)
-    tokens = list(ids_of(session, text))
-    if len(tokens) <= size:
-        yield text
-        return
-    data = text.encode()
-    sizes = {token: len(session.token_bytes(token)) for token in set(tokens)}
-    ends = [0, *accumulate(sizes[token] for token in tokens)]  # in bytes
-    if ends[-1] != len(data):
-        raise ModelError("the model's tokenizer does not give a text back")
-    step = size - size // 8
-    for first in range(0, len(tokens), step):
-        last = min(first + size, len(tokens))
-        yield data[_character(data, ends[first]) : _character(data, ends[last])].decode()
-        if last == len(tokens):
-            return
+def _groups(messages: tuple[CountedMessage, ...], size: int) -> Iterator[tuple[Message, ...]]:
+    """The messages in groups of at most ``size`` tokens; the long ones in slices."""
+    group: list[Message] = []
+    used = 0
+    for message in messages:
+        for part, count in message.slices(size - 2 * _LABEL):
+            cost = count + _LABEL
+            if group and used + cost > size:
+                yield tuple(group)
+                group, used = [], 0
+            if not group and part.role == "assistant":
+                group.append(Message("user", ""))  # a conversation cannot start with it
+            group.append(part)
+            used += cost
+    yield tuple(group)
 
 
-def _character(data: bytes, place: int) -> int:
-    """The first byte of the character that has a byte at this place, in UTF-8."""
-    while place < len(data) and data[place] & 0xC0 == 0x80:
-        place -= 1
-    return place
+def _whole(message: CountedMessage) -> Iterator[Message]:
+    yield Message(message.role, message.data.decode())
+
+
+def _normalised(message: Message) -> Message:
+    return Message(message.role, unicodedata.normalize("NFC", message.content))

@@ -70,7 +70,7 @@ def test_three_thousand_texts_in_36_languages_and_both_kinds_of_question(
             question = tokenizer.question(messages)
             expected = reference.encode(render(messages), add_special_tokens=False).ids
             assert list(question.tokens) == expected, repr(text)
-            assert question.fixed > 100
+            assert question.prefix > 100
 
 
 def test_the_parts_of_a_text_have_its_ids(vocabulary: Vocabulary) -> None:
@@ -111,7 +111,7 @@ def test_the_golden_ids(real: Vocabulary, shared: Path) -> None:
         golden = json.loads((shared / "golden" / f"{name}-bomb.ids.json").read_text())
         ids = golden if isinstance(golden, list) else golden["ids"]
         assert list(tokenizer.question(messages).tokens) == ids
-    assert tokenizer.question(prompt).fixed == 201
+    assert tokenizer.question(prompt).prefix == 201
 
 
 @settings(

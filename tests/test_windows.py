@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from texts import variations
 
 from edgeguard import Check, Guard
 from edgeguard.errors import InputTooLongError
+from edgeguard.protocol.messages import Message
 from edgeguard.session.fake import FakeSession
-from edgeguard.windows import cut
+from edgeguard.slices import CountedMessage, counted
 
 SAFE = "Safety: Safe\nCategories: None"
 UNSAFE = "Safety: Unsafe\nCategories: PII"
@@ -24,15 +26,14 @@ UNSAFE = "Safety: Unsafe\nCategories: PII"
 @settings(max_examples=150, deadline=None)
 @given(st.text(min_size=1), st.integers(min_value=8, max_value=60))
 def test_slices_overlap_and_hold_the_whole_text(text: str, size: int) -> None:
-    import unicodedata
-
-    session = FakeSession(lambda _: SAFE)
     try:
         text.encode()
     except UnicodeEncodeError:
         return
     whole = unicodedata.normalize("NFC", text)
-    slices = list(cut(session, text, size))
+    data = whole.encode()
+    message = CountedMessage("user", data, tuple(range(len(data) + 1)))
+    slices = [part.content for part, _ in message.slices(size)]
     rest = slices[0]
     for part in slices[1:]:
         overlap = next(n for n in range(len(part), -1, -1) if rest.endswith(part[:n]))
@@ -41,6 +42,41 @@ def test_slices_overlap_and_hold_the_whole_text(text: str, size: int) -> None:
     assert all(part in whole for part in slices)
     assert whole.startswith(slices[0]) and whole.endswith(slices[-1])
     assert all(len(part.encode()) <= size + 3 for part in slices)
+
+
+def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
+    with Guard(nano_path, threads=1, n_ctx=768) as guard:
+        session = guard._loaded.session
+        read = 0
+
+        def counting(part: str, tokenize: Callable[[str], list[int]] = session.tokenize) -> Any:
+            nonlocal read
+            read += len(part)
+            return tokenize(part)
+
+        session.tokenize = counting  # type: ignore[method-assign]
+        text = "How do I bake bread? " * 300
+        check = guard.begin([{"role": "user", "content": text}])
+        asked = [question.tokens for question in check._questions]
+        windows = sum(len(session.token_bytes(token)) for tokens in asked for token in tokens)
+        assert len(asked) > 5
+        assert read < len(text) + windows + 1500  # the question around the whole text
+
+
+@pytest.mark.parametrize("roles", ["u", "uau", "sua", "su"])
+def test_the_counts_of_messages_are_those_of_their_question(nano_path: Path, roles: str) -> None:
+    named = {"u": "user", "a": "assistant", "s": "system"}
+    with Guard(nano_path, threads=1) as guard:
+        session, windows = guard._loaded.session, guard._loaded.windows
+        for text in variations(60, seed=7):
+            normal = unicodedata.normalize("NFC", text)
+            messages = tuple(Message(named[role], normal) for role in roles)  # type: ignore[arg-type]
+            question = windows._tokenizer.question(messages)
+            for message in counted(session, question, messages).messages:
+                assert message.data.decode() == normal
+                assert abs(message.count - len(session.tokenize(normal))) <= 3
+                (whole,) = message.slices(message.count + 1)
+                assert whole[0].content == normal
 
 
 def _where(needle: str) -> FakeSession:

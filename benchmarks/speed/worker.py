@@ -45,7 +45,7 @@ class Edgeguard:
         """Token ids of a question and of the answer, for the other contestants."""
         question = self._tokenizer.question(self._parse(messages))
         ids = [*self._session.tokenize(answer), self._session.end_tokens[0]]
-        return {"question": list(question.tokens), "fixed": question.fixed, "answer": ids}
+        return {"question": list(question.tokens), "fixed": question.prefix, "answer": ids}
 
     def check(self, messages: list[dict[str, str]], answer: str) -> dict[str, Any]:
         self._steered.script = self._session.tokenize(answer)

@@ -20,9 +20,9 @@ from edgeguard.server.settings import (
     MAX_BODY,
     PORT,
     QUEUE,
-    TIMEOUT,
     Settings,
 )
+from edgeguard.worker.limits import TIMEOUT
 
 _KEY = "EDGEGUARD_API_KEY"
 

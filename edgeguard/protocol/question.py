@@ -13,6 +13,7 @@ This module does not tokenize, cut or judge.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -81,8 +82,19 @@ def question(messages: tuple[Message, ...]) -> tuple[Piece, ...]:
     other ids when it is cut before the user's text.
     """
     mode = mode_of(messages)
-    body = head(mode) + conversation(messages) + tail(mode)
-    return (IM_START, "user\n" + body, *_AFTER)
+    return (IM_START, _before(mode) + conversation(messages) + tail(mode), *_AFTER)
+
+
+def contents(messages: tuple[Message, ...]) -> Iterator[tuple[int, int]]:
+    """Where the content of each message begins and ends in the question's one text, in characters.
+
+    It is the second of the question's pieces.
+    """
+    place = len(_before(mode_of(messages)))
+    for label, message in _labelled(messages):
+        place += len(label)
+        yield place, place + len(message.content)
+        place += len(message.content)
 
 
 def render(messages: tuple[Message, ...]) -> str:
@@ -117,14 +129,7 @@ def conversation(messages: tuple[Message, ...]) -> str:
 
     A user message right after the system message carries no label of its own.
     """
-    parts = [f"USER: {messages[0].content}"]
-    for before, message in pairwise(messages):
-        if message.role == "assistant":
-            label = "ASSISTANT: "
-        else:
-            label = "" if before.role == "system" else "USER: "
-        parts.append(f"\n\n{label}{message.content}")
-    return "".join(parts)
+    return "".join(f"{label}{message.content}" for label, message in _labelled(messages))
 
 
 def tail(mode: Mode) -> str:
@@ -144,6 +149,20 @@ def tail(mode: Mode) -> str:
         refusals = ", ".join(f"'Refusal: {name}'" for name in REFUSALS)
         lines.append(f" - The third line must be one of: {refusals}.")
     return "\n".join(lines)
+
+
+def _before(mode: Mode) -> str:
+    return "user\n" + head(mode)
+
+
+def _labelled(messages: tuple[Message, ...]) -> Iterator[tuple[str, Message]]:
+    """Each message behind what stands before its content."""
+    yield "USER: ", messages[0]
+    for before, message in pairwise(messages):
+        if message.role == "assistant":
+            yield "\n\nASSISTANT: ", message
+        else:
+            yield "\n\n" if before.role == "system" else "\n\nUSER: ", message
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -88,13 +88,13 @@ class Endpoints:
             state = {"status": self._worker.state, "reason": self._worker.reason}
             return JSONResponse(state, 503, headers={"retry-after": "1"})
         model = {"model": guard.model.name, "type": guard.model.type, "sha256": guard.model.sha256}
-        queue = {
+        waiting = {
             "waiting": queue.depth,
             "capacity": queue.places,
             "oldest_wait_seconds": round(queue.oldest_wait, 3),
         }
         busy = {"busy_seconds": round(queue.busy_seconds, 3)}
-        return JSONResponse({"status": "ok", **model, "queue": queue, **busy})
+        return JSONResponse({"status": "ok", **model, "queue": waiting, **busy})
 
     async def metrics(self, _request: Request) -> Response:
         """For Prometheus."""

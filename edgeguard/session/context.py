@@ -1,15 +1,11 @@
-"""One sequence of tokens in llama.cpp's KV cache, and the logits after it.
+"""One sequence of tokens in llama.cpp's KV cache: computed, cut back, saved, and grown in size.
 
-    hold    rewinds the cache to what a question shares with the one held, and computes the rest
-    extend  computes tokens after those held, unless hold has done so ahead
+    keep      cuts the sequence back to its first tokens
+    compute   adds tokens, and gives the logits after the last
+    state     the cells as bytes, for another context or another process; restore takes them
 
-Shared is the fixed start of the questions of a mode. It is always computed in a batch of its own,
-or read from disk where an earlier process computed it so: a question gives the same bits whether
-it is the first of a process or the thousandth. A conversation that goes on from the one held
-shares all of that one, and pays for what is new; its numbers then differ from a fresh computation
-as far as another split into batches makes them differ.
-
-The context grows to what a question needs, and shrinks again. This module knows nothing of text.
+The context grows to what is needed, and shrinks again. Which tokens are worth keeping is decided in
+edgeguard.session.prefix_cache. This module knows nothing of text.
 """
 
 from __future__ import annotations
@@ -23,7 +19,6 @@ from numpy.typing import NDArray
 from edgeguard.errors import CancelledError, SessionError
 from edgeguard.session.library import last_error, lib
 from edgeguard.session.memory import SPARE, check_room, not_enough
-from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag, asks_for_stop
 
@@ -37,84 +32,19 @@ _STEP = 256
 
 
 class Context:
-    """The KV cache of one model for one fixed start; ``size`` bounds it, in tokens."""
+    """The KV cache of one model; ``size`` bounds it, in tokens."""
 
     def __init__(
-        self,
-        model: Any,
-        *,
-        n_vocab: int,
-        size: int,
-        settings: Settings,
-        flag: StopFlag,
-        starts: PrefixFiles | None = None,
+        self, model: Any, *, n_vocab: int, size: int, settings: Settings, flag: StopFlag
     ) -> None:
         self._flag = flag
         self._model = model
         self._n_vocab = n_vocab
-        self._size = size
         self._settings = settings
-        self._starts = starts
         self._context: Any = None
+        self.size = size
         # None: unknown, because a computation broke off; the cache is then cleared before use.
-        self._held: list[int] | None = []
-        self._conversation = 0  # so many of the tokens held are start and conversation
-        self._end = 0
-        self._ahead: tuple[list[int], NDArray[np.float32]] | None = None
-        self._doubted: list[int] | None = None  # a start from disk, nothing computed behind it yet
-
-    def hold(
-        self,
-        tokens: list[int],
-        *,
-        fixed: int,
-        conversation: int,
-        grows: bool,
-        room: int,
-        ahead: list[int],
-    ) -> NDArray[np.float32]:
-        """Hold exactly these tokens; the logits after the last: float32, (n_vocab,)."""
-        if not tokens or len(tokens) + room > self._size:
-            raise SessionError(
-                f"{len(tokens)} + {room} tokens do not fit the context of {self._size}"
-            )
-        fixed = min(fixed, len(tokens) - 1)
-        kept = self._shared(tokens, fixed, grows)
-        self._rewind(kept)
-        self._fit(len(tokens) + room)
-        if kept < fixed:
-            self._begin(tokens[:fixed])
-        self._conversation = min(conversation, len(tokens) - 1)
-        self._end = len(tokens) + room
-        new = tokens[max(kept, fixed) :]
-        ahead = ahead if len(ahead) <= room else []
-        try:
-            return self._compute_behind(new, ahead)
-        except SessionError:
-            if not self._drop_start():
-                raise
-            self._rewind(0)
-            self._compute(tokens[:fixed])
-            return self._compute_behind(new, ahead)
-
-    def extend(self, tokens: list[int]) -> NDArray[np.float32]:
-        """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
-        computed, self._ahead = self._ahead, None
-        if computed is not None and self._held is not None:
-            ahead, logits = computed
-            if tokens == ahead:
-                return logits
-            self._rewind(len(self._held) - len(ahead))
-        if not self._held or len(self._held) + len(tokens) > self._end:
-            raise SessionError("there is no room in the context for more of the answer")
-        return self._compute(tokens)
-
-    def free(self) -> None:
-        """Give the memory back; the context is made anew when it is needed."""
-        if self._context is not None:
-            lib.llama_free(self._context)
-            self._context = None
-        self._held = []
+        self.tokens: list[int] | None = []
 
     @property
     def n_ctx(self) -> int:
@@ -122,59 +52,84 @@ class Context:
         return int(lib.llama_n_ctx(self._context)) if self._context is not None else 0
 
     @property
+    def n_batch(self) -> int:
+        """The most tokens of one pass."""
+        return self._settings.n_batch
+
+    @property
     def handle(self) -> Any:
         """llama.cpp's own context, for tests that run its samplers on it."""
         return self._context
 
-    # What a question shares with the one held
-
-    def _shared(self, tokens: list[int], fixed: int, grows: bool) -> int:
-        """How many of the tokens held are of use: the conversation, the fixed start, or none."""
-        held, conversation = self._held or [], self._conversation
-        goes_on = grows and fixed < conversation < len(tokens)
-        if goes_on and held[:conversation] == tokens[:conversation]:
-            return conversation
-        return fixed if held[:fixed] == tokens[:fixed] else 0
-
-    def _rewind(self, kept: int) -> None:
-        held, self._held, self._ahead = self._held, None, None
+    def keep(self, number: int) -> None:
+        """Cut back to the first tokens; to none where it is unknown what is held."""
+        held, self.tokens = self.tokens, None
         if self._context is not None:
             memory = lib.llama_get_memory(self._context)
-            if not kept:
+            if not number:
                 # After a computation that broke off, what lies in the cells is not to be trusted.
                 lib.llama_memory_clear(memory, held is None)
-            elif not lib.llama_memory_seq_rm(memory, 0, kept, -1):
+            elif not lib.llama_memory_seq_rm(memory, 0, number, -1):
                 raise SessionError("llama.cpp cannot go back in its context; check again")
-        self._held = (held or [])[:kept]
+        self.tokens = (held or [])[:number]
 
-    def _begin(self, start: list[int]) -> None:
-        """Put the fixed start into the empty cache."""
-        if self._starts is None:
-            self._compute(start)
-        elif not self._load(self._starts, start):
-            self._compute(start)
-            self._save(self._starts, start)
+    def compute(self, tokens: list[int]) -> NDArray[np.float32]:
+        """Run tokens through the model behind those held; the logits after the last."""
+        held, self.tokens = self._known(), None  # whatever goes wrong, the state is then unknown
+        for first in range(0, len(tokens), self.n_batch):
+            self._decode(tokens[first : first + self.n_batch])
+        logits = self._logits(-1)
+        self.tokens = held + tokens
+        return logits
 
-    def _load(self, starts: PrefixFiles, start: list[int]) -> bool:
-        """Take a start from disk; it is doubted until something was computed behind it."""
-        state = starts.find(start)
-        if state is None:
-            return False
+    def compute_both(
+        self, tokens: list[int], ahead: list[int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The logits after some tokens, and after more of them, out of one last pass."""
+        size = self.n_batch
+        before = max(0, len(tokens) + len(ahead) - size)
+        before = -(-before // size) * size  # whole batches go first, as without more tokens
+        if before >= len(tokens):
+            logits = self.compute(tokens)
+            return logits, self.compute(ahead)
+        if before:
+            self.compute(tokens[:before])
+        held, self.tokens = self._known(), None
+        last = tokens[before:]
+        self._decode([*last, *ahead], outputs=(len(last) - 1, len(last) + len(ahead) - 1))
+        both = self._logits(len(last) - 1), self._logits(-1)
+        self.tokens = [*held, *last, *ahead]
+        return both
+
+    def state(self) -> memoryview | None:
+        """The cells of what is held, as bytes; None if llama.cpp does not give them."""
+        size = lib.llama_state_seq_get_size(self._context, 0)
+        state = (ctypes.c_uint8 * size)()
+        if lib.llama_state_seq_get_data(self._context, state, size, 0) != size:
+            return None
+        return memoryview(state).cast("B")
+
+    def restore(self, state: bytearray | memoryview, tokens: list[int]) -> bool:
+        """Hold tokens by their cells, in an empty cache; False, and still empty, if that fails."""
         source = (ctypes.c_uint8 * len(state)).from_buffer(state)
         taken = lib.llama_state_seq_set_data(self._context, source, len(state), 0)
-        if taken == len(state) and self._positions() == (0, len(start) - 1):
-            self._held, self._doubted = list(start), list(start)
+        if taken == len(state) and self._positions() == (0, len(tokens) - 1):
+            self.tokens = list(tokens)
             return True
-        starts.drop(start)
         lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
         return False
 
-    def _save(self, starts: PrefixFiles, start: list[int]) -> None:
-        """Keep the start as it is in memory: what llama.cpp writes itself it does not check."""
-        size = lib.llama_state_seq_get_size(self._context, 0)
-        state = (ctypes.c_uint8 * size)()
-        if lib.llama_state_seq_get_data(self._context, state, size, 0) == size:
-            starts.add(start, memoryview(state).cast("B"))
+    def free(self) -> None:
+        """Give the memory back; the context is made anew when it is needed."""
+        if self._context is not None:
+            lib.llama_free(self._context)
+            self._context = None
+        self.tokens = []
+
+    def _known(self) -> list[int]:
+        if self.tokens is None:
+            raise SessionError("a computation broke off before this one; check again")
+        return self.tokens
 
     def _positions(self) -> tuple[int, int]:
         """The first and the last position held; -1 where nothing is."""
@@ -184,55 +139,6 @@ class Context:
             lib.llama_memory_seq_pos_max(memory, 0),
         )
         return int(first), int(last)
-
-    def _drop_start(self) -> bool:
-        """Remove a start from disk that nothing could be computed behind; False: there is none."""
-        start, self._doubted = self._doubted, None
-        if start is None or self._starts is None:
-            return False
-        self._starts.drop(start)
-        self._held = None
-        return True
-
-    def _compute(self, tokens: list[int]) -> NDArray[np.float32]:
-        """Run tokens through the model behind those held."""
-        held, self._held = self._held, None  # whatever goes wrong, the state is then unknown
-        assert held is not None
-        for first in range(0, len(tokens), self._settings.n_batch):
-            self._decode(tokens[first : first + self._settings.n_batch])
-        self._held = held + tokens
-        return self._logits(-1)
-
-    def _compute_behind(self, tokens: list[int], ahead: list[int]) -> NDArray[np.float32]:
-        """The logits after the tokens of a question; those after ``ahead`` are put by."""
-        if ahead:
-            logits, later = self._compute_both(tokens, ahead)
-            self._ahead = (ahead, later)
-        else:
-            logits = self._compute(tokens)
-        if self._doubted is not None and np.isnan(logits).any():
-            raise SessionError("llama.cpp computed no numbers")
-        self._doubted = None
-        return logits
-
-    def _compute_both(
-        self, tokens: list[int], ahead: list[int]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The logits after some tokens, and after more of them, out of one last pass."""
-        size = self._settings.n_batch
-        before = max(0, len(tokens) + len(ahead) - size)
-        before = -(-before // size) * size  # whole batches go first, as without more tokens
-        if before >= len(tokens):
-            logits = self._compute(tokens)
-            return logits, self._compute(ahead)
-        if before:
-            self._compute(tokens[:before])
-        held, self._held = self._held, None
-        assert held is not None
-        last = tokens[before:]
-        self._decode([*last, *ahead], outputs=(len(last) - 1, len(last) + len(ahead) - 1))
-        self._held = [*held, *last, *ahead]
-        return self._logits(len(last) - 1), self._logits(-1)
 
     def _decode(self, tokens: list[int], outputs: tuple[int, ...] = ()) -> None:
         """One pass of llama.cpp; without ``outputs``, logits are there for the last token."""
@@ -254,32 +160,25 @@ class Context:
     def _logits(self, place: int) -> NDArray[np.float32]:
         pointer = lib.llama_get_logits_ith(self._context, place)
         if not pointer:
-            self._held = None
             raise SessionError("llama.cpp gave no logits")
         logits: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy()
         return logits
 
-    # Its size
-
-    def _fit(self, tokens: int) -> None:
+    def fit(self, tokens: int) -> None:
         """Have a context that holds so many tokens, and not many times more."""
-        wanted = min(-(-tokens // _STEP) * _STEP, max(self._size, tokens))
+        wanted = min(-(-tokens // _STEP) * _STEP, max(self.size, tokens))
         if self.n_ctx < tokens or self.n_ctx >= 4 * max(wanted, 2 * _STEP):
             self._move(wanted)
 
     def _move(self, n_ctx: int) -> None:
         """Go on with a context of another size, which holds the same tokens."""
-        held = list(self._held or [])
-        size = lib.llama_state_seq_get_size(self._context, 0) if held else 0
-        state = (ctypes.c_uint8 * size)()
-        if held:
-            lib.llama_state_seq_get_data(self._context, state, size, 0)
+        held = list(self.tokens or [])
+        state = self.state() if held else None
         self.free()
         self._context = self._new(n_ctx)
-        if held and not lib.llama_state_seq_set_data(self._context, state, size, 0):
-            self._held = None
+        if held and (state is None or not self.restore(state, held)):
+            self.tokens = None
             raise SessionError("llama.cpp does not take back the state it gave; check again")
-        self._held = held
 
     def _new(self, n_ctx: int) -> Any:
         settings = self._settings

@@ -60,7 +60,7 @@ class FakeSession:
         self.n_ctx = n_ctx
         self.end_tokens: tuple[int, ...] = (_CONTROL[IM_END.text],)
         self.reads: list[tuple[int, ...]] = []
-        self.grew: list[bool] = []
+        self.exact: list[bool] = []
         self.ahead: tuple[int, ...] = ()
         self.passes = 0
         self.settings: Settings | None = None
@@ -87,18 +87,18 @@ class FakeSession:
         tokens: Sequence[int],
         *,
         room: int,
-        fixed: int = 0,
-        conversation: int = 0,
-        grows: bool = False,
+        prefix: int = 0,
+        suffix: int = 0,
+        exact: bool = True,
         ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold a question, and give the scripted token after what is written of the answer."""
         if len(tokens) + room > self.n_ctx:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
-        if not 0 <= fixed <= max(fixed, conversation) <= len(tokens):
-            raise SessionError(f"{fixed} and {conversation} are not places in {len(tokens)} tokens")
+        if not 0 <= prefix <= len(tokens) - suffix <= len(tokens):
+            raise SessionError(f"{prefix} and {suffix} are not parts of {len(tokens)} tokens")
         self._take_time()
-        self.grew.append(grows)
+        self.exact.append(exact)
         self.ahead = tuple(ahead)
         self.reads.append(tuple(tokens))
         text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")

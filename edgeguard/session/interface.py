@@ -71,19 +71,19 @@ class Session(Protocol):
         tokens: Sequence[int],
         *,
         room: int,
-        fixed: int = 0,
-        conversation: int = 0,
-        grows: bool = False,
+        prefix: int = 0,
+        suffix: int = 0,
+        exact: bool = True,
         ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
-        ``room`` is how many tokens ``extend`` may add. The first ``fixed`` tokens are the same in
-        many calls and are computed once; in the first ``conversation`` tokens, more than the tail
-        may be added by a later call. With ``grows`` that call pays only for what is new, and its
-        logits are then those of another split into batches; without, the result does not depend
-        on earlier calls. ``ahead`` is what ``extend`` will most likely be called with: it is
-        computed in the same pass, and costs little there. Raises SessionError.
+        ``room`` is how many tokens ``extend`` may add. The first ``prefix`` tokens are the same in
+        many calls and are computed once; the last ``suffix`` are the same too, and are in the way
+        of a text that grows before them. ``exact``: the result does not depend on earlier calls;
+        else whatever they computed is used again, which costs late digits; see
+        edgeguard.session.prefix_cache. ``ahead`` is what ``extend`` will most likely be called
+        with: it is computed in the same pass, and costs little there. Raises SessionError.
         """
 
     def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:

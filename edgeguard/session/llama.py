@@ -24,12 +24,13 @@ from edgeguard.session.context import Context
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
+from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.vocabulary import Vocabulary
 
-_CONTEXTS = 2  # one for prompts, one for responses
+_CACHES = 2  # one for prompts, one for responses
 
 
 class LlamaSession:
@@ -42,7 +43,7 @@ class LlamaSession:
         settings: Settings | None = None,
         n_ctx: int = 8192,
         device: str = "auto",
-        starts: Path | None = None,
+        prefixes: Path | None = None,
         sha256: str = "",
         plain_weights: bool = False,
         flag: StopFlag | None = None,
@@ -52,15 +53,15 @@ class LlamaSession:
 
         ``settings`` default to the physical cores that this process may use. ``n_ctx`` bounds the
         context, in tokens; the model's own bound counts where it is lower. ``device`` is ``auto``
-        (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``starts`` is a folder
-        for computed starts of questions; they are kept where ``sha256`` says which file this is.
+        (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``prefixes`` is
+        a folder for computed prefixes; they are kept where ``sha256`` says which file this is.
         ``plain_weights``: see load_model. ``flag`` stops the load and what is computed later;
         ``on_progress`` hears how much of the file is loaded, from 0 to 1.
         Raises ModelError for a file that llama.cpp refuses, CancelledError.
         """
         self._process = os.getpid()
         self._model: Any = None
-        self._contexts: OrderedDict[tuple[int, ...], Context] = OrderedDict()
+        self._caches: OrderedDict[tuple[int, ...], PrefixCache] = OrderedDict()
         self._settings = settings or Settings(threads=usable_cores())
         self.flag = flag or StopFlag()
         self._plain_weights = plain_weights
@@ -71,9 +72,9 @@ class LlamaSession:
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
         self.n_ctx = min(n_ctx, self.info.n_ctx_train)
-        self._starts_at = (starts, sha256) if starts and sha256 else None
-        self._starts = self._start_files()
-        self._reading: Context | None = None
+        self._files_at = (prefixes, sha256) if prefixes and sha256 else None
+        self._files = self._prefix_files()
+        self._reading: PrefixCache | None = None
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of a plain text."""
@@ -92,19 +93,19 @@ class LlamaSession:
         tokens: Sequence[int],
         *,
         room: int,
-        fixed: int = 0,
-        conversation: int = 0,
-        grows: bool = False,
+        prefix: int = 0,
+        suffix: int = 0,
+        exact: bool = True,
         ahead: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens; see Session.read."""
-        context = self._open()._context_for(tuple(tokens[:fixed]))
-        self._reading = context
-        return context.hold(
+        cache = self._open()._cache_for(tuple(tokens[:prefix]))
+        self._reading = cache
+        return cache.read(
             list(tokens),
-            fixed=fixed,
-            conversation=conversation,
-            grows=grows,
+            prefix=prefix,
+            suffix=suffix,
+            exact=exact,
             room=room,
             ahead=list(ahead),
         )
@@ -120,13 +121,13 @@ class LlamaSession:
         """Compute with other settings from now on; what was computed is forgotten."""
         self._open().free_contexts()
         self._settings = settings
-        self._starts = self._start_files()
+        self._files = self._prefix_files()
 
     def free_contexts(self) -> None:
         """Give the contexts' memory back; they are made anew when they are needed."""
-        for context in self._contexts.values():
-            context.free()
-        self._contexts.clear()
+        for cache in self._caches.values():
+            cache.free()
+        self._caches.clear()
         self._reading = None
 
     def close(self) -> None:
@@ -142,26 +143,26 @@ class LlamaSession:
         if getattr(self, "_model", None) is not None and not sys.is_finalizing():
             self.close()
 
-    def _context_for(self, start: tuple[int, ...]) -> Context:
-        """The context of a fixed start. Each mode has its own, so that both stay warm."""
-        if start not in self._contexts:
-            if len(self._contexts) == _CONTEXTS:
-                self._contexts.popitem(last=False)[1].free()
-            self._contexts[start] = Context(
+    def _cache_for(self, prefix: tuple[int, ...]) -> PrefixCache:
+        """The cache of a prefix. Each mode has its own, so that both stay warm."""
+        if prefix not in self._caches:
+            if len(self._caches) == _CACHES:
+                self._caches.popitem(last=False)[1].free()
+            context = Context(
                 self._model,
                 n_vocab=self.info.n_vocab,
                 size=self.n_ctx,
                 settings=self._settings,
                 flag=self.flag,
-                starts=self._starts,
             )
-        self._contexts.move_to_end(start)
-        return self._contexts[start]
+            self._caches[prefix] = PrefixCache(context, self._files)
+        self._caches.move_to_end(prefix)
+        return self._caches[prefix]
 
-    def _start_files(self) -> PrefixFiles | None:
-        if self._starts_at is None:
+    def _prefix_files(self) -> PrefixFiles | None:
+        if self._files_at is None:
             return None
-        folder, sha256 = self._starts_at
+        folder, sha256 = self._files_at
         depends_on = {
             "model": sha256,
             "library": library_identity(),

@@ -1,6 +1,6 @@
-"""The computed starts of questions on disk, so that a new process need not compute them again.
+"""The computed prefixes of questions on disk, so that a new process need not compute them again.
 
-A start is the text that every question of a mode begins with. Its KV cache is one file in a folder
+A prefix is the text that every question of a mode begins with. Its KV cache is one file in a folder
 of EDGEGUARD_HOME. The file's name holds a digest of everything that the state depends on and the
 sha256 of the state as it was in memory: another model, library or setting asks for another name,
 and what is read is used only if it is what was meant. Writers rename whole files, so processes may
@@ -25,9 +25,9 @@ from pathlib import Path
 from edgeguard.files import read_regular
 
 MAX_BYTES = 256 << 20
-"""The most that the folder holds; a start of the 0.6B model takes 23 to 33 MB."""
+"""The most that the folder holds; the prefix of a mode of the 0.6B model takes 23 to 33 MB."""
 
-_FORM = 2  # of the files and their names; another one makes old files unknown
+_FORM = 3  # of the files and their names; another one makes old files unknown
 _ABANDONED_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
@@ -40,25 +40,25 @@ class PrefixFiles:
         self._folder = folder
         self._depends_on = dict(depends_on)
 
-    def find(self, start: Sequence[int]) -> bytearray | None:
-        """The state of a start, as it was given to ``add``; None if there is none."""
-        for path in self._of(start):
+    def find(self, prefix: Sequence[int]) -> bytearray | None:
+        """The state of a prefix, as it was given to ``add``; None if there is none."""
+        for path in self._of(prefix):
             try:
                 state = read_regular(path, MAX_BYTES)
             except OSError as error:
-                _log.info("a computed start cannot be read: %s", error)
+                _log.info("a computed prefix cannot be read: %s", error)
                 continue
             if hashlib.sha256(state).hexdigest() == path.stem.partition("-")[2]:
                 with suppress(OSError):  # a folder that may only be read serves as well
                     os.utime(path)  # the folder's least recently used go first
                 return state
-            _log.warning("a computed start in %s was damaged; it is made again", self._folder)
+            _log.warning("a computed prefix in %s was damaged; it is made again", self._folder)
             _remove(path)
         return None
 
-    def add(self, start: Sequence[int], state: bytes | bytearray | memoryview) -> None:
+    def add(self, prefix: Sequence[int], state: bytes | bytearray | memoryview) -> None:
         """Keep a state, if the folder takes it."""
-        name = f"{self._key(start)}-{hashlib.sha256(state).hexdigest()}.state"
+        name = f"{self._key(prefix)}-{hashlib.sha256(state).hexdigest()}.state"
         new = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,23 +69,23 @@ class PrefixFiles:
             new.replace(self._folder / name)
             self._bound()
         except OSError as error:
-            _log.info("a computed start is not kept: %s", error)
+            _log.info("a computed prefix is not kept: %s", error)
         finally:
             if new is not None:
                 _remove(new)
 
-    def drop(self, start: Sequence[int]) -> None:
+    def drop(self, prefix: Sequence[int]) -> None:
         """Remove a state that turned out to be of no use."""
-        for path in self._of(start):
+        for path in self._of(prefix):
             _remove(path)
 
-    def _of(self, start: Sequence[int]) -> list[Path]:
+    def _of(self, prefix: Sequence[int]) -> list[Path]:
         with suppress(OSError):
-            return list(self._folder.glob(f"{self._key(start)}-*.state"))
+            return list(self._folder.glob(f"{self._key(prefix)}-*.state"))
         return []
 
-    def _key(self, start: Sequence[int]) -> str:
-        parts = {"form": _FORM, "start": list(start), **self._depends_on}
+    def _key(self, prefix: Sequence[int]) -> str:
+        parts = {"form": _FORM, "prefix": list(prefix), **self._depends_on}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     def _bound(self) -> None:

@@ -51,8 +51,8 @@ def checksums_folder() -> Path:
 
 
 def prefix_folder() -> Path:
-    """The folder of the computed starts of questions; it may be removed at any time."""
-    return home() / "cache" / "starts"
+    """The folder of the computed prefixes of questions; it may be removed at any time."""
+    return home() / "cache" / "prefixes"
 
 
 def trials_folder() -> Path:

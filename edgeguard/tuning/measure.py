@@ -97,7 +97,7 @@ def _race(session: Tunable, candidates: list[Settings]) -> list[Measured]:
 
 def _read(session: Session, question: Question) -> float:
     start = time.perf_counter()
-    session.read(question.tokens, room=_ROOM, fixed=question.fixed)
+    session.read(question.tokens, room=_ROOM, prefix=question.prefix)
     return time.perf_counter() - start
 
 

@@ -133,7 +133,8 @@ class Job(Generic[T]):
         return check.tokens // check.windows
 
     def _begin(self, guard: Guard) -> None:
-        check = guard.begin(self._texts[0], fresh=False, cancel=self.cancellation)
+        text = self._texts[0]  # alone it gets the same bits whoever asked before
+        check = guard.begin(text, fresh=len(text) == 1, cancel=self.cancellation)
         free = self._limits.tokens - self._tokens
         if check.tokens > free:
             others = f", of which its other texts have taken {self._tokens:,}"

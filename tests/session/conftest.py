@@ -11,11 +11,11 @@ from edgeguard.session.context import Context
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many tokens each pass computes."""
     passes: list[int] = []
-    compute = Context._compute
+    decode = Context._decode
 
-    def counted(self: Context, tokens: list[int]) -> object:
+    def counted(self: Context, tokens: list[int], outputs: tuple[int, ...] = ()) -> None:
         passes.append(len(tokens))
-        return compute(self, tokens)
+        decode(self, tokens, outputs)
 
-    monkeypatch.setattr(Context, "_compute", counted)
+    monkeypatch.setattr(Context, "_decode", counted)
     return passes

@@ -62,8 +62,8 @@ def test_a_safe_response_takes_one_pass(nano: Guard, monkeypatch: pytest.MonkeyP
     )
     nano._loaded.decoder.decode(question)
     passes: list[int] = []
-    context = session._reading
-    assert context is not None
+    assert session._reading is not None
+    context = session._reading.context
     decode = context._decode
 
     def counted(tokens: list[int], **how: tuple[int, ...]) -> None:

@@ -179,14 +179,14 @@ def test_the_context_grows_with_the_input_and_shrinks_again(nano_path: Path) -> 
     tokens = session.tokenize("Hello " * 1500)[:1800]
 
     def size() -> int:
-        return session._reading.n_ctx
+        return session._reading.context.n_ctx
 
-    session.read(tokens[:100], fixed=0, room=10)
+    session.read(tokens[:100], prefix=0, room=10)
     assert size() == 256
-    session.read(tokens, fixed=0, room=10)
+    session.read(tokens, prefix=0, room=10)
     assert size() == 1536
     with pytest.raises(SessionError, match="do not fit"):
-        session.read(tokens * 9, fixed=0, room=10)
+        session.read(tokens * 9, prefix=0, room=10)
 
 
 # Files that are not a model

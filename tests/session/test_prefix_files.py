@@ -15,7 +15,7 @@ import pytest
 from edgeguard import Guard, Verdict
 from edgeguard.errors import SessionError
 from edgeguard.session import prefix_files as module
-from edgeguard.session.context import Context
+from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.store.paths import prefix_folder
 
@@ -244,15 +244,15 @@ def test_a_start_that_loads_and_then_fails_is_dropped(
     """llama.cpp refuses to compute behind a state whose positions it took and does not like."""
     first = _both(nano_path)
     before = {path.name: path.stat().st_ino for path in _files(home)}
-    whole, failures = Context._decode, []
+    whole, failures = PrefixCache._compute, []
 
-    def once(self: Context, tokens: list[int], outputs: tuple[int, ...] = ()) -> None:
+    def once(self: PrefixCache, tokens: list[int], ahead: list[int]) -> object:
         if self._doubted is not None:
             failures.append(len(tokens))
             raise SessionError("llama.cpp could not compute (-1)")
-        whole(self, tokens, outputs)
+        return whole(self, tokens, ahead)
 
-    monkeypatch.setattr(Context, "_decode", once)
+    monkeypatch.setattr(PrefixCache, "_compute", once)
     assert _both(nano_path) == first
     assert len(failures) == 2
     monkeypatch.undo()

@@ -14,8 +14,8 @@ import pytest
 from fake_models import install_fake
 from hub import REPO, REVISION, Fault, Hub
 
-import edgeguard
 import edgeguard.convert
+import edgeguard.guard
 from edgeguard import Guard
 from edgeguard.console import Progress
 from edgeguard.convert import Converted
@@ -72,7 +72,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, release: Release) -> type[FakeGuard]:
         return Converted(out, type, out.stat().st_size, sources["model.safetensors"], sources)
 
     monkeypatch.setattr(edgeguard.convert, "convert", convert)
-    monkeypatch.setattr(edgeguard, "Guard", FakeGuard)
+    monkeypatch.setattr(edgeguard.guard, "Guard", FakeGuard)
     monkeypatch.setattr(FakeGuard, "texts", ())
     return FakeGuard
 
