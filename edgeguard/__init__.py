@@ -30,7 +30,9 @@ from edgeguard.errors import (
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
+from edgeguard.watch import Watch, WatchState
 
 __all__ = [
     "Cancellation",
@@ -55,6 +57,9 @@ __all__ = [
     "SessionError",
     "StoreError",
     "TimeoutError",
+    "TokenLabel",
     "Verdict",
+    "Watch",
+    "WatchState",
     "__version__",
 ]

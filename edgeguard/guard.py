@@ -15,22 +15,25 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
-from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.errors import EdgeguardError, InputError, ModelError, PolicyError, SessionError
 from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
+from edgeguard.session.stream_interface import StreamSession
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
+from edgeguard.watch import Watch, check_conversation
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -278,6 +281,58 @@ class Guard:
 
         return check_many(rows, judge, lambda: self_test(self, cancel))
 
+    def watch(
+        self,
+        messages: CheckMessages,
+        *,
+        policy: str | None = None,
+        in_a_row: int | None = None,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> Watch:
+        """Watch a response while it is written; see edgeguard.watch.
+
+        messages: the conversation, which ends with the user; that message is judged at once.
+        policy: ``strict`` or ``loose``. in_a_row: so many tokens of one severity count, 2 unless
+        told. timeout: seconds for each call of the watch. cancel: ends whichever call runs.
+        Raises InputError, SessionError, ClosedError, ModelError, PolicyError, TimeoutError,
+        CancelledError.
+        """
+        from edgeguard.stream import rule
+        from edgeguard.stream.judge import StreamJudge  # which loads numpy
+
+        loaded, thread = self._loaded, self._thread
+        chosen = self._chosen(policy)
+        parsed = parse_messages(messages)
+        check_conversation(parsed)
+        limit = None if timeout is None else _seconds(timeout)
+        if loaded.heads is None:
+            raise ModelError(
+                f"{self.model.name} gives no labels to tokens: watch with a Qwen3Guard-Stream "
+                "(edgeguard pull stream-0.6b)"
+            )
+        if chosen.threshold is not None:
+            raise PolicyError(f"a watch goes by strict or loose, and not by {chosen.name}")
+        engine = StreamJudge(
+            cast(StreamSession, loaded.session),
+            loaded.heads,
+            harmful=chosen.harmful,
+            in_a_row=rule.IN_A_ROW if in_a_row is None else in_a_row,
+        )
+        return Watch(
+            engine,
+            parsed,
+            lambda function: thread.run(
+                function,
+                cancel=cancel,
+                deadline=None if limit is None else time.monotonic() + limit,
+            ),
+            self._free_in_thread,
+            model=loaded.model,
+            device=self.device,
+            policy=chosen.name,
+        )
+
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.
 
@@ -288,6 +343,11 @@ class Guard:
         return self._thread.run(
             lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
         )
+
+    def _free_in_thread(self, free: Callable[[], None]) -> None:
+        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
+        with suppress(SessionError):
+            self._thread.run(free)
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
