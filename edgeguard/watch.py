@@ -22,6 +22,7 @@ from edgeguard.errors import ClosedError, InputError
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.messages import Message, check_visible
 from edgeguard.protocol.names import Mode
+from edgeguard.protocol.visible import has_visible
 from edgeguard.stream.interface import Engine, Reading, TokenLabel
 from edgeguard.stream.pieces import Pieces
 from edgeguard.verdict import ModelId, Probabilities, Verdict
@@ -72,7 +73,7 @@ class Watch:
         text = self._pieces.add(piece)
         if not self._visible:
             self._text.append(text)
-            self._visible = not text.isspace() and bool(text)
+            self._visible = has_visible(text)
         return self._timed(lambda: self._engine.feed(text))
 
     def end(self) -> Verdict:

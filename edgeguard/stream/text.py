@@ -9,6 +9,8 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 
+_ALONE = (" ", "\n", "\r", "\t")
+"""Characters with which no mark becomes one."""
 _MARKS = frozenset({"Mn", "Mc", "Me"})
 _JAMO = ((0x1161, 0x1175), (0x11A8, 0x11C2))  # Hangul vowels and finals, which are no marks
 
@@ -41,6 +43,8 @@ class GrowingText:
             text, self._begun = stripped, bool(stripped)
         waiting = self._waiting + text
         last = next((i for i in range(len(waiting) - 1, 0, -1) if _begins(waiting[i])), 0)
+        if waiting[-1:] in _ALONE:
+            last = len(waiting)
         self._waiting = waiting[last:]
         return self._done(waiting[:last])
 
