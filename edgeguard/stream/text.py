@@ -90,7 +90,7 @@ def segments(text: str) -> list[str]:
     """The text in parts that NFC never joins: each a character and the marks upon it."""
     found: list[str] = []
     for character in text:
-        if found and not _begins(character):
+        if found and found[-1] not in _ALONE and not _begins(character):
             found[-1] += character
         else:
             found.append(character)

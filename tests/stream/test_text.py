@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import unicodedata
 
@@ -22,7 +23,7 @@ def test_bytes_cut_anywhere(text: str, cuts: list[int]) -> None:
     data = text.encode()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     pieces = Pieces()
-    assert "".join(pieces.add(data[a:b]) for a, b in zip(edges, edges[1:])) == text
+    assert "".join(pieces.add(data[a:b]) for a, b in itertools.pairwise(edges)) == text
     pieces.end()
 
 
@@ -71,7 +72,7 @@ def test_an_end_inside_a_character(part: str | bytes) -> None:
 def test_nfc_of_a_growing_text_is_that_of_the_whole(text: str, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     growing = GrowingText()
-    parts = [growing.add(text[a:b]) for a, b in zip(edges, edges[1:])]
+    parts = [growing.add(text[a:b]) for a, b in itertools.pairwise(edges)]
     nfc = "".join(parts) + growing.end()
     assert nfc == unicodedata.normalize("NFC", text.lstrip("\n"))
     assert growing.length == len(text)
