@@ -92,11 +92,11 @@ def read(key: Callable[[str], str | None], hidden: int) -> Weights:
         if head.shape != wanted[name]:
             raise ValueError(f"{name} has the shape {list(head.shape)}, not {list(wanted[name])}")
         check(name, head)
-    sides = (
+    response, query = (
         Side(*(found[f"{side}{name}"] for name in (PRE, NORM, RISK, CATEGORY)))
         for side in ("", "query_")
     )
-    return Weights(*sides, epsilon)
+    return Weights(response, query, epsilon)
 
 
 def check(name: str, head: NDArray[Any]) -> None:

@@ -50,5 +50,5 @@ def logits(side: Side, states: NDArray[np.float32], epsilon: float) -> tuple[Num
 
 def _softmax(values: Numbers) -> Numbers:
     shares = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares /= shares.sum(axis=-1, keepdims=True)
-    return shares
+    whole: Numbers = shares / shares.sum(axis=-1, keepdims=True)
+    return whole

@@ -9,6 +9,8 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_right
 
+_PART = 64
+"""Characters of a part, at least; a place is looked for in one part."""
 _ALONE = (" ", "\n", "\r", "\t")
 """Characters with which no mark becomes one."""
 _MARKS = frozenset({"Mn", "Mc", "Me"})
@@ -27,7 +29,7 @@ class GrowingText:
         self._begun = False
         self._chars = 0  # of the given text, in parts that are done
         self._bytes = 0  # of the same in NFC
-        self._parts: list[tuple[int, int, str, bytes]] = []
+        self._parts: list[tuple[int, int, str]] = []  # where each begins in both, and its text
         self._starts: list[int] = []
 
     @property
@@ -61,9 +63,9 @@ class GrowingText:
         if byte >= self._bytes:
             return self._skipped + self._chars
         index = bisect_right(self._starts, byte) - 1
-        start, char, given, data = self._parts[index]
+        start, char, given = self._parts[index]
         wanted = byte - start
-        if len(given) == len(data):  # ASCII
+        if given.isascii():
             return self._skipped + char + wanted
         at = 0
         for segment in segments(given):
@@ -75,15 +77,16 @@ class GrowingText:
         return self._skipped + char
 
     def _done(self, given: str) -> str:
-        if not given:
-            return ""
-        text = unicodedata.normalize("NFC", given)
-        data = text.encode()
-        self._parts.append((self._bytes, self._chars, given, data))
-        self._starts.append(self._bytes)
-        self._bytes += len(data)
-        self._chars += len(given)
-        return text
+        found = []
+        while given:
+            end = next((i for i in range(_PART, len(given)) if _begins(given[i])), len(given))
+            part, given = given[:end], given[end:]
+            self._parts.append((self._bytes, self._chars, part))
+            self._starts.append(self._bytes)
+            found.append(unicodedata.normalize("NFC", part))
+            self._bytes += len(found[-1].encode())
+            self._chars += len(part)
+        return "".join(found)
 
 
 def segments(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of Qwen3Guard-Stream: a small checkpoint of random weights, and its file."""
+"""Fixtures of the tests of Qwen3Guard-Stream: a small random checkpoint, and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A response watched while it comes: the same labels however it is cut, and nothing shown too soon."""
+"""A response watched while it comes: however it is cut, the same labels; nothing shown too soon."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_conversations_that_no_response_follows() -> None:
 def test_a_gen_is_no_stream() -> None:
     with (
         Guard.with_session(FakeSession(lambda _text: "Safety: Safe\nCategories: None")) as one,
-        pytest.raises(ModelError, match="edgeguard pull stream-0.6b"),
+        pytest.raises(ModelError, match=r"edgeguard pull stream-0.6b"),
     ):
         one.watch(ASKED)
 
