@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import (
+    CATEGORIES,
     CONTROVERSIAL,
     JAILBREAK,
     SAFE,
@@ -31,15 +32,10 @@ PROTOCOL = "qwen3guard-stream"
 RISKS: tuple[Severity, ...] = (SAFE, UNSAFE, CONTROVERSIAL)
 """By the index that the risk heads give."""
 
-RESPONSE_CATEGORIES: tuple[str, ...] = (
-    "Violent",
-    "Sexual Content or Sexual Acts",
-    "Suicide & Self-Harm",
-    "Politically Sensitive Topics",
-    "PII",
-    "Copyright Violation",
-    "Non-violent Illegal Acts",
-    "Unethical Acts",
+RESPONSE_CATEGORIES: tuple[str, ...] = tuple(
+    # Violent, Sexual, Suicide, Political, PII, Copyright, Non-violent, Unethical
+    CATEGORIES[place]
+    for place in (0, 2, 4, 6, 3, 7, 1, 5)
 )
 QUERY_CATEGORIES: tuple[str, ...] = (*RESPONSE_CATEGORIES, JAILBREAK)
 """By the index that the category heads give."""

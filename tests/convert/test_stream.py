@@ -243,4 +243,9 @@ def test_the_sizes_of_the_larger_ones_come_from_config(folder: Path) -> None:
 
 def test_the_categories_are_gens_in_another_order() -> None:
     assert sorted(stream.QUERY_CATEGORIES) == sorted(CATEGORIES)
+    assert stream.RISKS == ("Safe", "Unsafe", "Controversial")
+    assert [name.split()[0] for name in stream.QUERY_CATEGORIES] == [
+        *("Violent", "Sexual", "Suicide", "Politically", "PII", "Copyright", "Non-violent"),
+        *("Unethical", "Jailbreak"),
+    ]
     assert stream.QUERY_CATEGORIES[:-1] == stream.RESPONSE_CATEGORIES
