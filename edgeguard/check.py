@@ -7,7 +7,7 @@ This module does not read logits, and does not know which thread computes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeguard.decoder import Decoded
@@ -69,7 +69,7 @@ class Check:
     def _verdict(self) -> Verdict:
         """The verdict of one or more windows: the worst counts, and no category is lost."""
         windows, policy = self._decoded, self._judge.policy
-        worst = max(windows, key=_badness)
+        worst = worst_of(windows)
         severity = worst.answer.severity
         named = [worst, *windows]
         categories = tuple(dict.fromkeys(c for w in named for c in w.answer.categories))
@@ -92,6 +92,11 @@ class Check:
             seconds=round(self._seconds, 6),
             choices=worst.choices if len(windows) == 1 else (),
         )
+
+
+def worst_of(windows: Sequence[Decoded]) -> Decoded:
+    """The window that counts."""
+    return max(windows, key=_badness)
 
 
 def _flags(policy: Policy, window: Decoded) -> bool:

@@ -17,18 +17,17 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
-from edgeguard.errors import EdgeguardError, InputError, ModelError, PolicyError, SessionError
+from edgeguard.errors import EdgeguardError, InputError, PolicyError, SessionError
 from edgeguard.loading import Loaded, Options, load, prepare
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
-from edgeguard.session.stream_interface import StreamSession
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
 from edgeguard.trial import tried
@@ -293,32 +292,22 @@ class Guard:
         """Watch a response while it is written; see edgeguard.watch.
 
         messages: the conversation, which ends with the user; that message is judged at once.
+        A Qwen3Guard-Stream gives each token a label; a Qwen3Guard-Gen is asked again each time some
+        200 characters are new.
         policy: ``strict`` or ``loose``. in_a_row: so many tokens of one severity count, 2 unless
-        told. timeout: seconds for each call of the watch. cancel: ends whichever call runs.
+        told; a Stream's only.
+        timeout: seconds for each call of the watch. cancel: ends whichever call runs.
         Raises InputError, SessionError, ClosedError, ModelError, PolicyError, TimeoutError,
         CancelledError.
         """
-        from edgeguard.stream import rule
-        from edgeguard.stream.judge import StreamJudge  # which loads numpy
-
         loaded, thread = self._loaded, self._thread
         chosen = self._chosen(policy)
         parsed = parse_messages(messages)
         check_conversation(parsed)
         limit = None if timeout is None else _seconds(timeout)
-        if loaded.heads is None:
-            raise ModelError(
-                f"{self.model.name} gives no labels to tokens: watch with a Qwen3Guard-Stream "
-                "(edgeguard pull stream-0.6b)"
-            )
         if chosen.threshold is not None:
             raise PolicyError(f"a watch goes by strict or loose, and not by {chosen.name}")
-        engine = StreamJudge(
-            cast(StreamSession, loaded.session),
-            loaded.heads,
-            harmful=chosen.harmful,
-            in_a_row=rule.IN_A_ROW if in_a_row is None else in_a_row,
-        )
+        engine = loaded.engine(chosen.harmful, in_a_row)
         return Watch(
             engine,
             parsed,

@@ -8,14 +8,15 @@ This module judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgeguard.decoder import Decoder
-from edgeguard.errors import ModelError, StoreError
+from edgeguard.errors import InputError, ModelError, StoreError
 from edgeguard.protocol import stream
+from edgeguard.protocol.names import Severity
 from edgeguard.session.compatibility import check_compatible, check_stream
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
@@ -26,6 +27,7 @@ from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
+from edgeguard.stream.interface import Engine
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
 from edgeguard.verdict import ModelId
@@ -90,6 +92,28 @@ class Loaded:
         decoder = Decoder(session, allow_random_weights=allow_random_weights)
         windows = Windows(session, QuestionTokenizer(session), decoder.room)
         return cls(session, model, settings, decoder, windows)
+
+    def engine(self, harmful: Collection[Severity], in_a_row: int | None) -> Engine:
+        """What judges a response while it is written. Raises InputError."""
+        if self.heads is None:
+            from edgeguard.stream.intervals import AskedAtIntervals
+
+            if in_a_row is not None:
+                raise InputError(
+                    f"in_a_row counts tokens, and {self.model.name} gives no labels to them: leave "
+                    "it out, or take a Qwen3Guard-Stream (edgeguard pull stream-0.6b)"
+                )
+            decoder, windows = cast(Decoder, self.decoder), cast(Windows, self.windows)
+            return AskedAtIntervals(decoder, windows, harmful=harmful)
+        from edgeguard.stream import rule
+        from edgeguard.stream.judge import StreamJudge
+
+        return StreamJudge(
+            cast(StreamSession, self.session),
+            self.heads,
+            harmful=harmful,
+            in_a_row=rule.IN_A_ROW if in_a_row is None else in_a_row,
+        )
 
     @classmethod
     def _of_stream(

@@ -74,6 +74,11 @@ class HiddenStates:
                 states.append(found)
         return np.concatenate(states)
 
+    def use(self, settings: Settings) -> None:
+        """Compute with other settings from now on; what was computed is forgotten."""
+        self.free()
+        self._settings = settings
+
     def free(self) -> None:
         """Give the memory back; the context is made anew when it is needed."""
         if self._context is not None:

@@ -142,6 +142,8 @@ class LlamaSession:
         self._open().free_contexts()
         self._settings = settings
         self._files = self._prefix_files()
+        for states in list(self._states):
+            states.use(settings)
 
     def free_contexts(self) -> None:
         """Give the contexts' memory back; they are made anew when they are needed."""

@@ -143,9 +143,13 @@ OFFERS: tuple[Offer, ...] = (
 
 def find(name: str) -> Release | Offer | None:
     """The row of that name, or None."""
-    return next((row for row in (*RELEASES, *OFFERS) if row.name == name), None)
+    return next((row for row in _rows() if row.name == name), None)
 
 
 def names() -> tuple[str, ...]:
     """The names that can be pulled."""
-    return tuple(row.name for row in (*RELEASES, *OFFERS))
+    return tuple(row.name for row in _rows())
+
+
+def _rows() -> list[Release | Offer]:
+    return [*RELEASES, *OFFERS]

@@ -2,5 +2,5 @@
 
 Reading order: interface (what an engine says), pieces and text (what comes in), heads and rule
 (from numbers to a severity), answer_tokens, judge (Qwen3Guard-Stream), check (the same model asked
-about a whole text). Nothing here knows llama.cpp.
+about a whole text), intervals (a Gen that is asked again and again). Nothing here knows llama.cpp.
 """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgeguard.protocol.messages import Message
-from edgeguard.protocol.names import Severity
+from edgeguard.protocol.names import Refusal, Severity
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Reading:
     ``safe_to``: up to there it may be shown; it stays at where harm began once that is flagged.
     ``span``: where the harm that was flagged first begins, and how far it goes by now.
     ``tokens`` counts those read, ``windows`` the overlapping parts in which they had to be read.
+    ``refusal`` is None where the engine says nothing of it.
     """
 
     severity: Severity
@@ -46,6 +47,7 @@ class Reading:
     span: tuple[int, int] | None
     tokens: int
     windows: int
+    refusal: Refusal | None = None
 
 
 class Engine(Protocol):

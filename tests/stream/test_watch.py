@@ -251,12 +251,12 @@ def test_conversations_that_no_response_follows() -> None:
             one.watch([])
 
 
-def test_a_gen_is_no_stream() -> None:
+def test_a_gen_counts_no_tokens() -> None:
     with (
         Guard.with_session(FakeSession(lambda _text: "Safety: Safe\nCategories: None")) as one,
-        pytest.raises(ModelError, match=r"edgeguard pull stream-0.6b"),
+        pytest.raises(InputError, match="in_a_row counts tokens"),
     ):
-        one.watch(ASKED)
+        one.watch(ASKED, in_a_row=1)
 
 
 def test_numbers_that_are_none_are_an_error_and_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
