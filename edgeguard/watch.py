@@ -31,7 +31,7 @@ WatchState = Reading
 
 
 class Watch:
-    """One response on its way. Use it as a context manager, or call ``close()``.
+    """One response on its way, fed by one thread. A context manager; else call ``close()``.
 
     ``prompt`` is the verdict on the user's message, which was judged when the watch began.
     """
@@ -52,6 +52,7 @@ class Watch:
         self._run, self._free = run, free
         self._model, self._device, self._policy = model, device, policy
         self._pieces = Pieces()
+        self._waiting = ""  # text that the engine has not got yet
         self._seconds = 0.0
         self._visible = False
         self._text: list[str] = []
@@ -74,7 +75,8 @@ class Watch:
         if not self._visible:
             self._text.append(text)
             self._visible = has_visible(text)
-        return self._timed(lambda: self._engine.feed(text))
+        self._waiting += text  # here and not in the call, which may be given up before it begins
+        return self._timed(self._feed)
 
     def end(self) -> Verdict:
         """The response is whole: judge what waited; the verdict on all of it.
@@ -86,7 +88,7 @@ class Watch:
         self._pieces.end()
         if not self._visible:
             check_visible("".join(self._text))
-        verdict = self._verdict(self._timed(self._engine.end), "response")
+        verdict = self._verdict(self._timed(self._finish), "response")
         self.close()
         return verdict
 
@@ -110,6 +112,15 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _feed(self) -> Reading:
+        text, self._waiting = self._waiting, ""
+        return self._engine.feed(text)  # which keeps it, whatever happens
+
+    def _finish(self) -> Reading:
+        if self._waiting:
+            self._feed()
+        return self._engine.end()
 
     def _check_open(self) -> None:
         if not self._open:

@@ -97,3 +97,26 @@ def test_closing_the_session_frees_what_is_open(stream_file: Path) -> None:
     states.read(IDS[:10], 0)
     session.close()
     assert states.n_ctx == 0
+
+
+def test_a_pass_can_be_stopped_in_its_middle(
+    session: LlamaSession, states: HiddenStates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flag comes up between two nodes of the graph, where the library asks for it."""
+    from edgeguard.session import hidden_states
+
+    decode = hidden_states.lib.llama_decode
+
+    def decode_late(context: object, batch: object) -> object:
+        session.flag.set()  # after our own look at it
+        return decode(context, batch)
+
+    states.read(IDS[:100], 99)
+    monkeypatch.setattr(hidden_states.lib, "llama_decode", decode_late)
+    with pytest.raises(CancelledError):
+        states.read(IDS[:120], 100)
+    monkeypatch.undo()
+    session.flag.clear()
+    before = states.computed
+    states.read(IDS[:120], 119)
+    assert states.computed == before + 120  # nothing of the broken pass is trusted

@@ -215,6 +215,22 @@ def test_a_call_that_was_cancelled_can_go_on() -> None:
         assert state.flagged and state.judged_to >= 7
 
 
+def test_text_whose_call_was_given_up_before_it_began_is_judged_later() -> None:
+    """It waited for another call of the same guard; lost, it would pass unjudged."""
+    session = FakeStreamSession(script)
+    with guard(session) as one, one.watch(ASKED, timeout=0.2) as watch:
+        for end in (lambda: watch.feed(""), watch.end):
+            session._seconds = 1.0
+            other = threading.Thread(target=one.check, args=("a slow one",))
+            other.start()
+            time.sleep(0.1)
+            with pytest.raises(TimeoutError):
+                watch.feed("XX and more ")
+            session._seconds = 0.0
+            other.join()
+            assert end().flagged
+
+
 def test_what_is_no_text_takes_nothing_and_the_watch_goes_on() -> None:
     with guard() as one, one.watch(ASKED) as watch:
         with pytest.raises(InputError):
