@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +31,9 @@ from edgeguard.session.llama import LlamaSession
 from edgeguard.session.settings import Settings
 from edgeguard.stream.heads import Heads
 
-DEPTHS = (100, 1000, 4000, 8000)
 SIZES = (1, 4, 8, 16, 32)
 TAIL = 113
+Clock = Callable[[], float]
 OUT = Path(__file__).resolve().parent / "results" / "stream.md"
 
 
@@ -43,6 +43,12 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER, metavar="FOLDER")
     parser.add_argument("--types", default="q4_k_m,q8_0")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--depths", default="100,1000,4000,8000")
+    parser.add_argument(
+        "--busy",
+        action="store_true",
+        help="One thread, and its processor time instead of wall time: for a busy machine.",
+    )
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     found = (options.tokenizer / "tokenizer.json").is_file()
@@ -54,43 +60,46 @@ def main() -> None:
     lines: list[str] = []
     for kind in options.types.split(","):
         assert kind in TYPES
-        lines += of_type(checkpoint, options.work / f"stream-{kind}.gguf", kind, options.repeat)
-    options.out.write_text(page(machine, lines), encoding="utf-8")
+        path = options.work / f"stream-{kind}.gguf"
+        if not path.exists():
+            convert(checkpoint, path, type=kind)
+        lines += [f"\n## {kind}, {path.stat().st_size / 1e6:.0f} MB", "", *heading()]
+        depths = [int(depth) for depth in options.depths.split(",")]
+        for line in rows(path, depths, options.repeat, options.busy):
+            print(line, flush=True)
+            lines.append(line)
+            options.out.write_text(page(machine, lines, options.busy), encoding="utf-8")
 
 
-def of_type(checkpoint: Path, path: Path, kind: str, repeat: int) -> list[str]:
-    """The table of one file."""
-    if not path.exists():
-        convert(checkpoint, path, type=kind)
-    session = LlamaSession(path, settings=Settings(threads=usable_cores()), device="cpu")
-    ids = np.random.default_rng(0).integers(1000, 50000, max(DEPTHS) + max(SIZES)).tolist()
-    lines = [f"\n## {kind}, {path.stat().st_size / 1e6:.0f} MB", ""]
-    lines += ["| ms a pass | " + " | ".join(f"k = {k}" for k in SIZES) + " |"]
-    lines += ["|---|" + "---|" * len(SIZES)]
-    ways: list[tuple[str, Callable[[], HiddenStates]]] = [
-        ("as used", session.hidden_states),
-        ("whole graph", lambda: changed(session, whole=True)),
-        ("whole graph, flash attention", lambda: changed(session, whole=True, flash=True)),
-    ]
-    for depth in DEPTHS:
-        rows = alternately([make for _, make in ways], ids, depth, repeat)
-        for (name, _), row in zip(ways, rows):
-            lines.append(table_row(f"depth {depth:,}, {name}", row))
-            print(lines[-1], flush=True)
-    for depth in DEPTHS:
-        row = [gen(session, ids, depth, k, repeat) for k in SIZES]
-        lines.append(table_row(f"depth {depth:,}, Gen asked again", row))
-        print(lines[-1], flush=True)
-    lines += ["", heads_line(session)]
+def heading() -> list[str]:
+    return ["| ms a pass | " + " | ".join(f"k = {k}" for k in SIZES) + " |", "|---" * 6 + "|"]
+
+
+def rows(path: Path, depths: list[int], repeat: int, busy: bool) -> Iterator[str]:
+    """The table of one file, line by line."""
+    settings = Settings(threads=1 if busy else usable_cores())
+    session = LlamaSession(path, settings=settings, device="cpu")
+    clock = time.process_time if busy else time.perf_counter
+    ids = np.random.default_rng(0).integers(1000, 50000, max(depths) + max(SIZES)).tolist()
+    ways = {
+        "as used": session.hidden_states(),
+        "whole graph": changed(session),
+        "whole graph, flash attention": changed(session, flash=True),
+    }
+    for depth in depths:
+        for name, row in zip(ways, alternately(list(ways.values()), ids, depth, repeat, clock)):
+            yield table_row(f"depth {depth:,}, {name}", row)
+        asked = [gen(session, ids, depth, k, clock) for k in SIZES]
+        yield table_row(f"depth {depth:,}, Gen asked again", asked)
+    yield ""
+    yield heads_line(session)
     session.close()
-    return lines
 
 
 def alternately(
-    makes: list[Callable[[], HiddenStates]], ids: list[int], depth: int, repeat: int
+    ways: list[HiddenStates], ids: list[int], depth: int, repeat: int, clock: Clock
 ) -> list[list[float]]:
     """Milliseconds of a pass of each size, for each way; in turns, so that all meet the same."""
-    ways = [make() for make in makes]
     least = [[float("inf")] * len(SIZES) for _ in ways]
     for states in ways:
         states.read(ids[:depth], depth)
@@ -98,35 +107,25 @@ def alternately(
         for place, k in enumerate(SIZES):
             for row, states in zip(least, ways):
                 states.read(ids[:depth], depth)
-                started = time.perf_counter()
+                started = clock()
                 states.read(ids[: depth + k], depth)
-                row[place] = min(row[place], (time.perf_counter() - started) * 1000)
-    for states in ways:
-        states.free()
+                row[place] = min(row[place], (clock() - started) * 1000)
     return least
 
 
-def gen(session: LlamaSession, ids: list[int], depth: int, k: int, repeat: int) -> float:
+def gen(session: LlamaSession, ids: list[int], depth: int, k: int, clock: Clock) -> float:
     """Milliseconds of asking again: k new tokens, the tail of the question, and its logits."""
     tail = list(range(500, 500 + TAIL))
-    times = []
-    for turn in range(repeat):
-        session.read(ids[:depth] + tail, room=8, exact=False)
-        started = time.perf_counter()
-        session.read(ids[: depth + k] + tail, room=8, suffix=TAIL, exact=False)
-        if turn or repeat == 1:
-            times.append(time.perf_counter() - started)
-        if depth >= 4000 and turn:
-            break
-    session.free_contexts()
-    return min(times) * 1000
+    session.read(ids[:depth] + tail, room=8, suffix=TAIL, exact=False)
+    started = clock()
+    session.read(ids[: depth + k] + tail, room=8, suffix=TAIL, exact=False)
+    return (clock() - started) * 1000
 
 
-def changed(session: LlamaSession, *, whole: bool, flash: bool = False) -> HiddenStates:
+def changed(session: LlamaSession, *, flash: bool = False) -> HiddenStates:
     """The same with what is left out."""
     states = session.hidden_states()
-    if whole:
-        states._ends = None
+    states._ends = None
     if flash:
         states.__class__ = _FlashStates
     return states
@@ -166,14 +165,17 @@ def table_row(name: str, times: list[float]) -> str:
     return f"| {name} | " + " | ".join(f"{ms:.0f}" for ms in times) + " |"
 
 
-def page(machine: str, lines: list[str]) -> str:
+def page(machine: str, lines: list[str], busy: bool) -> str:
+    timed = "wall time on the physical cores, the machine at rest"
+    if busy:
+        timed = "processor time on one thread, since other programs ran on the machine"
     head = [
         "# What a token of a watched response costs",
         "",
         f"Measured by benchmarks/stream.py on: {machine}.",
-        "Random weights of Qwen3Guard-Stream-0.6B's form; the fastest of several passes, in turns.",
-        "As used: the graph ends at the final norm, no flash attention. Other programs ran on the",
-        "machine meanwhile, so only differences of a half and more mean anything.",
+        f"Random weights of Qwen3Guard-Stream-0.6B's form; {timed};",
+        "the least of several passes, in turns. As used: the graph ends at the final norm, no",
+        "flash attention. Gen asked again: k new tokens, and the 113 at the end of its question.",
     ]
     return "\n".join([*head, *lines]) + "\n"
 
