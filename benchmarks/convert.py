@@ -133,7 +133,8 @@ def _memory_cell(runs: list[Run]) -> str:
 
 
 def _median(runs: list[Run], field: str) -> float:
-    return statistics.median(getattr(run, field) for run in runs)
+    found: float = statistics.median(getattr(run, field) for run in runs)
+    return found
 
 
 def main() -> None:

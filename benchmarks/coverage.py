@@ -98,7 +98,7 @@ def ship_rule(settings: int = 10) -> Iterator[Line]:
     )
     for harmful, loss in itertools.product(HARMFUL, (0.01, 0.02)):
         rng = np.random.default_rng(harmful)
-        found = []
+        found: list[object] = []
         for ratio, recall, alarms, won, by in random.Random(harmful).sample(space, len(space)):
             harmless = int(harmful * ratio)
             pair = pair_that_loses(
@@ -256,8 +256,8 @@ def _broken(
             scores = [np.ceil(one * atoms) / atoms for one in scores]
         if shared is not None:
             # One score for the group, or one for the row: how often it is the group's.
-            groups = np.arange(400) // 5
-            of_groups = [np.repeat(rng.beta(*p, 40), 5) for p in ((0.5, 5), (5, 1))]
+            groups = (np.arange(400) // 5).tolist()
+            of_groups = [np.repeat(rng.beta(a, b, 40), 5) for a, b in ((0.5, 5.0), (5.0, 1.0))]
             scores = [
                 np.where(rng.random(200) < shared, theirs, own)
                 for theirs, own in zip(of_groups, scores)

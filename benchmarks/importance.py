@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     rows = sample(read_rows([options.data]), options.rows, seed=0)
-    session = LlamaSession(options.bf16, threads=None, n_ctx=4096, device="cpu")
+    session = LlamaSession(options.bf16, n_ctx=4096, device="cpu")
     ask = QuestionTokenizer(session)
     asked = [list(ask.question(row.messages).tokens) for row in rows]
     session.close()

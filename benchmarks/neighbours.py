@@ -37,7 +37,7 @@ def work(model: str, seconds: float) -> None:
     """The child's side: check for some seconds, and print what each check took."""
     from edgeguard import Guard
 
-    times = []
+    times: list[float] = []
     with Guard(model, allow_random_weights=True) as guard:
         for number in range(3):
             guard.check(f"Is {number} a good number?")
@@ -74,7 +74,8 @@ def measure(model: str, seconds: float, variables: dict[str, str], situation: st
             for _ in range(guards)
         ]
         outputs = [process.communicate()[0] for process in running]
-    return statistics.median(time for output in outputs for time in json.loads(output))
+    found: float = statistics.median(time for output in outputs for time in json.loads(output))
+    return found
 
 
 def contestants(libraries: list[str]) -> dict[str, dict[str, str]]:

@@ -81,8 +81,9 @@ def _decode(lib: Any, context: Any, number: int, behind: int, n_batch: int) -> f
 
 def _times(path: Path, rounds: int, out: Any) -> None:
     from edgeguard.session.library import lib, load_model
+    from edgeguard.session.stop_flag import StopFlag
 
-    model, _ = load_model(path, "cpu")
+    model, _ = load_model(path, "cpu", flag=StopFlag())
     rows = []
     for setting in settings():
         before = _resident()

@@ -9,6 +9,7 @@ What is listed here is the public interface; every other module may change.
 """
 
 from edgeguard._version import __version__
+from edgeguard.async_guard import AsyncGuard
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
 from edgeguard.errors import (
@@ -35,6 +36,7 @@ from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
 from edgeguard.watch import Watch, WatchState
 
 __all__ = [
+    "AsyncGuard",
     "Cancellation",
     "CancelledError",
     "Check",

@@ -1,6 +1,8 @@
 """One conversation on its way to a verdict: its questions, judged one a step, and what they say.
 
 A short text is one step. A long one takes several, and between two of them others get their turn.
+Where the policy asks for it, the text without its disguises is judged as well, in steps of its own:
+either form suffices, and the verdict is of the worse one.
 This module does not read logits, and does not know which thread computes.
 """
 
@@ -11,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeguard.decoder import Decoded
-from edgeguard.policy import Policy
+from edgeguard.policy import Decision, Evidence, Policy, decide
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE
 from edgeguard.tokens import Question
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.verdict import CategoryProbabilities, Form, ModelId, Probabilities, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,20 @@ class Check:
         decode: Callable[[Question], Decoded],
         judge: Judge,
         seconds: float,
+        normalised: Sequence[Question] = (),
     ) -> None:
-        """``decode`` asks the model; ``seconds`` is what writing the questions took."""
-        self._questions = questions
+        """``decode`` asks the model; ``seconds`` is what writing the questions took.
+
+        ``normalised``: the questions of the normalised form, where that is another text.
+        """
+        self._questions = [*questions, *normalised]
+        self._written = len(questions)
         self._decode = decode
         self._judge = judge
         self._seconds = seconds
         self._decoded: list[Decoded] = []
-        self.tokens = sum(len(question.tokens) for question in questions)
-        self.windows = len(questions)
+        self.tokens = sum(len(question.tokens) for question in self._questions)
+        self.windows = len(self._questions)
 
     def step(self) -> Verdict | None:
         """Judge the next window; the verdict after the last one.
@@ -67,40 +74,69 @@ class Check:
         return verdict
 
     def _verdict(self) -> Verdict:
+        forms: list[tuple[Form, list[Decoded]]] = [("as written", self._decoded[: self._written])]
+        if self._written < self.windows:
+            forms.append(("normalised", self._decoded[self._written :]))
+        said = [_Form(form, windows, self._judge.policy) for form, windows in forms]
+        worst = max(said, key=lambda one: one.badness)  # the first of equals: as written
+        return self._of(worst)
+
+    def _of(self, form: _Form) -> Verdict:
         """The verdict of one or more windows: the worst counts, and no category is lost."""
-        windows, policy = self._decoded, self._judge.policy
-        worst = worst_of(windows)
-        severity = worst.answer.severity
-        named = [worst, *windows]
-        categories = tuple(dict.fromkeys(c for w in named for c in w.answer.categories))
-        refusal = worst.answer.refusal
-        if refusal is not None and any(w.answer.refusal == "No" for w in windows):
-            refusal = "No"  # what complies anywhere is no refusal
+        worst, answer = form.windows[0], form.answer
+        shares = worst.category_probabilities
         return Verdict(
             mode=self._questions[0].mode,
-            severity=severity,
+            severity=answer.severity,
             probabilities=Probabilities(worst.probabilities),
-            categories=categories,
-            refusal=refusal,
-            policy=policy.name,
-            flagged=any(_flags(policy, window) for window in windows),
-            answer=write(Answer(severity, categories, refusal)),
+            categories=answer.categories,
+            refusal=answer.refusal,
+            policy=self._judge.policy.name,
+            flagged=form.decision.flagged,
+            answer=write(answer),
             model=self._judge.model,
             device=self._judge.device,
             tokens=self.tokens,
-            windows=self.windows,
+            windows=len(form.windows),
             seconds=round(self._seconds, 6),
-            choices=worst.choices if len(windows) == 1 else (),
+            reason=form.decision.reason,
+            observed=form.decision.observed,
+            form=form.name,
+            category_probabilities=None if shares is None else CategoryProbabilities(shares),
+            cached=all(window.remembered for window in self._decoded),
+            choices=worst.choices if len(form.windows) == 1 else (),
         )
 
 
-def worst_of(windows: Sequence[Decoded]) -> Decoded:
-    """The window that counts."""
-    return max(windows, key=_badness)
+class _Form:
+    """What the model says of one form of the text, its worst window first, and the policy of it."""
+
+    def __init__(self, name: Form, windows: Sequence[Decoded], policy: Policy) -> None:
+        self.name = name
+        self.windows = sorted(windows, key=_badness, reverse=True)
+        self.decision: Decision = decide(policy, [_evidence(window) for window in self.windows])
+        self.badness = (self.decision.reason != "", _badness(self.windows[0]))
+
+    @property
+    def answer(self) -> Answer:
+        """The worst severity, every category, and a refusal if nothing in it complies."""
+        worst = self.windows[0].answer
+        categories = dict.fromkeys(c for w in self.windows for c in w.answer.categories)
+        refusal = worst.refusal
+        if refusal is not None and any(w.answer.refusal == "No" for w in self.windows):
+            refusal = "No"  # what complies anywhere is no refusal
+        return Answer(worst.severity, tuple(categories), refusal)
 
 
-def _flags(policy: Policy, window: Decoded) -> bool:
-    return policy.flags(window.answer.severity, Probabilities(window.probabilities))
+def _evidence(window: Decoded) -> Evidence:
+    shares = window.category_probabilities
+    return Evidence(
+        window.answer.severity,
+        Probabilities(window.probabilities),
+        window.answer.categories,
+        window.answer.refusal,
+        None if shares is None else dict(shares),
+    )
 
 
 def _badness(window: Decoded) -> tuple[int, float]:

@@ -35,12 +35,14 @@ COMMANDS: dict[str, str] = {
     "grammar": "Print the answer language as a GBNF grammar.",
     "list": "List the models on this machine.",
     "path": "Print where a model's file lies.",
+    "policy": "List, show, write, check or remove policies: which rules apply.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
     "serve": "Serve verdicts over HTTP, and a page to try it on.",
     "show": "Show what is known of a model.",
     "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
+    "watch": "Pass a stream of text on, no further than it is judged.",
 }
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""
 

@@ -6,18 +6,23 @@ Safe prompt costs one pass over the question, and a name costs only where the mo
 words of the answer are tokenized as the model writes them; at each decision the allowed token with
 the highest logit wins, which is what llama.cpp's grammar sampler does at temperature 0.
 
+Where a category is decided, the shares of all of them are known too, as far as their names part at
+the first token, which they do in Qwen's vocabulary. Elsewhere, and where the answer names none,
+they take passes of their own, and are computed when asked for. The answer never depends on that.
+
 This module does not touch llama.cpp and does not know what a window or a policy is.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeguard.errors import ModelError
 from edgeguard.protocol.answer import END, START, Answer, Option, State, answer_of, options
-from edgeguard.protocol.names import MODES, SAFE, SEVERITIES, Mode
+from edgeguard.protocol.names import MODES, NO_CATEGORY, SAFE, SEVERITIES, Mode
 from edgeguard.session.interface import Session
 from edgeguard.tokens import Question
 from edgeguard.verdict import Choice
@@ -38,11 +43,17 @@ model's, does not, and would still have a likeliest severity.
 
 @dataclass(frozen=True)
 class Decoded:
-    """An answer, the softmax over the three severities in the order of SEVERITIES, the choices."""
+    """An answer, the softmax over the three severities in the order of SEVERITIES, the choices.
+
+    ``category_probabilities`` are pairs of a category and its share, in the protocol's order.
+    ``remembered``: it was computed earlier; see edgeguard.verdict_cache.
+    """
 
     answer: Answer
     probabilities: tuple[float, ...]
     choices: tuple[Choice, ...] = ()
+    category_probabilities: tuple[tuple[str, float], ...] | None = None
+    remembered: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,9 @@ class _Way:
 
     tokens: tuple[int, ...]
     option: Option
+
+
+_Shares = tuple[tuple[str, float], ...]
 
 
 class Decoder:
@@ -67,22 +81,47 @@ class Decoder:
             self._check_severities(mode)
         self._ahead = {mode: self._likely(mode) for mode in MODES}
 
-    def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
+    def decode(
+        self, question: Question, *, fresh: bool = False, categories: bool = False
+    ) -> Decoded:
         """The model's answer; ``fresh``: the same bits, whatever was asked before.
 
+        ``categories``: with the shares of the categories, even where that takes a pass more: an
+        answer that names none is asked what it would name after the likelier harmful severity.
         Raises ModelError if the model computes no usable number, or puts less than LOW_MASS of its
         probability on the words of an answer.
         """
         writer = _Writer(self._session, question, fresh, self.room, self._ahead[question.mode])
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
+        shares: _Shares | None = None
         while state != END:
             ways = writer.write_shared(self._ways(question.mode, state))
             if state == START:
                 probabilities = self._severities(writer.logits(), ways)
+            if state.stage == "category":
+                shares = _shares(writer, ways, more_passes=categories)
             option = _choose(writer, ways)
             path.append((state, option))
             state = option.after
-        return Decoded(answer_of(tuple(path)), probabilities, tuple(writer.choices))
+        if categories and shares is None:
+            shares = self._shares_if_harmful(writer, question.mode, probabilities)
+        return Decoded(answer_of(tuple(path)), probabilities, tuple(writer.choices), shares)
+
+    def _shares_if_harmful(
+        self, writer: _Writer, mode: Mode, probabilities: tuple[float, ...]
+    ) -> _Shares | None:
+        """The shares of the categories in an answer that begins with a harmful severity."""
+        ways = self._ways(mode, START)
+        likelier = max(
+            (severity for severity in SEVERITIES if severity != SAFE),
+            key=lambda severity: probabilities[SEVERITIES.index(severity)],
+        )
+        harmful = next(way for way in ways if way.option.value == likelier)
+        then = self._ways(mode, harmful.option.after)
+        shared = then[0].tokens[: _shared(then)]
+        writer.go_back(harmful.tokens[_shared(ways) :] + shared)
+        rest = [_Way(way.tokens[len(shared) :], way.option) for way in then]
+        return _shares(writer, rest, more_passes=True)
 
     def _ways(self, mode: Mode, state: State) -> list[_Way]:
         ways = []
@@ -175,6 +214,8 @@ class _Writer:
         self._room = room
         self._waiting: list[int] = []
         self._written = 0
+        self._extended = 0  # tokens held since the severity was decided
+        self._strayed = 0  # tokens held that are no part of the answer
         self.choices: list[Choice] = []
         self._logits: NDArray[np.float32] | None = None
 
@@ -209,9 +250,26 @@ class _Writer:
                 ahead=self._ahead,
             )
         elif self._waiting:
-            self._logits = self._session.extend(self._waiting)
+            self._logits = self._session.extend(self._waiting, back=self._strayed)
+            self._extended += len(self._waiting)
+            self._strayed = 0
         self._waiting = []
         return self._logits
+
+    def look(self, tokens: tuple[int, ...]) -> NDArray[np.float32]:
+        """The logits after some more tokens, which are not written."""
+        logits = self.logits()
+        if not tokens:
+            return logits
+        logits = self._session.extend(tokens, back=self._strayed)
+        self._strayed = len(tokens)
+        return logits
+
+    def go_back(self, tokens: tuple[int, ...]) -> None:
+        """Have these tokens follow where the severity was decided; the answer is complete."""
+        self._strayed += self._extended
+        self._extended = 0
+        self._waiting = list(tokens)
 
 
 def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
@@ -229,6 +287,36 @@ def _shared(ways: list[_Way]) -> int:
     ):
         shared += 1
     return shared
+
+
+def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> _Shares | None:
+    """The softmax over the categories, in the order of the ways, as if one had to be named.
+
+    A name's share is the product of the softmaxes where it parts from others. None where that
+    takes ``more_passes`` than the one that decides.
+    """
+    named = [way for way in ways if way.option.value != NO_CATEGORY]
+    found: dict[str, float] = {}
+    branches: list[tuple[tuple[int, ...], float, list[_Way]]] = [((), 1.0, named)]
+    while branches:
+        before, mass, rest = branches.pop()
+        if len(rest) == 1:
+            found[rest[0].option.value] = mass
+            continue
+        shared = _shared(rest)
+        before += rest[0].tokens[:shared]
+        if before and not more_passes:
+            return None
+        tokens = sorted({way.tokens[shared] for way in rest})
+        logits = writer.look(before)[tokens].astype("float64")
+        for token, share in zip(tokens, _softmax(logits)):
+            after = [way for way in rest if way.tokens[shared] == token]
+            branches.append(
+                (before, mass * share, [_Way(way.tokens[shared:], way.option) for way in after])
+            )
+    if not all(math.isfinite(share) for share in found.values()):
+        raise ModelError("the model computes no finite number: its file is damaged")
+    return tuple((way.option.value, found[way.option.value]) for way in named)
 
 
 def _choose(writer: _Writer, ways: list[_Way]) -> Option:

@@ -19,6 +19,8 @@ _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
     "parquet": {"pyarrow": "pyarrow"},
     "server": {
+        "fastapi": "fastapi",
+        "fastapi_offline": "fastapi-offline",
         "h11": "h11",
         "prometheus_client": "prometheus-client",
         "pydantic": "pydantic",

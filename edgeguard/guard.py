@@ -16,23 +16,31 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
-from edgeguard.errors import EdgeguardError, InputError, PolicyError, SessionError
-from edgeguard.loading import Loaded, Options, load, prepare
+from edgeguard.decoder import Decoded
+from edgeguard.errors import EdgeguardError, InputError, SessionError
+from edgeguard.loading import Loaded, Options, load, load_again, prepare
+from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import Message, check_text, parse_messages
+from edgeguard.reloading import Model
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import MAX_THREADS, Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
+from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
-from edgeguard.watch import Watch, check_conversation
+from edgeguard.verdict_cache import CacheInfo, open_answers
+from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.stream import Run, StreamEngine
+from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
 N_CTX = 8192
@@ -45,8 +53,20 @@ _NANO_NOTE = (
 )
 _logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 CheckMessages = Iterable[Message | Mapping[str, object]]
 CheckRow = str | Mapping[str, object] | CheckMessages
+
+
+@dataclass(frozen=True)
+class _How:
+    """How one conversation is judged; ``shares``: with those of the categories."""
+
+    policy: Policy
+    fresh: bool
+    shares: bool
+    deadline: float | None
+    cancel: Cancellation | None
 
 
 class Guard:
@@ -65,6 +85,9 @@ class Guard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        idle_unload: float | None = None,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -72,21 +95,29 @@ class Guard:
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
-        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a policy that
-        ``edgeguard calibrate`` saved for this model file.
+        policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
+        or the TOML file of one.
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        category_probabilities: have each verdict hold the shares of the categories, even where
+        that takes a short pass more.
+        cache: remember answers, by digests and without texts: ``memory``, or a file of them that
+        several processes may share. See ``cache_info``.
+        idle_unload: seconds without a call after which the model's memory is given back; the next
+        call loads it again, or raises ModelError if the file is another one by then. None keeps it.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
         Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
-        PolicyError, CancelledError.
+        PolicyError, CancelledError, StoreError (the cache).
         """
         self._policy = find_policy(policy)
+        self._shares = category_probabilities
         _check_options(model, threads, n_ctx, device)
+        idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
             _logger.warning("%s", _NANO_NOTE)
@@ -94,42 +125,68 @@ class Guard:
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
-        self._start(lambda flag: load(plan, flag, on_progress), cancel)
+        self._start(
+            StopFlag(),
+            lambda flag: load(plan, flag, on_progress),
+            lambda flag: load_again(file, plan, flag, on_progress),
+            cache=cache,
+            cancel=cancel,
+            idle_unload=idle_unload,
+        )
 
     @classmethod
     def with_session(
-        cls, session: Session, *, policy: str = "strict", allow_random_weights: bool = False
+        cls,
+        session: Session,
+        *,
+        policy: str = "strict",
+        allow_random_weights: bool = False,
+        category_probabilities: bool = False,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Guard:
         """A guard on any session, for tests without a model; see edgeguard.session.fake."""
         guard = cls.__new__(cls)
         guard._policy = find_policy(policy)
         guard._policy.check_model("", session.info.name)
+        guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(lambda _flag: loaded, None, flag=session.flag)
+        guard._start(session.flag, lambda _flag: loaded, lambda _flag: loaded, cache=cache)
         return guard
 
     def _start(
         self,
+        flag: StopFlag,
         load: Callable[[StopFlag], Loaded],
-        cancel: Cancellation | None,
-        flag: StopFlag | None = None,
+        load_again: Callable[[StopFlag], Loaded],
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        cancel: Cancellation | None = None,
+        idle_unload: float | None = None,
     ) -> None:
-        flag = flag or StopFlag()
-        self._thread = ModelThread(flag)
+        self._answers = None if cache is None else open_answers(cache)
+        self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
+        idle = None if idle_unload is None else (idle_unload, model.unload)
+        self._thread = ModelThread(flag, idle)
         try:
-            loaded = self._thread.run(lambda: load(flag), cancel=cancel)
+            loaded = self._thread.run(model.get, cancel=cancel)
         except BaseException:
             self._thread.stop(abort=True)
+            if self._answers is not None:
+                self._answers.close()
             raise
-        self._loaded = loaded
+        self._model_id, self._settings = loaded.model, loaded.settings
+        self._device = loaded.session.info.device
+        self._is_stream = loaded.heads is not None
+        if self._answers is not None:
+            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
-        self._free = weakref.finalize(self, self._thread.stop, loaded.session.close, abort=True)
+        self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._loaded.model
+        return self._model_id
 
     @property
     def policy(self) -> Policy:
@@ -139,12 +196,17 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._loaded.session.info.device
+        return self._device
 
     @property
     def settings(self) -> Settings | None:
         """What the model computes with; None for a session that is not llama.cpp's."""
-        return self._loaded.settings
+        return self._settings
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory now; without ``idle_unload``, until ``close``."""
+        return self._model.is_loaded
 
     def check(
         self,
@@ -204,48 +266,51 @@ class Guard:
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         fresh: bool = False,
+        category_probabilities: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
         """Begin to judge a conversation: what it will cost, and its windows one by one.
 
         For programs that say no to what costs too much, or let long texts take turns. Arguments
-        and errors are those of ``check_messages``.
+        and errors are those of ``check_messages``, and of the guard itself.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-        chosen = self._chosen(policy)
-        return self._begin(parse_messages(messages), chosen, fresh, deadline, cancel)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        how = _How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
+        return self._begin(parse_messages(messages), how)
 
-    def _begin(
-        self,
-        parsed: tuple[Message, ...],
-        policy: Policy,
-        fresh: bool,
-        deadline: float | None,
-        cancel: Cancellation | None,
-    ) -> Check:
-        loaded, thread, started = self._loaded, self._thread, time.perf_counter()
-        questions = thread.run(
-            lambda: loaded.windows.questions(parsed), cancel=cancel, deadline=deadline
-        )
-        return Check(
-            questions,
-            lambda question: thread.run(
-                lambda: loaded.decoder.decode(question, fresh=fresh),
-                cancel=cancel,
-                deadline=deadline,
-            ),
-            Judge(loaded.model, self.device, policy),
-            time.perf_counter() - started,
-        )
+    def _begin(self, parsed: tuple[Message, ...], how: _How) -> Check:
+        model, thread, started = self._model, self._thread, time.perf_counter()
+        shares = self._shares or how.shares or how.policy.needs_categories
+        plain = normalised(parsed) if how.policy.normalise else parsed
 
-    def _chosen(self, name: str | None) -> Policy:
+        def questions() -> tuple[list[Question], list[Question]]:
+            windows = model.get().windows
+            return windows.questions(parsed), [] if plain == parsed else windows.questions(plain)
+
+        def asked(question: Question) -> Decoded:
+            return thread.run(
+                lambda: model.get().decoder.decode(question, fresh=how.fresh, categories=shares),
+                cancel=how.cancel,
+                deadline=how.deadline,
+            )
+
+        def known(question: Question) -> Decoded:
+            if self._answers is None:
+                return asked(question)
+            return self._answers.answer(question, asked, fresh=how.fresh, categories=shares)
+
+        written, others = thread.run(questions, cancel=how.cancel, deadline=how.deadline)
+        judge = Judge(self.model, self.device, how.policy)
+        return Check(written, known, judge, time.perf_counter() - started, others)
+
+    def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
         if name is None:
             return self._policy
-        policy = find_policy(name)
+        policy = name if isinstance(name, Policy) else find_policy(name)
         policy.check_model(self.model.sha256, self.model.name)
         return policy
 
@@ -272,11 +337,11 @@ class Guard:
 
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
-        limit = None if timeout is None else _seconds(timeout)
+        limit = None if timeout is None else seconds_of(timeout)
 
         def judge(messages: tuple[Message, ...]) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, chosen, True, deadline, cancel).verdict()
+            return self._begin(messages, _How(chosen, True, False, deadline, cancel)).verdict()
 
         return check_many(rows, judge, lambda: self_test(self, cancel))
 
@@ -285,42 +350,47 @@ class Guard:
         messages: CheckMessages,
         *,
         policy: str | None = None,
-        in_a_row: int | None = None,
+        interval: int = INTERVAL,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Watch:
-        """Watch a response while it is written; see edgeguard.watch.
+        """Judge the response to a conversation while it is written; see edgeguard.watch.
 
-        messages: the conversation, which ends with the user; that message is judged at once.
-        A Qwen3Guard-Stream gives each token a label; a Qwen3Guard-Gen is asked again each time some
-        200 characters are new.
-        policy: ``strict`` or ``loose``. in_a_row: so many tokens of one severity count, 2 unless
-        told; a Stream's only.
-        timeout: seconds for each call of the watch. cancel: ends whichever call runs.
-        Raises InputError, SessionError, ClosedError, ModelError, PolicyError, TimeoutError,
-        CancelledError.
+        The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
+        prompt that is not known.
+        interval: characters between two passes of a Gen model at least; it is asked at the next end
+        of a sentence behind them. A Qwen3Guard-Stream judges what is fed at once, token by token.
+        timeout: seconds for each pass over what was added.
+        Raises what ``check_messages`` raises.
         """
-        loaded, thread = self._loaded, self._thread
+        if not _is_whole(interval, 1, None):
+            raise InputError(f"interval is {interval!r}; it must be at least 1 character")
         chosen = self._chosen(policy)
-        parsed = parse_messages(messages)
-        check_conversation(parsed)
-        limit = None if timeout is None else _seconds(timeout)
-        if chosen.threshold is not None:
-            raise PolicyError(f"a watch goes by strict or loose, and not by {chosen.name}")
-        engine = loaded.engine(chosen.harmful, in_a_row)
-        return Watch(
-            engine,
-            parsed,
-            lambda function: thread.run(
-                function,
-                cancel=cancel,
-                deadline=None if limit is None else time.monotonic() + limit,
-            ),
-            self._free_in_thread,
-            model=loaded.model,
-            device=self.device,
-            policy=chosen.name,
-        )
+        limit = None if timeout is None else seconds_of(timeout)
+        parsed = parse_messages(messages) if messages else ()
+        if self._is_stream:
+            run = self._runner(limit, cancel)
+            return Watch(StreamEngine(parsed, chosen, self._model.get, run, self._free_in_thread))
+
+        def begin(messages: tuple[Message, ...]) -> Check:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._begin(messages, _How(chosen, False, False, deadline, cancel))
+
+        return Watch(IntervalEngine(parsed, begin, interval))
+
+    def _runner(self, limit: float | None, cancel: Cancellation | None) -> Run:
+        """Calls in the model's thread; ``limit``: seconds for each."""
+
+        def run(function: Callable[[], T]) -> T:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._thread.run(function, cancel=cancel, deadline=deadline)
+
+        return run
+
+    def _free_in_thread(self, free: Callable[[], None]) -> None:
+        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
+        with suppress(SessionError):
+            self._thread.run(free)
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.
@@ -328,20 +398,18 @@ class Guard:
         Raises InputError, ClosedError.
         """
         check_text("text", text)
-        session = self._loaded.session
-        return self._thread.run(
-            lambda: tuple(session.token_bytes(token) for token in session.tokenize(text))
-        )
+        return self._thread.run(lambda: _tokens(self._model.get().session, text))
 
-    def _free_in_thread(self, free: Callable[[], None]) -> None:
-        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
-        with suppress(SessionError):
-            self._thread.run(free)
+    def cache_info(self) -> CacheInfo | None:
+        """How often the cache knew an answer, and how many it holds; None without a cache."""
+        return None if self._answers is None else self._answers.info()
 
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
-            self._thread.stop(self._loaded.session.close)
+            self._thread.stop(self._model.unload)
+            if self._answers is not None:
+                self._answers.close()
 
     def __enter__(self) -> Guard:
         return self
@@ -369,14 +437,18 @@ def _check_options(model: object, threads: int | None, n_ctx: int, device: str) 
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
 
 
+def _tokens(session: Session, text: str) -> tuple[bytes, ...]:
+    return tuple(session.token_bytes(token) for token in session.tokenize(text))
+
+
 def _is_whole(value: object, least: int, most: int | None) -> bool:
     whole = isinstance(value, int) and not isinstance(value, bool)
     return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
 
 
-def _seconds(timeout: float) -> float:
-    """A time limit that makes sense. Raises InputError."""
-    number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < float("inf"):
-        raise InputError(f"timeout is {timeout!r}; it must be a number of seconds above 0")
-    return float(min(timeout, threading.TIMEOUT_MAX / 2))  # the system waits no longer
+def seconds_of(value: float, name: str = "timeout") -> float:
+    """A time that makes sense. Raises InputError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise InputError(f"{name} is {value!r}; it must be a number of seconds above 0")
+    return float(min(value, threading.TIMEOUT_MAX / 2))  # the system waits no longer

@@ -2,21 +2,21 @@
 
     prepare   in the caller's thread: which file, by its content; nothing native yet
     load      in the model's thread: settings, weights, and every check of a loaded model
+    load_again   there too, the same file once more, for a guard that was idle
 
 This module judges nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from edgeguard.decoder import Decoder
-from edgeguard.errors import InputError, ModelError, StoreError
+from edgeguard.errors import ModelError, StoreError
 from edgeguard.protocol import stream
-from edgeguard.protocol.names import Severity
 from edgeguard.session.compatibility import check_compatible, check_stream
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
@@ -27,7 +27,6 @@ from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
-from edgeguard.stream.interface import Engine
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
 from edgeguard.verdict import ModelId
@@ -93,28 +92,6 @@ class Loaded:
         windows = Windows(session, QuestionTokenizer(session), decoder.room)
         return cls(session, model, settings, decoder, windows)
 
-    def engine(self, harmful: Collection[Severity], in_a_row: int | None) -> Engine:
-        """What judges a response while it is written. Raises InputError."""
-        if self.heads is None:
-            from edgeguard.stream.intervals import AskedAtIntervals
-
-            if in_a_row is not None:
-                raise InputError(
-                    f"in_a_row counts tokens, and {self.model.name} gives no labels to them: leave "
-                    "it out, or take a Qwen3Guard-Stream (edgeguard pull stream-0.6b)"
-                )
-            decoder, windows = cast(Decoder, self.decoder), cast(Windows, self.windows)
-            return AskedAtIntervals(decoder, windows, harmful=harmful)
-        from edgeguard.stream import rule
-        from edgeguard.stream.judge import StreamJudge
-
-        return StreamJudge(
-            cast(StreamSession, self.session),
-            self.heads,
-            harmful=harmful,
-            in_a_row=rule.IN_A_ROW if in_a_row is None else in_a_row,
-        )
-
     @classmethod
     def _of_stream(
         cls, session: StreamSession, model: ModelId, where: str, settings: Settings | None
@@ -167,6 +144,25 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
     except BaseException:
         session.close()
         raise
+
+
+def load_again(
+    file: ModelFile,
+    first: Plan,
+    flag: StopFlag,
+    on_progress: Callable[[float], None] | None,
+) -> Loaded:
+    """Load the file once more; what the first load found out about it must still hold.
+
+    Raises ModelError also where the file is another one by now, StoreError.
+    """
+    plan = prepare(file, first.options)
+    if plan.model != first.model:
+        raise ModelError(
+            f"{file.path} is another file than the guard was made with, and its model was not in "
+            "memory: make a new guard"
+        )
+    return load(replace(plan, plain_weights=first.plain_weights), flag, on_progress)
 
 
 def _prefix_folder() -> Path | None:

@@ -7,10 +7,14 @@ together. This module judges nothing and knows no policy; edgeguard.policy does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from edgeguard.protocol.names import SEVERITIES, Mode, Refusal, Severity
+
+Form = Literal["as written", "normalised"]
+"""Which form of the text a verdict is of; see edgeguard.normalise."""
 
 
 class Probabilities(Mapping[Severity, float]):
@@ -48,6 +52,43 @@ class Probabilities(Mapping[Severity, float]):
         return f"Probabilities({dict(self)})"
 
 
+class CategoryProbabilities(Mapping[str, float]):
+    """The share of each category where one is named; they sum to 1. Immutable."""
+
+    __slots__ = ("_shares",)
+    _shares: tuple[tuple[str, float], ...]
+
+    def __init__(self, shares: Iterable[tuple[str, float]]) -> None:
+        """``shares``: pairs of a category and its share, in the protocol's order."""
+        object.__setattr__(self, "_shares", tuple(shares))
+
+    def __getitem__(self, category: str) -> float:
+        for name, share in self._shares:
+            if name == category:
+                return share
+        raise KeyError(category)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._shares)
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def __hash__(self) -> int:
+        return hash(self._shares)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("probabilities cannot be changed")
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[CategoryProbabilities], tuple[tuple[tuple[str, float], ...]]]:
+        return CategoryProbabilities, (self._shares,)
+
+    def __repr__(self) -> str:
+        return f"CategoryProbabilities({dict(self)})"
+
+
 @dataclass(frozen=True)
 class Choice:
     """A token of an answer at which there were several ways to go on.
@@ -78,8 +119,13 @@ class Verdict:
     ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
     ``seconds`` is wall time. ``policy`` is the name of the policy and ``flagged`` what it says:
-    strict and loose go by the severity, a saved policy by a threshold on the probabilities, so
-    that it may flag what is called Safe, and pass what is called Unsafe.
+    strict and loose go by the severity, others by rules of their own, so that they may flag what
+    is called Safe, and pass what is called Unsafe.
+
+    ``reason`` is the rule that flags, "" where none does; ``observed``: the policy only observes,
+    and would have flagged for that reason. ``form`` is the form of the text that counted.
+    ``category_probabilities`` are the shares of the categories where the model named one, or had
+    to; None where it was not asked. ``cached``: no model was asked just now.
     """
 
     mode: Mode
@@ -95,17 +141,40 @@ class Verdict:
     tokens: int
     windows: int
     seconds: float
+    reason: str = ""
+    observed: bool = False
+    form: Form = "as written"
+    category_probabilities: CategoryProbabilities | None = None
+    cached: bool = False
     choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain values only, ready for any serialiser; without the choices."""
         fields = (name for name in self.__dataclass_fields__ if name != "choices")
+        shares = self.category_probabilities
         return {
             **{name: getattr(self, name) for name in fields},
+            "category_probabilities": None if shares is None else dict(shares),
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
+        """The verdict that ``to_dict`` gave. Raises KeyError, TypeError for anything else."""
+        shares, named = data["probabilities"], data["category_probabilities"]
+        return cls(
+            **{
+                **data,
+                "probabilities": Probabilities(tuple(shares[severity] for severity in SEVERITIES)),
+                "categories": tuple(data["categories"]),
+                "category_probabilities": (
+                    None if named is None else CategoryProbabilities(named.items())
+                ),
+                "model": ModelId(**data["model"]),
+            }
+        )
 
     def to_json(self) -> str:
         """One line of JSON, as verdict.schema.json describes it."""

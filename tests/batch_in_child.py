@@ -25,12 +25,12 @@ class FastGuard(Guard):
         self._template = super().check_messages([{"role": "user", "content": "Hello"}])
         self._calls = 0
 
-    def check_messages(self, messages: Any, *, policy: str | None = None) -> Verdict:  # noqa: ARG002
+    def check_messages(self, messages: Any, *, policy: str | None = None) -> Verdict:  # type: ignore[override] # noqa: ARG002
         self._calls += 1
         return replace(self._template, tokens=self._calls)
 
 
-batch.Guard = FastGuard  # type: ignore[misc]
+batch.Guard = FastGuard  # type: ignore[attr-defined]
 try:
     main()
 finally:

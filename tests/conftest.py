@@ -11,6 +11,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from checkpoints import write_checkpoint
 
@@ -20,6 +21,10 @@ from edgeguard.convert import convert
 # A shell that starts the tests in the background has their children ignore Ctrl-C, which some test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example's time says more of what else the machine does than of the example.
+hypothesis.settings.register_profile("edgeguard", deadline=None)
+hypothesis.settings.load_profile("edgeguard")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

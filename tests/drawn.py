@@ -105,7 +105,8 @@ def by_groups(
     else:
         spread = 1 / icc - 1
         chances = rng.beta(chance * spread, (1 - chance) * spread, len(sizes))
-    return rng.random(sizes.sum()) < np.repeat(chances, sizes)
+    happens: NDArray[np.bool_] = rng.random(sizes.sum()) < np.repeat(chances, sizes)
+    return happens
 
 
 def scored(

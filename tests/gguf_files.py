@@ -9,6 +9,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
@@ -202,12 +203,16 @@ def _keys(parts: Parts) -> Iterator[tuple[str, bytes]]:
         "general.architecture": [(STRING, text(name)) for name in ("llama", "qwen2", "nonsense")],
     }
     for key, values in added.items():
-        for kind, value in values:
-            yield f"{key} = {value[-8:]!r}", parts.with_keys({key: (kind, value)})
+        for kind, data in values:
+            yield f"{key} = {data[-8:]!r}", parts.with_keys({key: (kind, data)})
     for key in ("block_count", "attention.head_count", "attention.head_count_kv"):
         for number in (3, 8, 512, 513):
             place = parts.values[f"qwen3.{key}"]
             yield f"{key} = {number}", parts.put(place, u32(number))
+
+
+def _put_fifth(token: bytes, tokens: list[bytes]) -> None:
+    tokens[5] = token
 
 
 def _tokenizer(parts: Parts) -> Iterator[tuple[str, bytes]]:
@@ -226,7 +231,7 @@ def _tokenizer(parts: Parts) -> Iterator[tuple[str, bytes]]:
         ("with NUL", b"a\0b"),
         ("of a megabyte", b"a" * 1_000_000),
     ):
-        yield f"a token {name}", other(lambda mine, token=token: mine.__setitem__(5, token))
+        yield f"a token {name}", other(partial(_put_fifth, token))
     yield "no bytes", other(lambda mine: [mine.__setitem__(n, b"q%d" % n) for n in range(300)])
     yield "one token less", other(lambda mine: mine.pop())
     yield "one token more", other(lambda mine: mine.append(b"zzz"))

@@ -33,7 +33,7 @@ HARMFUL = (
 )
 
 
-def row(id_: str, text: str, label: str, **fields: Any) -> dict[str, Any]:
+def row(id_: str, text: str, label: object, **fields: Any) -> dict[str, Any]:
     """One row in the documented form."""
     return {
         "id": id_,
@@ -87,8 +87,8 @@ def judged(
     """A row and a verdict, neither of which any model has seen."""
     where = SEVERITIES.index(severity)
     probabilities = tuple(shares) or tuple(0.8 if n == where else 0.1 for n in range(3))
-    text = (Message("user", f"{text or (set_, number)}"),)
-    made = Row(set_, f"{number}", text, label, categories, refusal, "en", group)
+    messages = (Message("user", f"{text or (set_, number)}"),)
+    made = Row(set_, f"{number}", messages, label, categories, refusal, "en", group)
     verdict = Verdict(
         mode="prompt",
         severity=severity,

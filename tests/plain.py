@@ -29,13 +29,14 @@ class PlainRun:
         session = self.session
         session.free_contexts()
         logits = session.read(question.tokens, prefix=0, room=256)
-        sampler = self._sampler(grammar)
+        reading, sampler = session._reading, self._sampler(grammar)
+        assert reading is not None
         written, shares = b"", list[float]()
         try:
             while True:
                 if written == b"Safety:":
                     shares = self._shares(logits)
-                token = int(lib.llama_sampler_sample(sampler, session._reading.context.handle, -1))
+                token = int(lib.llama_sampler_sample(sampler, reading.context.handle, -1))
                 if token in session.end_tokens:
                     return written.decode(), shares
                 written += session.token_bytes(token)

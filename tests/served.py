@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import uvicorn
 
 from edgeguard import Guard
 from edgeguard.cancellation import Cancellation
+from edgeguard.server.app import make_app
 from edgeguard.server.listen import bind
 from edgeguard.server.run import make_server, make_worker
 from edgeguard.server.settings import Settings
@@ -106,6 +108,13 @@ def serving(
             sock.close()
         worker.stop()
         assert not thread.is_alive()
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of a server as it is started without options."""
+    worker = Worker(lambda _: Guard.with_session(FakeSession(scripted)))
+    found: dict[str, Any] = make_app(Settings(), worker).openapi()
+    return found
 
 
 @dataclass(frozen=True)

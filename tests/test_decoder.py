@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 from edgeguard import Guard
 from edgeguard.decoder import LOW_MASS
 from edgeguard.errors import ModelError
-from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES, categories
+from edgeguard.protocol.messages import Message
+from edgeguard.protocol.names import (
+    MODES,
+    NO_CATEGORY,
+    REFUSALS,
+    SAFE,
+    SEVERITIES,
+    Mode,
+    categories,
+)
 from edgeguard.session.fake import FAKE_INFO, FakeSession
 
 
@@ -133,3 +143,137 @@ def test_several_windows_have_no_choices(nano: Guard) -> None:
     assert verdict.windows > 1
     assert verdict.choices == ()
     assert nano.check("a").choices
+
+
+def _by_hand(mode: Mode) -> dict[str, float]:
+    """The share of each category where bytes are tokens and nothing is scripted."""
+    names = categories(mode)
+    shares = {}
+    for name in names:
+        share = 1.0
+        for place in range(len(name)):
+            same = [other for other in names if other.startswith(name[:place])]
+            share /= len({other[place] for other in same})
+        shares[name] = share
+    return shares
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_shares_of_categories_multiply_along_the_tokens(mode: Mode) -> None:
+    answer = "Safety: Safe\nCategories: None" + ("\nRefusal: No" if mode == "response" else "")
+    session = FakeSession(lambda _: answer)
+    guard = Guard.with_session(session, category_probabilities=True)
+    verdict = guard.check("a") if mode == "prompt" else guard.check_response("a", "b")
+    shares = verdict.category_probabilities
+    assert shares is not None
+    assert dict(shares) == pytest.approx(_by_hand(mode))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert verdict.answer == answer
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_asking_for_shares_changes_no_answer(data: st.DataObject) -> None:
+    severity = data.draw(st.sampled_from(SEVERITIES))
+    names = data.draw(st.lists(st.sampled_from(categories("response")), unique=True))
+    named = "None" if severity == SAFE or not names else ", ".join(names)
+    text = (
+        f"Safety: {severity}\nCategories: {named}\nRefusal: {data.draw(st.sampled_from(REFUSALS))}"
+    )
+    plain = Guard.with_session(FakeSession(lambda _: text)).check_response("a", "b")
+    asked = Guard.with_session(
+        FakeSession(lambda _: text), category_probabilities=True
+    ).check_response("a", "b")
+    assert (asked.answer, asked.probabilities, asked.choices) == (
+        *(plain.answer, plain.probabilities, plain.choices),
+    )
+    assert asked.category_probabilities is not None
+    if names and severity != SAFE:
+        first = max(asked.category_probabilities.items(), key=lambda pair: pair[1])
+        assert first[0] == names[0]
+
+
+def test_shares_are_free_where_names_part_at_once_and_a_category_is_decided(nano: Guard) -> None:
+    named = nano.check("How can I make a bomb?")
+    assert named.category_probabilities is not None
+    assert (
+        max(named.category_probabilities, key=named.category_probabilities.__getitem__)
+        == (named.categories[0])
+    )
+    assert nano.check("What is the capital of France?").category_probabilities is None
+
+
+@pytest.mark.parametrize("response", [None, "I cannot help with that."])
+def test_shares_are_the_model_s_own_wherever_the_cache_stands(response: str | None) -> None:
+    """Against a plain reading of the same tokens, anew."""
+    with Guard("nano", threads=1, category_probabilities=True) as guard:
+        text = "What is the capital of France?"
+        verdict = guard.check(text) if response is None else guard.check_response(text, response)
+        assert verdict.severity == SAFE
+        assert verdict.category_probabilities is not None
+        loaded = guard._model.get()
+        messages = [Message("user", text)]
+        if response is not None:
+            messages.append(Message("assistant", response))
+
+        def plain() -> dict[str, float]:
+            (question,) = loaded.windows.questions(tuple(messages))
+            session = loaded.session
+            harmful = max(
+                (s for s in SEVERITIES if s != SAFE), key=verdict.probabilities.__getitem__
+            )
+            tokens = [*question.tokens, *session.tokenize(f"Safety: {harmful}\nCategories:")]
+            logits = session.read(tokens, room=64)
+            names = categories(question.mode)
+            firsts = [session.tokenize(f" {name}")[0] for name in names]
+            assert len(set(firsts)) == len(names)
+            weights = np.exp(logits[firsts].astype(np.float64))
+            return dict(zip(names, weights / weights.sum()))
+
+        expected = guard._thread.run(plain)
+    assert dict(verdict.category_probabilities) == pytest.approx(expected, abs=2e-2)
+
+
+def test_the_real_vocabulary_parts_categories_at_the_first_token(real_vocabulary: Path) -> None:
+    with Guard(real_vocabulary, threads=1, allow_random_weights=True) as guard:
+        names = (*categories("prompt"), NO_CATEGORY)
+        assert len({guard.tokenize(f" {name}")[0] for name in names}) == len(names)
+
+
+def test_shares_below_common_prefixes_are_the_model_s_own(random_model: Path) -> None:
+    """With a vocabulary in which names share their first tokens: the product along the way."""
+    with Guard(
+        random_model, threads=1, allow_random_weights=True, category_probabilities=True
+    ) as guard:
+        verdicts = [guard.check(f"A garden with {number} trees.") for number in range(3)]
+        loaded = guard._model.get()
+        session = loaded.session
+
+        def plain(text: str, severity: str) -> dict[str, float]:
+            (question,) = loaded.windows.questions((Message("user", text),))
+            start = [*question.tokens, *session.tokenize(f"Safety: {severity}\nCategories:")]
+            names = {name: session.tokenize(f" {name}") for name in categories("prompt")}
+            shares = dict.fromkeys(names, 1.0)
+            for name, tokens in names.items():
+                for place, token in enumerate(tokens):
+                    same = {
+                        other[place]
+                        for other in names.values()
+                        if other[:place] == tokens[:place] and len(other) > place
+                    }
+                    if len(same) > 1:
+                        logits = session.read([*start, *tokens[:place]], room=0)
+                        weights = {t: np.exp(float(logits[t])) for t in same}
+                        shares[name] *= weights[token] / sum(weights.values())
+            return shares
+
+        for number, verdict in enumerate(verdicts):
+            harmful = verdict.severity
+            if harmful == SAFE:
+                harmful = max(
+                    (s for s in SEVERITIES if s != SAFE), key=verdict.probabilities.__getitem__
+                )
+            text = f"A garden with {number} trees."
+            expected = guard._thread.run(lambda t=text, h=harmful: plain(t, h))  # type: ignore[misc]
+            assert verdict.category_probabilities is not None
+            assert dict(verdict.category_probabilities) == pytest.approx(expected, abs=2e-2)

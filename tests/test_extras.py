@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -47,7 +48,7 @@ def test_it_says_what_fits_the_installation(
     monkeypatch: pytest.MonkeyPatch, origin: str | None, typed: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.setattr(extras.importlib.metadata, "distribution", lambda _: Installed(origin))
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed(origin))
     with pytest.raises(MissingExtraError, match=re.escape(typed)):
         require("server", "this")
 
@@ -57,6 +58,6 @@ def test_a_source_tree_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) ->
         raise PackageNotFoundError
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.setattr(extras.importlib.metadata, "distribution", missing)
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
     with pytest.raises(MissingExtraError, match=r"\.\[server\]"):
         require("server", "this")

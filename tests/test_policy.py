@@ -1,9 +1,8 @@
-"""Named policies: what they flag, how they are kept, and every way in which one can be wrong."""
+"""Named policies: how they are kept and found, and that a guard goes by them."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from hypothesis import strategies as st
 
 from edgeguard import Guard, InputError, PolicyError, StoreError
 from edgeguard.policy import LOOSE, OFFICIAL, STRICT, Calibration, Policy, is_policy_name
-from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK
 from edgeguard.store import file_sha256, find_policy, save_policy, saved_policies
 from edgeguard.store.model_file import built_in
 from edgeguard.store.paths import policies_folder
+from edgeguard.store.policies import remove_policy
 
 HARMLESS = "What is the capital of France?"
 CALIBRATION = Calibration(
@@ -37,36 +36,12 @@ def _policy(name: str = "mine", threshold: float = 0.5, sha256: str | None = Non
     return Policy(name, STRICT.harmful, threshold, digest, CALIBRATION)
 
 
-@given(
-    shares=st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(any),
-    threshold=st.floats(min_value=0, max_value=1, exclude_min=True),
-    base=st.sampled_from(list(OFFICIAL.values())),
-)
-def test_a_threshold_flags_from_itself_on(
-    shares: list[float], threshold: float, base: Policy
-) -> None:
-    probabilities = dict(zip(SEVERITIES, (share / sum(shares) for share in shares)))
-    score = sum(probabilities[severity] for severity in base.harmful)
-    policy = dataclasses.replace(base, threshold=threshold)
-    assert policy.flags("Safe", probabilities) is (score >= threshold)
-    assert dataclasses.replace(base, threshold=score).flags("Safe", probabilities)
-
-
-def test_what_is_no_number_is_flagged() -> None:
-    policy = dataclasses.replace(STRICT, threshold=0.5)
-    assert policy.flags("Safe", dict.fromkeys(SEVERITIES, float("nan")))
-
-
-def test_whatever_loose_flags_strict_flags() -> None:
-    assert set(LOOSE.harmful) < set(STRICT.harmful) < set(SEVERITY_RANK)
-
-
 def test_what_is_saved_comes_back() -> None:
     assert saved_policies() == ()
     path = save_policy(_policy())
     assert find_policy("mine") == _policy()
     assert saved_policies() == ("mine",)
-    assert [entry.name for entry in path.parent.iterdir()] == ["mine.json"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["mine.toml"]
     with pytest.raises(InputError, match="there is a policy mine already"):
         save_policy(_policy(threshold=0.25))
     assert find_policy("mine").threshold == 0.5
@@ -77,14 +52,14 @@ def test_what_is_saved_comes_back() -> None:
     [
         *("", ".", "..", "../mine", "a/b", "a\\b", "/mine", "C:mine", "Mine", "mine ", "mine\n"),
         *("-mine", ".mine", "a..b", "a.", "con", "nul.x", "com1", "é", "a\x00b", "x" * 65),
-        *("strict", "loose"),
+        *("strict", "loose", "a.toml"),
     ],
 )
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"name|official"):
         save_policy(_policy(name))
     assert not policies_folder().exists()
-    if name not in OFFICIAL:
+    if name not in OFFICIAL and "/" not in name and not name.endswith(".toml"):
         with pytest.raises(InputError, match="there are: strict, loose"):
             find_policy(name)
 
@@ -93,7 +68,7 @@ def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
 def test_every_name_that_is_allowed_stays_in_its_folder(name: str) -> None:
     if is_policy_name(name):
         folder = Path("/policies")
-        assert (folder / f"{name}.json").parent == folder
+        assert (folder / f"{name}.toml").parent == folder
         assert name == name.lower()  # two names are never one file where case does not count
 
 
@@ -103,59 +78,42 @@ def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
         find_policy("chat")
 
 
-VALID = json.loads(json.dumps(dataclasses.asdict(_policy(sha256="b" * 64))))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "{", "[]", "null", "[" * 100_000, "{}"),
-        json.dumps(VALID)[:-20],
-        *(
-            json.dumps({**VALID, **change})
-            for change in (
-                {"name": "other"},
-                {"threshold": None},
-                {"threshold": 0},
-                {"threshold": -0.5},
-                {"threshold": 1.5},
-                {"threshold": "0.5"},
-                {"threshold": True},
-                {"threshold": float("nan")},
-                {"threshold": float("inf")},
-                {"harmful": []},
-                {"harmful": ["Safe"]},
-                {"harmful": "Unsafe"},
-                {"harmful": ["Unsafe", "Unsafe"]},
-                {"harmful": ["Unsafe", 3]},
-                {"harmful": None},
-                {"model_sha256": None},
-                {"model_sha256": "b" * 63},
-                {"calibration": None},
-                {"calibration": {**VALID["calibration"], "hits": "many"}},
-                {"calibration": {**VALID["calibration"], "more": 1}},
-                {"more": 1},
-            )
-        ),
-    ],
-    ids=lambda text: text[-60:],
-)
-def test_a_damaged_file_is_an_error(text: str) -> None:
-    save_policy(_policy())
-    (policies_folder() / "mine.json").write_text(text, encoding="utf-8")
-    with pytest.raises(PolicyError, match="mine is damaged"):
-        find_policy("mine")
-
-
 def test_a_file_that_is_not_text_or_not_a_file_is_an_error() -> None:
     path = save_policy(_policy())
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(PolicyError, match="not UTF-8"):
+    with pytest.raises(PolicyError, match="policy mine: it is not UTF-8"):
         find_policy("mine")
     path.unlink()
     path.mkdir()
     with pytest.raises(StoreError, match="cannot be read"):
         find_policy("mine")
+
+
+def test_a_policy_of_an_earlier_form_is_named() -> None:
+    policies_folder().mkdir(parents=True)
+    (policies_folder() / "shop.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"form of an earlier version .* edgeguard policy new"):
+        find_policy("shop")
+
+
+def test_a_file_is_taken_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "Our shop.toml"
+    path.write_text('base = "loose"\n', encoding="utf-8")
+    assert find_policy(str(path)) == dataclasses.replace(LOOSE, name="Our shop.toml")
+    with pytest.raises(InputError, match="no policy file"):
+        find_policy(str(tmp_path / "other.toml"))
+    for other in ("strict", "policy.json"):  # a file never passes for an official policy
+        with pytest.raises(InputError, match=r"must end in \.toml"):
+            find_policy(str(tmp_path / other))
+
+
+def test_a_removed_policy_is_gone() -> None:
+    path = save_policy(_policy())
+    assert remove_policy("mine") == path
+    assert saved_policies() == ()
+    for name, said in (("mine", "unknown policy"), ("strict", "official"), ("../a", "cannot be")):
+        with pytest.raises(InputError, match=said):
+            remove_policy(name)
 
 
 @pytest.mark.usefixtures("no_home")

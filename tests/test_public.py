@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import types
@@ -64,7 +65,23 @@ def test_help_loads_nothing_heavy(argv: list[str]) -> None:
 
 def test_the_version_is_the_changelogs() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{edgeguard.__version__}]" in text
+    newest = next(line for line in text.splitlines() if line.startswith("## ["))
+    assert newest.startswith(f"## [{edgeguard.__version__}]")
+
+
+def test_the_version_is_written_in_one_place() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'version = { attr = "edgeguard._version.__version__" }' in project
+    written = re.compile(rf"(?<![\d.]){re.escape(edgeguard.__version__)}(?![\d.])")
+    spelled = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("edgeguard", "convert", "models/nano")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".html", ".json", ".toml")
+        and written.search(path.read_text(encoding="utf-8"))
+    }
+    assert spelled == {"edgeguard/_version.py"}
+    assert not written.search(project)
 
 
 def test_one_module_of_the_runtime_imports_llama_cpp() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from edgeguard.session.fake import FakeSession
 from edgeguard.session.settings import Settings
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer, preferred
-from edgeguard.tuning import measure
 from edgeguard.tuning.measure import Measured, tune
 from edgeguard.tuning.record import remember, remembered
 
@@ -58,7 +58,7 @@ def test_the_best_settings_are_found(
 ) -> None:
     heard: list[Measured] = []
     session = Slow(cost)
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: session.clock)
+    monkeypatch.setattr(time, "perf_counter", lambda: session.clock)
     assert tune(session, 4, heard.append).settings == best
     assert session.settings == best
     assert best in [one.settings for one in heard]

@@ -12,7 +12,7 @@ import pytest
 
 from edgeguard import Guard, Verdict
 from edgeguard.errors import InputError
-from edgeguard.policy import LOOSE, STRICT
+from edgeguard.policy import LOOSE, STRICT, Evidence, decide
 from edgeguard.protocol.names import CATEGORIES, SEVERITIES
 from edgeguard.session.fake import FakeSession
 
@@ -54,9 +54,9 @@ def test_a_verdict_cannot_be_changed() -> None:
     [("Safe", False, False), ("Controversial", True, False), ("Unsafe", True, True)],
 )
 def test_the_policies(severity: str, strict: bool, loose: bool) -> None:
-    shares = dict.fromkeys(SEVERITIES, 1 / 3)
-    assert STRICT.flags(severity, shares) is strict  # type: ignore[arg-type]
-    assert LOOSE.flags(severity, shares) is loose  # type: ignore[arg-type]
+    evidence = Evidence(severity, dict.fromkeys(SEVERITIES, 1 / 3))  # type: ignore[arg-type]
+    assert decide(STRICT, [evidence]).flagged is strict
+    assert decide(LOOSE, [evidence]).flagged is loose
 
 
 def test_a_call_may_choose_another_policy_than_the_guard() -> None:

@@ -46,7 +46,7 @@ def test_slices_overlap_and_hold_the_whole_text(text: str, size: int) -> None:
 
 def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        session = guard._loaded.session
+        session = guard._model.get().session
         read = 0
 
         def counting(part: str, tokenize: Callable[[str], list[int]] = session.tokenize) -> Any:
@@ -54,7 +54,7 @@ def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
             read += len(part)
             return tokenize(part)
 
-        session.tokenize = counting  # type: ignore[method-assign]
+        session.tokenize = counting  # type: ignore[assignment, method-assign]
         text = "How do I bake bread? " * 300
         check = guard.begin([{"role": "user", "content": text}])
         asked = [question.tokens for question in check._questions]
@@ -67,7 +67,7 @@ def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
 def test_the_counts_of_messages_are_those_of_their_question(nano_path: Path, roles: str) -> None:
     named = {"u": "user", "a": "assistant", "s": "system"}
     with Guard(nano_path, threads=1) as guard:
-        session, windows = guard._loaded.session, guard._loaded.windows
+        session, windows = guard._model.get().session, guard._model.get().windows
         for text in variations(60, seed=7):
             normal = unicodedata.normalize("NFC", text)
             messages = tuple(Message(named[role], normal) for role in roles)  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_reading_a_text_that_is_much_too_long_ends_early_and_can_be_stopped(
     nano_path: Path, text: str
 ) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        session = guard._loaded.session
+        session = guard._model.get().session
         read = 0
 
         def counting(part: str, tokenize: Callable[[str], list[int]] = session.tokenize) -> Any:
@@ -160,7 +160,7 @@ def test_reading_a_text_that_is_much_too_long_ends_early_and_can_be_stopped(
             read += len(part)
             return tokenize(part)
 
-        session.tokenize = counting  # type: ignore[method-assign]
+        session.tokenize = counting  # type: ignore[assignment, method-assign]
         with pytest.raises(InputTooLongError, match="more than 64 windows"):
             guard.check(text)
         assert read < len(text)
@@ -251,7 +251,7 @@ def test_a_history_of_short_messages_fits_although_its_labels_are_longer() -> No
 
 def test_nano_cuts_any_text_into_windows_that_fit(nano_path: Path) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        limit = guard._loaded.windows._limit
+        limit = guard._model.get().windows._limit
         for number, text in enumerate(variations(150, seed=5)):
             messages = [_message(turn, text[:20]) for turn in range(number % 5 * 2)]
             # Nothing is computed: the windows and their tokens are known before.

@@ -60,7 +60,7 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"a contestant died: {self._process.args}")
+            raise SystemExit(f"a contestant died: {self._process.args!r}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -92,11 +92,12 @@ class Steered:
         self._written = written
         return self._push(self._session.read(tokens, **how))
 
-    def extend(self, tokens: Sequence[int]) -> Any:
+    def extend(self, tokens: Sequence[int], *, back: int = 0) -> Any:
+        self._written -= back
         if list(tokens) != self._ahead:
             self.later.append(len(tokens))
         self._written += len(tokens)
-        return self._push(self._session.extend(tokens))
+        return self._push(self._session.extend(tokens, back=back))
 
     def _push(self, logits: Any) -> Any:
         if self.script is not None:
@@ -118,18 +119,18 @@ class LlamaCppPython:
     def check(
         self, question: list[int], answer: list[int], grammar: str, reuse: bool
     ) -> dict[str, Any]:
-        from llama_cpp import LlamaGrammar
+        from llama_cpp.llama_grammar import LlamaGrammar
 
         parsed = LlamaGrammar.from_string(grammar, verbose=False)
         if not reuse:
-            self._llama.reset()
+            self._llama.reset()  # type: ignore[no-untyped-call]
         start = time.perf_counter()
         self._llama.create_completion(
             question,
             max_tokens=len(answer),
             temperature=0.0,
             grammar=parsed,
-            logit_bias=dict.fromkeys(map(str, answer), 100.0),
+            logit_bias={str(token): 100.0 for token in answer},  # type: ignore[misc]
         )
         return {"seconds": time.perf_counter() - start}
 

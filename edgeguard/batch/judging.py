@@ -83,7 +83,7 @@ def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits
             messages, fresh=True, timeout=limits.timeout, cancel=limits.cancel
         )
         plain = verdict.to_dict()
-        del plain["seconds"]  # so that the same rows give the same bytes in every run
+        del plain["seconds"], plain["cached"]  # the same rows give the same bytes in every run
         known = Known(json.dumps(plain, ensure_ascii=False), row.number)
         memory.put(key, known)
     return known

@@ -43,7 +43,7 @@ def _judged(
     recent: Recent[Verdict] = Recent()
     for row in rows:
         try:
-            messages = _messages(row)
+            messages = messages_of(row)
             key = key_of(messages)
             verdict = recent.get(key)
             if verdict is None:
@@ -56,7 +56,8 @@ def _judged(
             yield verdict
 
 
-def _messages(row: Any) -> tuple[Message, ...]:
+def messages_of(row: Any) -> tuple[Message, ...]:
+    """The conversation of one row. Raises InputError."""
     if isinstance(row, str):
         return parse_messages([Message("user", row)])
     if hasattr(row, "_asdict"):  # a named tuple

@@ -18,7 +18,7 @@ from edgeguard.batch.parquet import Parquet, digest_of
 from edgeguard.batch.rows import Names
 from edgeguard.batch.unchanged import changed
 from edgeguard.errors import OutputError
-from edgeguard.protocol.names import SEVERITIES
+from edgeguard.protocol.names import CATEGORIES, SEVERITIES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,6 +141,10 @@ def added(arrow: Any, names: Names) -> list[pa.Field]:
             "device": text,
             "tokens": number,
             "windows": number,
+            "reason": text,
+            "observed": arrow.bool_(),
+            "form": text,
+            "category_probabilities": arrow.struct(dict.fromkeys(CATEGORIES, arrow.float64())),
         }
     )
     return [arrow.field(names.verdict, verdict), arrow.field(names.error, text)]

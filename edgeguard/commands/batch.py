@@ -123,7 +123,11 @@ def command(
                 form.content.measure(Seen())
             tally = _to_stdout(form, names, load, timeout)
         else:
-            options: dict[str, object] = {"--format": format_name, "--n-ctx": running["n_ctx"]}
+            options: dict[str, object] = {
+                "--format": format_name,
+                "--n-ctx": running["n_ctx"],
+                "--category-probabilities": running["category_probabilities"],
+            }
             options |= {f"--{name}-field": value for name, value in asdict(names).items()}
             options |= {f"--{name}": value for name, value in asdict(layout).items()}
             options |= {"--encoding": encoding}

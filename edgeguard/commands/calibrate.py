@@ -5,7 +5,8 @@ Reads the command line, shows progress and says what was found; edgeguard.evalua
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import click
@@ -13,7 +14,7 @@ import click
 from edgeguard.commands.options import Running, group_option, label_option, model_options
 from edgeguard.console import note, progress_bar
 from edgeguard.errors import EXIT_ERROR, EXIT_OK
-from edgeguard.evaluation.judging import Check, judge
+from edgeguard.evaluation.judging import Check, Judged, judge
 from edgeguard.evaluation.metrics import flags
 from edgeguard.evaluation.rows import Row, digest_of, label_map, read_rows
 from edgeguard.evaluation.sections import described, failures
@@ -22,6 +23,7 @@ from edgeguard.evaluation.threshold import (
     RECALL,
     Threshold,
     check_counts,
+    find_by_category,
     find_threshold,
     texts_for,
 )
@@ -56,6 +58,11 @@ from edgeguard.verdict import ModelId
     show_default=True,
     help="Whose harmful class is meant: strict counts Controversial as harmful.",
 )
+@click.option(
+    "--by-category",
+    is_flag=True,
+    help="Find a threshold for each category too, as far as its rows suffice.",
+)
 @label_option
 @group_option
 @model_options
@@ -65,6 +72,7 @@ def command(
     recall: float | None,
     name: str,
     base: str,
+    by_category: bool,
     labels: str | None,
     group: str | None,
     model: str | None,
@@ -82,8 +90,9 @@ def command(
     texts = texts_for(rows, OFFICIAL[base], lambda row: row)
     harmful = sum(row.label in OFFICIAL[base].harmful for row in texts)
     check_counts(harmful, len(texts) - harmful, target, wanted)
+    options: Running = {**running, "category_probabilities": by_category}
     with (
-        Guard(model, **running) as guard,
+        Guard(model, **options) as guard,
         progress_bar("judging") as progress,
     ):
         check: Check = lambda row: guard.check_messages(row.messages, fresh=True)  # noqa: E731
@@ -94,8 +103,13 @@ def command(
         return EXIT_ERROR
     found = find_threshold(outcome.judged, OFFICIAL[base], target, wanted)
     policy = _policy(name, base, found, target, wanted, digest_of(rows), guard.model)
+    lines = [*_readable(policy, found), *_what_counted(rows, texts, found, group)]
+    if by_category:
+        categories = find_by_category(outcome.judged, OFFICIAL[base], target, wanted)
+        policy = _with_categories(policy, categories)
+        lines += _of_categories(policy, categories, outcome.judged)
     path = save_policy(policy)
-    click.echo("\n".join([*_readable(policy, found), *_what_counted(rows, texts, found, group)]))
+    click.echo("\n".join(lines))
     click.echo(f"saved as {path}; use it with --policy {name}")
     return EXIT_OK
 
@@ -160,6 +174,43 @@ def _readable(policy: Policy, found: Threshold) -> Iterator[str]:
     )
     known = found.harmful + found.harmless
     yield f"With 95 % confidence, {promise} like these {known:,} are flagged."
+
+
+def _with_categories(policy: Policy, found: Mapping[str, Threshold | str]) -> Policy:
+    rules = tuple(
+        (category, one.value) for category, one in found.items() if isinstance(one, Threshold)
+    )
+    return replace(policy, categories=rules)
+
+
+def _of_categories(
+    policy: Policy, found: Mapping[str, Threshold | str], judged: Sequence[Judged]
+) -> Iterator[str]:
+    """The thresholds by category, what has none, and the figures of the policy as a whole."""
+    yield columns(
+        [
+            ("category", "flagged from", "recall", "false alarms", "harmful rows"),
+            *(
+                (
+                    category,
+                    f"{one.value:.6g}",
+                    with_interval(one.recall),
+                    with_interval(one.false_alarm_rate),
+                    f"{one.harmful:,}",
+                )
+                for category, one in found.items()
+                if isinstance(one, Threshold)
+            ),
+        ]
+    )
+    for category, one in found.items():
+        if isinstance(one, str):
+            yield f"{category}: left to the threshold above ({one})"
+    said = flags(judged, policy)
+    yield (
+        f"All of it together, on the rows that it was found on: recall "
+        f"{with_interval(said.recall)}, false alarms {with_interval(said.false_alarm_rate)}"
+    )
 
 
 def _what_counted(

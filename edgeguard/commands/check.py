@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,7 @@ from edgeguard.verdict import Verdict
 
 _MOST = 16 << 20
 """Bytes that are read: some times what fits the most windows of the largest context."""
+_SHARES_SHOWN = 3
 _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
 
 
@@ -53,16 +55,17 @@ def command(
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
-    conversation = _conversation(text, response, messages)  # before a model is loaded
+    conversation = conversation_of(text, response, messages)  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
         verdict = guard.check_messages(conversation, timeout=timeout)
     click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
     return EXIT_FLAGGED if verdict.flagged else EXIT_OK
 
 
-def _conversation(
+def conversation_of(
     text: str | None, response: str | None, messages: str | None
 ) -> tuple[Message, ...]:
+    """The conversation that the options of a command give. Raises InputError, UsageError."""
     if messages is not None:
         if text is not None or response is not None:
             raise click.UsageError("--messages holds the whole conversation: give no other text")
@@ -121,16 +124,23 @@ def _parse(data: bytes, name: str) -> tuple[Message, ...]:
 
 def _readable(verdict: Verdict) -> str:
     head: str = verdict.severity
+    flagged = "yes" if verdict.flagged else "no, only observed" if verdict.observed else "no"
+    named: Mapping[str, float] = verdict.category_probabilities or {}
+    likeliest = sorted(named.items(), key=lambda pair: -pair[1])[:_SHARES_SHOWN]
     if colour_wanted(sys.stdout):
         head = click.style(head, fg=_COLOURS[verdict.severity], bold=True)
     shares = (f"{name} {share:.1%}" for name, share in verdict.probabilities.items())
     windows = f" in {verdict.windows} windows" if verdict.windows > 1 else ""
+    cached = ", remembered" if verdict.cached else ""
     rows = [
         ("categories", ", ".join(verdict.categories)),
         ("refusal", verdict.refusal or ""),
         ("probabilities", ", ".join(shares)),
-        ("flagged", f"{'yes' if verdict.flagged else 'no'} ({verdict.policy})"),
+        ("if harmful", ", ".join(f"{name} {share:.1%}" for name, share in likeliest)),
+        ("flagged", f"{flagged} ({verdict.policy})"),
+        ("reason", verdict.reason),
+        ("form", verdict.form if verdict.form != "as written" else ""),
         ("model", f"{verdict.model.name} {verdict.model.type} on {verdict.device}"),
-        ("read", f"{verdict.tokens} tokens{windows} in {verdict.seconds:.2f} s"),
+        ("read", f"{verdict.tokens} tokens{windows} in {verdict.seconds:.2f} s{cached}"),
     ]
     return "\n".join([head, *(f"  {name:<14} {value}" for name, value in rows if value)])

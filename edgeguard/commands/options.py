@@ -18,13 +18,15 @@ from edgeguard.store.policies import POLICY_VARIABLE
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class Running(TypedDict):
-    """How a model runs: keyword arguments of Guard."""
+class Running(TypedDict, total=False):
+    """How a model runs: keyword arguments of Guard, as far as a command takes them."""
 
     threads: int | None
     n_ctx: int
     device: str
     allow_random_weights: bool
+    category_probabilities: bool
+    cache: str | None
 
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
@@ -33,7 +35,22 @@ _POLICY = click.option(
     envvar=POLICY_VARIABLE,
     default=STRICT.name,
     show_default=True,
-    help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate.",
+    metavar="NAME|FILE",
+    help="strict flags Controversial, loose does not; or a saved policy, or a TOML file.",
+)
+_ANSWERS = (
+    click.option(
+        "--category-probabilities",
+        envvar="EDGEGUARD_CATEGORY_PROBABILITIES",
+        is_flag=True,
+        help="The categories' shares in each verdict, at the price of a short pass.",
+    ),
+    click.option(
+        "--cache",
+        envvar="EDGEGUARD_CACHE",
+        metavar="memory|FILE",
+        help="Remember answers, by digests and without texts.  [default: off]",
+    ),
 )
 _DEVICE = click.option(
     "--device",
@@ -98,11 +115,11 @@ def timeout_option(command: _F) -> _F:
 
 def guard_options(command: _F) -> _F:
     """--model, --policy, and as ``running`` what else a Guard takes."""
-    return _all(_running(command), _MODEL, _POLICY, *_RUNNING)
+    return _all(_running(command), _MODEL, _POLICY, *_RUNNING, *_ANSWERS)
 
 
 def model_options(command: _F) -> _F:
-    """The same without --policy."""
+    """--model, and as ``running`` how it runs."""
     return _all(_running(command), _MODEL, *_RUNNING)
 
 
@@ -114,7 +131,7 @@ def file_options(command: _F) -> _F:
 def _running(command: _F) -> _F:
     @wraps(command)
     def gathered(**options: Any) -> Any:
-        running = {name: options.pop(name) for name in Running.__annotations__}
+        running = {name: options.pop(name) for name in Running.__annotations__ if name in options}
         return command(running=running, **options)
 
     return cast("_F", gathered)

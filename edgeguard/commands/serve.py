@@ -10,10 +10,11 @@ import os
 import click
 
 from edgeguard.cancellation import Cancellation
-from edgeguard.commands.options import Running, guard_options
+from edgeguard.commands.options import Running, model_options
 from edgeguard.errors import EXIT_OK, InputError
 from edgeguard.extras import require
 from edgeguard.guard import Guard
+from edgeguard.policy import STRICT
 from edgeguard.server.settings import (
     HOST,
     LOG_FORMATS,
@@ -22,13 +23,25 @@ from edgeguard.server.settings import (
     QUEUE,
     Settings,
 )
+from edgeguard.store import find_policy
+from edgeguard.store.policies import POLICY_VARIABLE
 from edgeguard.worker.limits import TIMEOUT
 
 _KEY = "EDGEGUARD_API_KEY"
 
 
 @click.command(name="serve")
-@guard_options
+@model_options
+@click.option(
+    "--policy",
+    "policies",
+    envvar=POLICY_VARIABLE,
+    multiple=True,
+    default=(STRICT.name,),
+    help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate. "
+    "Can be given several times: requests may name any of them, and get the first where they name "
+    "none. The variable holds them with spaces between.  [default: strict]",
+)
 @click.option(
     "--host",
     envvar="EDGEGUARD_HOST",
@@ -100,6 +113,14 @@ _KEY = "EDGEGUARD_API_KEY"
     help="Seconds of computing for one request; waiting does not count.",
 )
 @click.option(
+    "--idle-unload",
+    envvar="EDGEGUARD_IDLE_UNLOAD",
+    type=float,
+    metavar="SECONDS",
+    help="Give the model's memory back when nothing was asked for so long; the next request loads "
+    "it again.  [default: never]",
+)
+@click.option(
     "--cors-origin",
     "cors_origins",
     envvar="EDGEGUARD_CORS_ORIGINS",
@@ -125,7 +146,7 @@ _KEY = "EDGEGUARD_API_KEY"
 )
 def command(
     model: str | None,
-    policy: str,
+    policies: tuple[str, ...],
     running: Running,
     host: str,
     port: int,
@@ -136,6 +157,7 @@ def command(
     max_body: int,
     max_tokens: int | None,
     timeout: float,
+    idle_unload: float | None,
     cors_origins: tuple[str, ...],
     root_path: str,
     log_format: str,
@@ -161,10 +183,14 @@ def command(
         cors_origins=cors_origins,
         root_path=root_path,
         log_format=log_format,
+        policies=tuple(map(find_policy, policies)),
     )
 
     def load(cancel: Cancellation) -> Guard:
-        return Guard(model, policy=policy, cancel=cancel, **running)
+        guard = Guard(model, policy=policies[0], idle_unload=idle_unload, cancel=cancel, **running)
+        for policy in settings.policies:
+            policy.check_model(guard.model.sha256, guard.model.name)
+        return guard
 
     require("server", "the server")
     from edgeguard.server.run import serve

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from edgeguard.evaluation.intervals import Estimate, quality, share
 from edgeguard.evaluation.judging import Judged, labelled
 from edgeguard.evaluation.units import units_of
-from edgeguard.policy import Policy
+from edgeguard.policy import OFFICIAL, Evidence, Policy, decide
 from edgeguard.protocol.names import REFUSALS, SAFE, SEVERITIES
+from edgeguard.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,12 +119,25 @@ def is_harmful(judged: Judged, policy: Policy) -> bool:
 def is_flagged(judged: Judged, policy: Policy) -> bool:
     """What the policy says of the verdict.
 
-    A saved policy's flag is the verdict's own, which has seen every window.
+    That of the verdict's own policy, unless it is an official one, is the verdict's: it has seen
+    every window and form of the text. One that only observes is measured by what it would flag.
     """
     verdict = judged.verdict
-    if policy.threshold is not None and verdict.policy == policy.name:
-        return verdict.flagged
-    return policy.flags(verdict.severity, verdict.probabilities)
+    if policy.name not in OFFICIAL and verdict.policy == policy.name:
+        return verdict.flagged or verdict.observed
+    decision = decide(policy, [evidence_of(verdict)])
+    return decision.flagged or decision.observed
+
+
+def evidence_of(verdict: Verdict) -> Evidence:
+    """What a policy goes by, of a verdict: that of its worst window, with every category."""
+    return Evidence(
+        verdict.severity,
+        verdict.probabilities,
+        verdict.categories,
+        verdict.refusal,
+        verdict.category_probabilities,
+    )
 
 
 def flags(judged: Sequence[Judged], policy: Policy) -> Flags:

@@ -23,9 +23,8 @@ from edgeguard.errors import InputError, OutputError
 from edgeguard.evaluation.judging import Check
 from edgeguard.evaluation.rows import Row
 from edgeguard.outputs import write_new
-from edgeguard.policy import Policy
-from edgeguard.protocol.names import SEVERITIES
-from edgeguard.verdict import ModelId, Probabilities, Verdict
+from edgeguard.policy import Policy, content_of
+from edgeguard.verdict import ModelId, Verdict
 
 Key = tuple[str, str]
 
@@ -44,13 +43,14 @@ def header(
 ) -> dict[str, Any]:
     """What a file of records belongs to; verdicts of anything else are not its.
 
-    A saved policy's name may come to stand for another threshold, so what it flags is kept too.
+    A saved policy's name may come to stand for other rules, so what it says is kept too.
     ``computing`` is what else the last digits depend on, by what it is to a person.
     """
-    flagged = {"harmful": list(policy.harmful), "threshold": policy.threshold}
+    # As it will be read again: what is a tuple here is a list there.
+    rules = json.loads(json.dumps(content_of(policy)))
     return {
         "model": asdict(model),
-        "policy": {"name": policy.name, **flagged},
+        "policy": {"name": policy.name, **rules},
         "n_ctx": n_ctx,
         "data_sha256": data_sha256,
         **computing,
@@ -96,19 +96,6 @@ def _translated(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot use {path}: {error.strerror or error}") from error
 
 
-def verdict_from(data: dict[str, Any]) -> Verdict:
-    """The verdict that ``Verdict.to_dict`` gave."""
-    shares = data["probabilities"]
-    return Verdict(
-        **{
-            **data,
-            "probabilities": Probabilities(tuple(shares[severity] for severity in SEVERITIES)),
-            "categories": tuple(data["categories"]),
-            "model": ModelId(**data["model"]),
-        }
-    )
-
-
 def _read(path: Path, belongs_to: dict[str, Any]) -> tuple[dict[Key, Verdict], int]:
     """The verdicts in a file, and its size without a line that was cut. Writes nothing."""
     foreign = InputError(f"{path} is not a file of records; name a new one")
@@ -127,7 +114,7 @@ def _read(path: Path, belongs_to: dict[str, Any]) -> tuple[dict[Key, Verdict], i
                 break
             try:
                 one = json.loads(line)
-                known[one["set"], one["id"]] = verdict_from(one["verdict"])
+                known[one["set"], one["id"]] = Verdict.from_dict(one["verdict"])
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise foreign from error
             size += len(line)

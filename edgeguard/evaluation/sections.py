@@ -21,6 +21,7 @@ from edgeguard.evaluation.wording import (
     with_interval,
 )
 from edgeguard.policy import OFFICIAL, Policy
+from edgeguard.policy.wording import rules_in_words
 from edgeguard.protocol.names import SAFE, SEVERITIES
 
 FAILURES_SHOWN = 20
@@ -73,11 +74,12 @@ def failures(failed: Sequence[Failed]) -> str:
 def described(policy: Policy) -> str:
     """What counts as harmful under a policy, and what it flags."""
     harmful = " and ".join(s for s in SEVERITIES if s in policy.harmful)
+    rules = "".join(f"; {rule}" for rule in rules_in_words(policy) if policy.name not in OFFICIAL)
     if policy.threshold is None:
         counts = "counts" if len(policy.harmful) == 1 else "count"
-        return f"{policy.name}: {harmful} {counts} as harmful"
+        return f"{policy.name}: {harmful} {counts} as harmful{rules}"
     rule = f"{score_name(policy)} ≥ {policy.threshold:.6g}"
-    return f"{policy.name}: {harmful} are harmful, {rule} is flagged"
+    return f"{policy.name}: {harmful} are harmful, {rule} is flagged{rules}"
 
 
 def _sections(summary: Summary) -> Iterator[Section]:

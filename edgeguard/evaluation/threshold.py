@@ -29,11 +29,13 @@ from edgeguard.evaluation.intervals import (
     upper_bound,
 )
 from edgeguard.evaluation.judging import Judged
-from edgeguard.evaluation.metrics import truth_and_score
+from edgeguard.evaluation.metrics import evidence_of, truth_and_score
 from edgeguard.evaluation.resampling import profiles_from
 from edgeguard.evaluation.rows import Row
 from edgeguard.evaluation.units import distinct, units_of
 from edgeguard.policy import Policy
+from edgeguard.policy.decision import probability_of
+from edgeguard.protocol.names import CATEGORIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +45,8 @@ _T = TypeVar("_T")
 
 FALSE_ALARMS = "false_alarms"
 RECALL = "recall"
+LEAST_OF_CATEGORY = 10
+"""Harmful rows of a category below which it gets no threshold of its own."""
 _ROUNDING = 1e-9
 """0.02 of 150 rows is 3 rows, whatever the last bit of the product says."""
 
@@ -74,7 +78,59 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
     for it, and where only flagging everything or nothing would give it.
     """
     texts = texts_for([one for one in judged if one.verdict.windows == 1], base, _row_of)
-    truth, score = truth_and_score(texts, base)
+    return _found(texts, *truth_and_score(texts, base), target, wanted)
+
+
+def find_by_category(
+    judged: Sequence[Judged], base: Policy, target: str, wanted: float
+) -> dict[str, Threshold | str]:
+    """For each category the threshold on its probability that gives the rate, or why there is none.
+
+    Against each category stand the harmful rows in which it may be named; the harmless rows are
+    those of all. The verdicts must hold the categories' shares.
+    """
+    single = [one for one in judged if one.verdict.windows == 1]
+    found: dict[str, Threshold | str] = {}
+    for category in CATEGORIES:
+        rows = [
+            one
+            for one in single
+            if one.row.label not in base.harmful or category in one.row.categories
+        ]
+        try:
+            found[category] = _of_category(
+                texts_for(rows, base, _row_of), base, category, target, wanted
+            )
+        except InputError as error:
+            found[category] = str(error)
+    return found
+
+
+def _of_category(
+    texts: list[Judged], base: Policy, category: str, target: str, wanted: float
+) -> Threshold:
+    import numpy as np
+
+    truth, _ = truth_and_score(texts, base)
+    if truth.sum() < LEAST_OF_CATEGORY:
+        raise InputError(
+            f"{int(truth.sum())} harmful rows, and fewer than {LEAST_OF_CATEGORY} say nothing"
+        )
+    score = [probability_of(base, evidence_of(one.verdict), category) for one in texts]
+    clipped = np.clip(np.array(score, dtype=np.float64), 0, 1)
+    found = _found(texts, truth, clipped, target, wanted)
+    if found.value > 1:
+        raise InputError("no probability up to 1 keeps to that rate")
+    return found
+
+
+def _found(
+    texts: Sequence[Judged],
+    truth: NDArray[np.bool_],
+    score: NDArray[np.float64],
+    target: str,
+    wanted: float,
+) -> Threshold:
     harmful, harmless = int(truth.sum()), int((~truth).sum())
     check_counts(harmful, harmless, target, wanted)
     mine = truth == (target == RECALL)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionError
-from edgeguard.evaluation.records import verdict_from
 from edgeguard.evaluation.rows import Row
 from edgeguard.guard import Guard
 from edgeguard.self_test import check_only_row, self_test
@@ -66,7 +65,7 @@ class Worker:
             raise SessionError(f"{self.name}: {answer['broken']}")
         if "error" in answer:
             raise InputError(answer["error"])
-        return verdict_from(answer["verdict"])
+        return Verdict.from_dict(answer["verdict"])
 
     def peak_memory(self) -> int | None:
         """The most bytes that the process has held; None where the system does not say."""

@@ -18,14 +18,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edgeguard.server.body import Incoming
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.observed import id_of
+from edgeguard.server.pages import DOCS_ASSETS
 from edgeguard.server.settings import Settings
 
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/health", "/livez"})
+OPEN_PATHS = frozenset(
+    {"/", "/docs", *(f"/docs/{name}" for name in DOCS_ASSETS), "/openapi.json", "/health", "/livez"}
+)
 """What needs no key: it says nothing about any text."""
 
 
 class Access:
-    """Queue away who may not ask."""
+    """Turns away who may not ask."""
 
     def __init__(self, app: ASGIApp, settings: Settings, *, loopback: bool) -> None:
         """``loopback``: only this machine can reach the server."""

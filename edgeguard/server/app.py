@@ -1,7 +1,7 @@
 """The ASGI application: the endpoints, and the layers that a request passes before them.
 
     Observed   its id, its line in the log, the metrics; HEAD as GET; no exception gets out
-    Access       who asks; errors become answers
+    Access     who asks; errors become answers
     Bounded    the body, read whole up to its limit
 
 This module starts no server.
@@ -15,16 +15,19 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from edgeguard._version import __version__
+from edgeguard.server import openapi, routes
 from edgeguard.server.access import Access
 from edgeguard.server.body import Bounded
 from edgeguard.server.connection_limit import ConnectionLimit
@@ -38,27 +41,39 @@ from edgeguard.worker.worker import Worker, where
 _logger = logging.getLogger(__name__)
 
 
-def make_app(settings: Settings, worker: Worker) -> Starlette:
+def make_app(settings: Settings, worker: Worker) -> FastAPI:
     """The application of one server. The worker is started and stopped with it."""
     connection_limit = ConnectionLimit()
     metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
-    endpoints = Endpoints(worker, metrics, settings)
+    router = routes.router(Endpoints(worker, metrics, settings))
+    known = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
     layers = [
-        Middleware(Observed, notes=notes, route=endpoints.label, root_path=settings.root_path),
+        Middleware(
+            Observed,
+            notes=notes,
+            route=partial(routes.label, known=known),
+            root_path=settings.root_path,
+        ),
         Middleware(Access, settings=settings, loopback=is_loopback(settings.host)),
         # Twice the queue: those that wait, and as many whose body is arriving.
         Middleware(Bounded, max_body=settings.max_body, places=2 * (settings.queue + 1)),
     ]
     if settings.cors_origins:
         layers.insert(1, _cors(settings.cors_origins))
-    app = Starlette(
-        routes=endpoints.routes(),
+    app = FastAPI(
+        version=__version__,
+        openapi_url=None,  # these are routes of ours, behind the same layers
+        docs_url=None,
+        redoc_url=None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         middleware=layers,
         exception_handlers={HTTPException: _plain_http_error},
         lifespan=partial(_lifespan, worker, {"connection_limit": connection_limit, "notes": notes}),
+        redirect_slashes=False,  # some clients lose the body of a POST then
     )
-    app.router.redirect_slashes = False  # some clients lose the body of a POST then
+    app.router.routes.extend(router.routes)
+    app.openapi = cache(partial(openapi.document, app))  # type: ignore[method-assign]
     return app
 
 
@@ -74,7 +89,7 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
 
 @asynccontextmanager
 async def _lifespan(
-    worker: Worker, state: dict[str, Any], _app: Starlette
+    worker: Worker, state: dict[str, Any], _app: FastAPI
 ) -> AsyncIterator[dict[str, Any]]:
     """The state goes to every connection (edgeguard.server.connection)."""
     connection_limit: ConnectionLimit = state["connection_limit"]

@@ -15,13 +15,37 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
-from edgeguard.server.requests import AsInteger, Asked, Body, ChatMessage, asked, conversation
+from edgeguard.server.reading import Asked, asked
+from edgeguard.server.requests import AsInteger, Body, ChatMessage, plain
 
 TOP_LOGPROBS = 20
+
+STREAM: dict[str, Any] = {
+    "text/event-stream": {"schema": {"description": "With stream: a chunk of the answer an event."}}
+}
+EXAMPLE: dict[str, Any] = {
+    "id": "chatcmpl-0f8a5a0a1c6c4f4c9b2e3d4a5b6c7d8e",
+    "object": "chat.completion",
+    "created": 1764000000,
+    "model": "Qwen3Guard-Gen-0.6B",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Safety: Safe\nCategories: None",
+                "refusal": None,
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 307, "completion_tokens": 7, "total_tokens": 314},
+}
 
 Nothing = Annotated[list[Any], Field(max_length=0)]
 """An empty list: what some clients send for a parameter that they do not use."""
@@ -50,6 +74,13 @@ class TemplateArguments(Body):
 class ChatRequest(Body):
     """A conversation whose last message is judged, with the parameters that clients send."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
+            ]
+        }
+    )
     messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     model: str | None = Field(None, description="A name from /v1/models.")
     stream: bool | None = None
@@ -138,7 +169,7 @@ def check(body: ChatRequest) -> None:
 
 def texts_of(body: ChatRequest) -> list[Asked]:
     """The conversation that is judged."""
-    return [asked("messages", lambda: conversation(body.messages, "messages"))]
+    return asked(plain(body.messages), "messages")
 
 
 @dataclass(frozen=True)

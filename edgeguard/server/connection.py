@@ -46,7 +46,7 @@ _HINTS = {
 
 
 class Connection(H11Protocol):
-    """A connection with time limits, which the connection_limit can close."""
+    """A connection with time limits, which the limit of connections can close."""
 
     _quiet_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
@@ -61,7 +61,7 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     @property
-    def _doors(self) -> ConnectionLimit:
+    def _limit(self) -> ConnectionLimit:
         connection_limit: ConnectionLimit = self.app_state["connection_limit"]
         return connection_limit
 
@@ -70,14 +70,14 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # paused means: the client has not taken it all
         self._await_head(HEAD_SECONDS)
-        self._doors.enter(self)
+        self._limit.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         for timer in (self._quiet_timer, self._answer_timer, self._probe_timer, self._last_timer):
             if timer is not None:
                 timer.cancel()
-        self._doors.leave(self)
+        self._limit.leave(self)
         super().connection_lost(exc)
 
     def throw_out(self) -> None:
@@ -120,7 +120,7 @@ class Connection(H11Protocol):
             self._answer_taken()
         if not self.is_quiet:
             return
-        self._doors.moved(self)
+        self._limit.moved(self)
         if self._half_closed:
             self.transport.close()
         elif self.conn.trailing_data[0]:
@@ -173,13 +173,13 @@ class Connection(H11Protocol):
             self.throw_out()
             return
         late = f"a request's head did not arrive within {HEAD_SECONDS:.0f} s"
-        self._doors.refuse("head_timeout", late)
+        self._limit.refuse("head_timeout", late)
         if self.conn.our_state is h11.IDLE:
             self._refuse(408, late, "timeout")
         self.throw_out_soon()
 
     def _not_taken(self) -> None:
-        self._doors.refuse(
+        self._limit.refuse(
             "answer_timeout",
             f"a client did not read its answer within {ANSWER_SECONDS:.0f} s; it was let go",
         )

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Visitor(Protocol):
-    """A connection, as far as the connection_limit know it."""
+    """A connection, as far as its limit knows it."""
 
     @property
     def is_quiet(self) -> bool:

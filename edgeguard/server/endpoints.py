@@ -1,7 +1,8 @@
-"""The endpoints: each reads its body, has it judged, and writes the answer in its own form.
+"""The endpoints: each gets its body, has it judged, and writes the answer in its own form.
 
-The forms are in edgeguard.server.chat, moderations and native; edgeguard.server.judging has texts
-judged. This module knows no header and no limit.
+Their docstrings are what the OpenAPI document says of them (edgeguard.server.routes). The forms are
+in edgeguard.server.chat, moderations and native; edgeguard.server.judging has texts judged. This
+module knows no header and no limit.
 """
 
 from __future__ import annotations
@@ -9,25 +10,24 @@ from __future__ import annotations
 import asyncio
 import time
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from edgeguard.guard import Guard
-from edgeguard.server import chat, moderations, native, openapi, pages
-from edgeguard.server.chat import Form
+from edgeguard.policy import Policy
+from edgeguard.server import chat, moderations, native, pages
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
 from edgeguard.server.logprobs import tokens_of
 from edgeguard.server.metrics import CONTENT_TYPE, Metrics
 from edgeguard.server.observed import CLIENT_LEFT
-from edgeguard.server.requests import Asked, B, read
+from edgeguard.server.requests import B, read
 from edgeguard.server.settings import Settings
 from edgeguard.worker.worker import Worker
 
 OFFICIAL_NAMES = ("Qwen/Qwen3Guard-Gen-0.6B", "Qwen3Guard-Gen-0.6B")
 """Names under which clients know the model; the one that is loaded answers to them."""
-_MODELS = "/v1/models/"
 
 
 class Endpoints:
@@ -38,82 +38,82 @@ class Endpoints:
         self._metrics = metrics
         self._reading = asyncio.Lock()
         self._judging = Judging(worker, metrics)
-        self._root_path = settings.root_path
+        self._more_policies = settings.policies
         self._started = int(time.time())
-        self._paths = {route.path for route in self.routes()}
 
-    def routes(self) -> list[Route]:
-        """Where each of them is."""
-        get, post = ["GET"], ["POST"]
-        return [
-            Route("/", self.page, methods=get),
-            Route("/docs", self.docs, methods=get),
-            Route("/openapi.json", self.openapi, methods=get),
-            Route("/livez", self.livez, methods=get),
-            Route("/health", self.health, methods=get),
-            Route("/metrics", self.metrics, methods=get),
-            Route("/v1/models", self.models, methods=get),
-            Route(f"{_MODELS}{{model:path}}", self.model, methods=get),
-            Route("/v1/chat/completions", self.chat, methods=post),
-            Route("/v1/moderations", self.moderations, methods=post),
-            Route("/v1/guard", self.guard, methods=post),
-        ]
-
-    def label(self, path: str) -> str:
-        """The name of a path in logs and metrics; what a client made up is `other`."""
-        if path.startswith(_MODELS):
-            return f"{_MODELS}{{model}}"
-        return path if path in self._paths else "other"
-
-    async def page(self, _request: Request) -> Response:
+    async def page(self) -> Response:
         """The page to try it on."""
         return HTMLResponse(pages.PAGE.html, headers=pages.PAGE.headers)
 
-    async def docs(self, _request: Request) -> Response:
+    async def docs(self) -> Response:
         """The API, for a person."""
-        return HTMLResponse(pages.DOCS.html, headers=pages.DOCS.headers)
+        page = pages.docs()
+        return HTMLResponse(page.html, headers=page.headers)
 
-    async def openapi(self, _request: Request) -> Response:
+    async def docs_asset(self, name: str) -> Response:
+        """What that page loads: Swagger UI, as a package of Python brings it."""
+        asset = pages.docs_asset(name)
+        if asset is None:
+            raise HTTPException(404)
+        return Response(asset.content, headers={"content-type": asset.kind})
+
+    async def openapi(self, request: Request) -> Response:
         """The API, for a program."""
-        return JSONResponse(openapi.document(self._root_path))
+        return JSONResponse(request.app.openapi())
 
-    async def livez(self, _request: Request) -> Response:
-        """Alive: the event loop answers."""
+    async def livez(self) -> Response:
+        """Whether the server answers at all, with or without a model."""
         return JSONResponse({"status": "ok"})
 
-    async def health(self, _request: Request) -> Response:
-        """Ready: texts can be judged, and how busy the model is."""
+    async def health(self) -> Response:
+        """Whether texts can be judged, and how busy the model is.
+
+        `idle` is ready too: the model's memory was given back, and the next request loads it.
+        """
         guard, queue = self._worker.guard, self._worker.queue
         if self._worker.state != "ready" or guard is None:
             state = {"status": self._worker.state, "reason": self._worker.reason}
             return JSONResponse(state, 503, headers={"retry-after": "1"})
-        model = {"model": guard.model.name, "type": guard.model.type, "sha256": guard.model.sha256}
-        waiting = {
-            "waiting": queue.depth,
-            "capacity": queue.places,
-            "oldest_wait_seconds": round(queue.oldest_wait, 3),
-        }
-        busy = {"busy_seconds": round(queue.busy_seconds, 3)}
-        return JSONResponse({"status": "ok", **model, "queue": waiting, **busy})
+        return JSONResponse(
+            {
+                "status": "ok" if guard.is_loaded else "idle",
+                "model": guard.model.name,
+                "type": guard.model.type,
+                "sha256": guard.model.sha256,
+                "policies": [*self._policies(guard)],
+                "queue": {
+                    "waiting": queue.depth,
+                    "capacity": queue.places,
+                    "oldest_wait_seconds": round(queue.oldest_wait, 3),
+                },
+                "busy_seconds": round(queue.busy_seconds, 3),
+            }
+        )
 
-    async def metrics(self, _request: Request) -> Response:
-        """For Prometheus."""
+    async def metrics(self) -> Response:
+        """Counts and times in Prometheus' text format, never a text."""
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
-    async def models(self, _request: Request) -> Response:
-        """The model that is loaded, under each of its names."""
+    async def models(self) -> Response:
+        """The model that is loaded, under each of its names; requests may give any of them."""
         names = dict.fromkeys((self._loaded().model.name, *OFFICIAL_NAMES))
         return JSONResponse({"object": "list", "data": [self._card(name) for name in names]})
 
-    async def model(self, request: Request) -> Response:
-        """One of these."""
-        name = request.path_params["model"]
-        self._check_model(name)
-        return JSONResponse(self._card(name))
+    async def model(self, model: str) -> Response:
+        """One of the names of the model that is loaded."""
+        self._check_model(model)
+        return JSONResponse(self._card(model))
 
-    async def chat(self, request: Request) -> Response:
-        """The model's own answer, as vLLM serves it."""
-        form, texts = await self._read_chat(request)
+    async def chat(self, request: Request, body: chat.ChatRequest) -> Response:
+        """Judges the last message of a conversation, and answers in the model's own words.
+
+        As vLLM serves Qwen3Guard-Gen, with the probabilities of its tokens where asked for.
+        Parameters of sampling are accepted and mean nothing: the answer is decided.
+        """
+        chat.check(body)
+        self._check_model(body.model)
+        form, texts = chat.Form.of(body), chat.texts_of(body)
+        del body  # while it waits, a request is its texts
         judged = await self._judging.judge(
             request, texts, tokens_of, lambda answered: answered.verdict
         )
@@ -126,21 +126,29 @@ class Endpoints:
             return StreamingResponse(completion.stream(), media_type="text/event-stream")
         return JSONResponse(completion.whole())
 
-    async def moderations(self, request: Request) -> Response:
-        """OpenAI's moderation."""
-        body = await self._read(request, moderations.ModerationRequest)
+    async def moderations(self, request: Request, body: moderations.ModerationRequest) -> Response:
+        """Judges a text, several, or a conversation, and answers in OpenAI's form.
+
+        Each result has the whole verdict in its `edgeguard` block. The keys of which the model
+        knows nothing are false and 0.
+        """
         self._check_model(body.model, *moderations.MODELS)
-        texts = moderations.texts_of(body)
-        del body  # while it waits, a request is its texts
+        options = self._options(body.policy)
+        texts = moderations.texts_of(body, options)
+        del body
         verdicts = await self._judging.verdicts(request, texts)
         if verdicts is None:
             return Response(status_code=CLIENT_LEFT)
         return JSONResponse(moderations.response(self._loaded().model.name, verdicts))
 
-    async def guard(self, request: Request) -> Response:
-        """edgeguard's own verdicts."""
-        body = await self._read(request, native.GuardRequest)
-        texts, is_list = native.texts_of(body), native.is_list(body)
+    async def guard(self, request: Request, body: native.GuardRequest) -> Response:
+        """Judges a prompt, a response or a conversation, or many in `inputs`.
+
+        The answer is the verdict, or `verdicts` where `inputs` were given; a text of a list that
+        cannot be judged has its error in its place.
+        """
+        options = self._options(body.root.policy, body.root.category_probabilities)
+        texts, is_list = native.texts_of(body, options), native.is_list(body)
         del body
         verdicts = await self._judging.verdicts(request, texts)
         if verdicts is None:
@@ -150,16 +158,36 @@ class Endpoints:
         (verdict,) = verdicts
         return JSONResponse(verdict.to_dict())
 
-    async def _read(self, request: Request, model: type[B]) -> B:
+    async def read(self, request: Request, model: type[B]) -> B:
         """One body after the other, and others are served in between."""
         async with self._reading:
             return await read(request, model)
 
-    async def _read_chat(self, request: Request) -> tuple[Form, list[Asked]]:
-        body = await self._read(request, chat.ChatRequest)
-        chat.check(body)
-        self._check_model(body.model)
-        return Form.of(body), chat.texts_of(body)
+    def _options(
+        self, policy: str | None, category_probabilities: bool | None = None
+    ) -> dict[str, object]:
+        """What a request says to Guard.begin. Raises HttpError 400."""
+        options: dict[str, object] = {}
+        if policy is not None:
+            options["policy"] = self._named(policy)
+        if category_probabilities:
+            options["category_probabilities"] = True
+        return options
+
+    def _named(self, policy: str) -> Policy:
+        known = self._policies(self._loaded())
+        if policy not in known:
+            raise HttpError(
+                400,
+                f"policy: this server was not started with it; it has: {', '.join(known)}",
+                param="policy",
+                code="unknown_policy",
+            )
+        return known[policy]
+
+    def _policies(self, guard: Guard) -> dict[str, Policy]:
+        """What a request may name; the first is that of requests that name none."""
+        return {policy.name: policy for policy in (guard.policy, *self._more_policies)}
 
     def _loaded(self) -> Guard:
         if self._worker.state != "ready" or self._worker.guard is None:

@@ -61,7 +61,10 @@ def translate(error: EdgeguardError, param: str | None = None) -> HttpError:
     if isinstance(error, InputTooLongError):
         return HttpError(400, str(error), code="context_length_exceeded", param=param)
     if isinstance(error, InputError):
-        return HttpError(400, str(error), code="invalid_value", param=param)
+        # Nothing to judge comes from a client that lost the text, and is not Safe.
+        empty = str(error).startswith("there is nothing")
+        code = "empty" if empty else "invalid_conversation"
+        return HttpError(400, f"{param}: {error}", code=code, param=param)
     if isinstance(error, TimeoutError):
         # It would take as long again: OpenAI's clients retry a 408 and a 504, and obey this header.
         again = {"x-should-retry": "false"}

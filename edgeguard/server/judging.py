@@ -16,9 +16,9 @@ from edgeguard.guard import Guard
 from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.observed import id_of
-from edgeguard.server.requests import Asked
+from edgeguard.server.reading import Asked
 from edgeguard.verdict import Verdict
-from edgeguard.worker.job import Conversation
+from edgeguard.worker.job import Text
 from edgeguard.worker.queue import NotReadyError, QueueFullError
 from edgeguard.worker.worker import Worker
 
@@ -85,12 +85,12 @@ class Judging:
         ]
 
     async def _ask(
-        self, request: Request, texts: list[Conversation], finish: Callable[[Guard, Verdict], T]
+        self, request: Request, texts: list[Text], finish: Callable[[Guard, Verdict], T]
     ) -> list[T | EdgeguardError] | None:
         """What the worker says; None if the client left. Raises HttpError."""
         try:
             return await _unless_left(
-                request, self._worker.run(texts, finish, id_of(request.scope))
+                request, self._worker.run(texts, finish, name=f"request {id_of(request.scope)}")
             )
         except NotReadyError as error:
             raise come_back(str(error), "not_ready", 5) from None

@@ -102,9 +102,14 @@ class Metrics:
     def _gauges(self, worker: Worker, connection_limit: ConnectionLimit) -> None:
         queue = worker.queue
         self._gauge("ready", "1 if the test verdicts have passed.", lambda: worker.state == "ready")
+        self._gauge(
+            "model_loaded",
+            "1 if the model is in memory; 0 while it loads, failed, or was given back when idle.",
+            lambda: worker.guard is not None and worker.guard.is_loaded,
+        )
         self._gauge("queue_requests", "Requests that wait for the model.", lambda: queue.depth)
         self._gauge(
-            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places
+            "queue_capacity_requests", "Requests that may wait for it.", lambda: queue.places or 0
         )
         self._gauge(
             "in_flight_requests",
@@ -122,6 +127,12 @@ class Metrics:
             "How long the model has been judging without a pause.",
             lambda: queue.busy_seconds,
         )
+        self._gauge(
+            "cache_hits",
+            "Questions that the cache of answers knew, since the start; 0 without one.",
+            lambda: _cache(worker)[0],
+        )
+        self._gauge("cache_misses", "Questions that it did not know.", lambda: _cache(worker)[1])
         self._gauge("connections", "Open connections.", lambda: len(connection_limit))
         self._gauge("connections_limit", "How many may be open.", lambda: connection_limit.most)
 
@@ -147,6 +158,11 @@ class Metrics:
     def _gauge(self, name: str, help_: str, ask: Callable[[], float]) -> None:
         gauge = Gauge(f"edgeguard_{name}", help_, registry=self._registry)
         gauge.set_function(lambda: float(ask()))
+
+
+def _cache(worker: Worker) -> tuple[int, int]:
+    info = None if worker.guard is None else worker.guard.cache_info()
+    return (0, 0) if info is None else (info.hits, info.misses)
 
 
 def _word(flag: bool) -> str:

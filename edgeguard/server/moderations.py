@@ -1,32 +1,26 @@
 """`POST /v1/moderations`: OpenAI's shape, with the full verdict in an `edgeguard` block.
 
-A key is true where the policy flags the text and a named category fills the key; its score is then
-P(Unsafe) + P(Controversial), whatever the policy. Keys without a source are false and 0, and have
-no applied input type. A text of a list that cannot be judged is flagged, with its error in the
+A key is true where the policy flags the text and a named category fills the key. Its score is
+P(Unsafe) + P(Controversial), whatever the policy: shared out among the categories where the verdict
+has their probabilities, else given to each named one. Keys without a source are false and 0, and
+have no applied input type. A text of a list that cannot be judged is flagged, with its error in the
 block. This module makes no verdict; edgeguard.server.categories is the mapping.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from edgeguard.protocol.names import SAFE
+from edgeguard.server import native
 from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.requests import (
-    Asked,
-    Body,
-    ChatMessage,
-    Text,
-    TextPart,
-    asked,
-    conversation,
-    prompt,
-    text_of,
-)
+from edgeguard.server.reading import Asked, Options, asked, asked_prompt
+from edgeguard.server.requests import Body, ChatMessage, Text, TextPart, plain, text_of
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
 
@@ -67,28 +61,56 @@ Input = Annotated[
 ]
 
 
+EXAMPLE: dict[str, object] = {
+    "id": "modr-0f8a5a0a1c6c4f4c9b2e3d4a5b6c7d8e",
+    "model": "Qwen3Guard-Gen-0.6B",
+    "results": [
+        {
+            "flagged": False,
+            "categories": dict.fromkeys(KEYS, False),
+            "category_scores": dict.fromkeys(KEYS, 0.0),
+            "category_applied_input_types": {
+                key: ["text"] if key in SOURCED else [] for key in KEYS
+            },
+            "edgeguard": native.EXAMPLE,
+        }
+    ],
+}
+
+
 class ModerationRequest(Body):
     """A text, texts (a result each), text parts (one result), or a conversation (one result)."""
 
     input: Input
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"input": "What is the capital of France?"},
+                {"input": ["What is the capital of France?", "And of Spain?"]},
+            ]
+        }
+    )
     model: str | None = Field(None, description="Any moderation model of OpenAI, or a name here.")
+    policy: str | None = Field(
+        None, description="One that the server was started with; /health lists them."
+    )
 
 
-def texts_of(body: ModerationRequest) -> list[Asked]:
-    """What is judged, in the order of the results."""
+def texts_of(body: ModerationRequest, options: Options) -> list[Asked]:
+    """What is judged, in the order of the results; ``options`` are those of Guard.begin."""
     given = body.input
     if isinstance(given, str):
-        return [asked("input", lambda: prompt(given, "input"))]
+        return asked_prompt(given, "input", options)
     if isinstance(given[0], str):
-        return [_one(str(text), f"input[{place}]") for place, text in enumerate(given)]
+        return [
+            each
+            for place, text in enumerate(given)
+            for each in asked_prompt(str(text), f"input[{place}]", options)
+        ]
     if isinstance(given[0], TextPart):
-        return [_one(text_of([p for p in given if isinstance(p, TextPart)]), "input")]
-    messages = [m for m in given if isinstance(m, ChatMessage)]
-    return [asked("input", lambda: conversation(messages, "input"))]
-
-
-def _one(text: str, param: str) -> Asked:
-    return asked(param, lambda: prompt(text, param))
+        parts = [part for part in given if isinstance(part, TextPart)]
+        return asked_prompt(text_of(parts), "input", options)
+    return asked(plain([m for m in given if isinstance(m, ChatMessage)]), "input", options)
 
 
 def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object]:
@@ -105,14 +127,26 @@ def response(model: str, results: list[Verdict | HttpError]) -> dict[str, object
 
 def _result(verdict: Verdict) -> dict[str, object]:
     named = {key for name in verdict.categories for key in KEYS_OF[name]}
-    score = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
     return {
         "flagged": verdict.flagged,
         "categories": {key: verdict.flagged and key in named for key in KEYS},
-        "category_scores": {key: score if key in named else 0.0 for key in KEYS},
+        "category_scores": _scores(verdict, named),
         "category_applied_input_types": {key: ["text"] if key in SOURCED else [] for key in KEYS},
         "edgeguard": verdict.to_dict(),
     }
+
+
+def _scores(verdict: Verdict, named: set[str]) -> dict[str, float]:
+    """P(harmful), shared out among the categories where their shares are known."""
+    harmful = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
+    shares: Mapping[str, float] | None = getattr(verdict, "category_probabilities", None)
+    if shares is None:
+        return {key: harmful if key in named else 0.0 for key in KEYS}
+    scores = dict.fromkeys(KEYS, 0.0)
+    for category, share in shares.items():
+        for key in KEYS_OF[category]:
+            scores[key] = min(1.0, scores[key] + harmful * share)
+    return scores
 
 
 def _not_judged(index: int, error: HttpError) -> dict[str, object]:

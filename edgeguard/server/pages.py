@@ -1,7 +1,9 @@
-"""The two pages, each one file without anything from outside, and the policy that keeps it so.
+"""The two pages, without anything from outside, and the policy that keeps it so.
 
-The Content-Security-Policy allows the page's own script and style by their sha256, requests to this
-server, and nothing else: no other host, no inline handler, no frame around it.
+The page to try it on is one file. The API's page is Swagger UI, which the package fastapi-offline
+brings, and which is served from here. The Content-Security-Policy allows a page's own script and
+style by their sha256, files and requests of this server, and nothing else: no other host, no inline
+handler, no frame around it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
+
+from fastapi.openapi.docs import get_swagger_ui_html
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,51 @@ class Page:
     headers: dict[str, str]
 
 
-def _page(name: str) -> Page:
-    html = resources.files("edgeguard.server").joinpath(name).read_text("utf-8")
+@dataclass(frozen=True)
+class Asset:
+    """A file that a page loads."""
+
+    content: bytes
+    kind: str
+
+
+DOCS_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+}
+"""The files of Swagger UI, and what they are."""
+
+
+def docs() -> Page:
+    """The API's page; its addresses are relative, for a proxy may show it anywhere."""
+    script, style = (f"docs/{name}" for name in DOCS_ASSETS)
+    html = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="edgeguard API",
+        swagger_js_url=script,
+        swagger_css_url=style,
+        swagger_favicon_url="data:,",
+        swagger_ui_parameters={"validatorUrl": None, "defaultModelsExpandDepth": 0},
+    )
+    return _page(bytes(html.body).decode("utf-8"), files=True)
+
+
+@cache
+def docs_asset(name: str) -> Asset | None:
+    """A file of Swagger UI; None if it has none of that name."""
+    if name not in DOCS_ASSETS:
+        return None
+    path = resources.files("fastapi_offline") / "static" / name
+    return Asset(path.read_bytes(), DOCS_ASSETS[name])
+
+
+def _page(html: str, *, files: bool = False) -> Page:
+    """A page with its policy; ``files``: it loads some of this server's."""
+    own = "'self' " if files else ""
     policy = [
         "default-src 'none'",
-        f"script-src {_hashes(html, 'script')}",
-        f"style-src {_hashes(html, 'style')}",
+        f"script-src {own}{_hashes(html, 'script')}",
+        f"style-src {own}{_hashes(html, 'style')}",
         "connect-src 'self'",
         "img-src data:",
         "base-uri 'none'",
@@ -42,5 +86,4 @@ def _hashes(html: str, tag: str) -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-PAGE = _page("page.html")
-DOCS = _page("docs.html")
+PAGE = _page(resources.files("edgeguard.server").joinpath("page.html").read_text("utf-8"))

@@ -6,8 +6,7 @@ Errors name the place, and never quote what was sent or a class of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -21,11 +20,9 @@ from pydantic import (
 )
 from starlette.requests import Request
 
-from edgeguard.errors import InputError
 from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.json_body import parse, path_of
-from edgeguard.worker.job import Conversation
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -90,14 +87,6 @@ class ChatMessage(Body):
     function_call: None = None
 
 
-@dataclass(frozen=True)
-class Asked:
-    """One text of a request: where it stands, and what is judged or why it cannot be."""
-
-    param: str
-    text: Conversation | HttpError
-
-
 async def read(request: Request, model: type[B]) -> B:
     """The body of a request, which is not kept. Raises HttpError 400."""
     value = parse(bytes((await request.receive())["body"]))
@@ -107,35 +96,9 @@ async def read(request: Request, model: type[B]) -> B:
         raise _shape_error(error, model) from None  # its text may quote the input
 
 
-def asked(param: str, make: Callable[[], Conversation]) -> Asked:
-    """A text of a list: if it cannot be judged, that is its own error and not the list's."""
-    try:
-        return Asked(param, make())
-    except HttpError as error:
-        return Asked(param, error)
-
-
-def conversation(messages: Iterable[ChatMessage], param: str) -> Conversation:
-    """The messages as the protocol has them. Raises HttpError 400."""
-    plain = [{"role": each.role, "content": text_of(each.content)} for each in messages]
-    return parsed(plain, param)
-
-
-def prompt(text: str, param: str) -> Conversation:
-    """A conversation of one message. Raises HttpError 400."""
-    return parsed([{"role": "user", "content": text}], param)
-
-
-def parsed(messages: list[dict[str, str]], param: str) -> Conversation:
-    """Messages that can be judged. Raises HttpError 400."""
-    try:
-        return protocol.parse_messages(messages)
-    except InputError as error:
-        # Nothing to judge comes from a client that lost the text, and is not Safe.
-        empty = str(error).startswith("there is nothing")
-        code = "empty" if empty else "invalid_conversation"
-        message = f"{param}: {error}"
-        raise HttpError(400, message, code=code, param=param) from None
+def plain(messages: Iterable[ChatMessage]) -> list[dict[str, object]]:
+    """Messages with nothing but role and text."""
+    return [{"role": each.role, "content": text_of(each.content)} for each in messages]
 
 
 def text_of(content: str | list[TextPart]) -> str:

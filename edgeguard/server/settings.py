@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass, field
 
 from edgeguard.errors import InputError, ServerError
+from edgeguard.policy import Policy
 from edgeguard.worker.limits import TIMEOUT
 
 HOST = "127.0.0.1"
@@ -42,6 +43,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
     log_format: str = LOG_FORMATS[0]
+    policies: tuple[Policy, ...] = ()
+    """What requests may name beside the guard's own policy."""
 
     def __post_init__(self) -> None:
         if not self.host:

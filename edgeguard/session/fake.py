@@ -107,10 +107,11 @@ class FakeSession:
         self._held = list(tokens)
         return self._logits()
 
-    def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
         """Go on with the script."""
         if self._held is None:
             raise ClosedError("the session is closed")
+        del self._held[len(self._held) - back :]
         self._held.extend(tokens)
         return self._logits()
 

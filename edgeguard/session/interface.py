@@ -86,8 +86,11 @@ class Session(Protocol):
         with: it is computed in the same pass, and costs little there. Raises SessionError.
         """
 
-    def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Add tokens to those held, and return the logits after the last: float32, (n_vocab,)."""
+    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+        """Add tokens to those held, and return the logits after the last: float32, (n_vocab,).
+
+        ``back``: first give up so many of the tokens held.
+        """
 
     def close(self) -> None:
         """Free the memory; calling it again does nothing."""

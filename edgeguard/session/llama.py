@@ -113,12 +113,12 @@ class LlamaSession:
             ahead=list(ahead),
         )
 
-    def extend(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
         """Add tokens to those held; see Session.extend."""
         reading = self._open()._reading
         if reading is None:
             raise SessionError("nothing is read yet: there is nothing to extend")
-        return reading.extend(list(tokens))
+        return reading.extend(list(tokens), back)
 
     @property
     def hidden(self) -> int:

@@ -81,15 +81,17 @@ class PrefixCache:
             self.context.compute(tokens[:prefix])
             return self._compute(new, ahead)
 
-    def extend(self, tokens: list[int]) -> NDArray[np.float32]:
-        """Add tokens to those held; the logits after the last: float32, (n_vocab,)."""
+    def extend(self, tokens: list[int], back: int = 0) -> NDArray[np.float32]:
+        """Add tokens to those held without the last ``back``; the logits after: (n_vocab,)."""
         computed, self._ahead = self._ahead, None
         held = self.context.tokens
         if computed is not None and held is not None:
             ahead, logits = computed
-            if tokens == ahead:
+            if tokens == ahead and not back:
                 return logits
             self._cut_back(len(held) - len(ahead))
+        if back and self.context.tokens is not None:
+            self._cut_back(len(self.context.tokens) - back)
         held = self.context.tokens
         if not held or len(held) + len(tokens) > self._end:
             raise SessionError("there is no room in the context for more of the answer")

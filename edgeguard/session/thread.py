@@ -39,8 +39,14 @@ _EXIT_SECONDS = 30.0
 class ModelThread:
     """Runs functions one after the other, first come, first served."""
 
-    def __init__(self, flag: StopFlag) -> None:
-        """``flag`` is the one that stops what the functions compute."""
+    def __init__(
+        self, flag: StopFlag, idle: tuple[float, Callable[[], None]] | None = None
+    ) -> None:
+        """``flag`` is the one that stops what the functions compute.
+
+        ``idle`` is a function that the thread calls by itself each time that it has had nothing to
+        do for so many seconds.
+        """
         self._flag = flag
         self._process = os.getpid()
         self._condition = threading.Condition()
@@ -48,6 +54,7 @@ class ModelThread:
         self._running: _Job[Any] | None = None
         self._last: Callable[[], None] | None = None
         self._closed = False
+        self._idle = idle
         self._thread = threading.Thread(target=self._work, name="edgeguard-model", daemon=True)
         self._thread.start()
 
@@ -136,6 +143,8 @@ class ModelThread:
             self._last()
 
     def _next(self) -> _Job[Any] | None:
+        if self._idle is not None:
+            self._rest(*self._idle)
         with self._condition:
             while not self._closed and not self._waiting:
                 self._condition.wait()
@@ -147,6 +156,13 @@ class ModelThread:
                 return None
             self._running = self._waiting.popleft()
             return self._running
+
+    def _rest(self, seconds: float, function: Callable[[], None]) -> None:
+        """Return when something is to be done; call the function where nothing was for so long."""
+        with self._condition:
+            if self._condition.wait_for(lambda: self._closed or self._waiting, seconds):
+                return
+        function()  # without the lock: who comes now waits in line
 
 
 class _Job(Generic[T]):

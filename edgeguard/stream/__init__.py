@@ -1,6 +1,6 @@
 """Judged while it is written: a response's verdict, token by token, as the text comes.
 
-Reading order: interface (what an engine says), pieces and text (what comes in), heads and rule
-(from numbers to a severity), answer_tokens, judge (Qwen3Guard-Stream), check (the same model asked
-about a whole text), intervals (a Gen that is asked again and again). Nothing here knows llama.cpp.
+Reading order: interface (what it says), text (what comes in), answer_tokens, heads and rule (from
+numbers to a severity), judge (a response as it grows), check (the model asked about a whole text).
+edgeguard.watch is what a program feeds. Nothing here knows llama.cpp.
 """

@@ -14,17 +14,24 @@ from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import Mode
 from edgeguard.protocol.stream import (
     ANSWER_START,
+    RESPONSE_CATEGORIES,
     after_answer,
     answer_text,
     before_answer,
-    categories,
     conversation,
 )
 from edgeguard.session.stream_interface import States, StreamSession
 from edgeguard.stream import rule
 from edgeguard.stream.answer_tokens import ids
 from edgeguard.stream.heads import Heads
-from edgeguard.stream.judge import end_of_conversation, label, label_at_end, named, windows
+from edgeguard.stream.judge import (
+    by_category,
+    end_of_conversation,
+    label,
+    label_at_end,
+    named,
+    windows,
+)
 from edgeguard.tokens import Question
 from edgeguard.windows import MAX_WINDOWS
 
@@ -85,7 +92,13 @@ class StreamDecoder:
         self._heads = heads
         self._states: States | None = None
 
-    def decode(self, question: Question, *, fresh: bool = False) -> Decoded:
+    def decode(
+        self,
+        question: Question,
+        *,
+        fresh: bool = False,
+        categories: bool = False,  # noqa: ARG002 - the shares cost nothing, and are always given
+    ) -> Decoded:
         """What the heads say; ``fresh``: whatever was read before. Raises SessionError, ModelError.
 
         A Stream says nothing of refusals.
@@ -94,15 +107,17 @@ class StreamDecoder:
         if question.mode == "prompt":
             found = label_at_end(states, self._heads, list(question.tokens))
             answer = Answer(found.severity, named(found, "prompt"), None)
-            return Decoded(answer, found.probabilities)
-        risks, shares = self._heads.labels(
-            states.read(question.tokens, question.prefix), "response"
-        )
-        labels = [label(0, 0, *pair) for pair in zip(risks.tolist(), shares.tolist())]
+            shares = by_category(found, "prompt")
+            return Decoded(answer, found.probabilities, category_probabilities=shares)
+        found_states = states.read(question.tokens, question.prefix)
+        risks, all_shares = self._heads.labels(found_states, "response")
+        labels = [label(0, 0, *pair) for pair in zip(risks.tolist(), all_shares.tolist())]
         decided, category = rule.deciding(labels), rule.category(labels)
         assert decided is not None  # the end of an answer is judged, if nothing else is
-        names = () if category is None else (categories("response")[category],)
-        return Decoded(Answer(rule.severity(labels), names, None), decided.probabilities)
+        names = () if category is None else (RESPONSE_CATEGORIES[category],)
+        answer = Answer(rule.severity(labels), names, None)
+        shares = by_category(decided, "response")
+        return Decoded(answer, decided.probabilities, category_probabilities=shares)
 
     def _open(self, fresh: bool) -> States:
         if self._states is None:

@@ -1,16 +1,13 @@
-"""What an engine says of a response that is still being written.
+"""What a Qwen3Guard-Stream says of a response that is still being written.
 
-Engines: StreamJudge (edgeguard.stream.judge) gives a label to each token; a Qwen3Guard-Gen can be
-asked again at intervals. Places are in characters of the response as it was fed.
+Places are in characters of the response as it was fed. This module computes nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-from edgeguard.protocol.messages import Message
-from edgeguard.protocol.names import Refusal, Severity
+from edgeguard.protocol.names import Severity
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Reading:
     ``safe_to``: up to there it may be shown; it stays at where harm began once that is flagged.
     ``span``: where the harm that was flagged first begins, and how far it goes by now.
     ``tokens`` counts those read, ``windows`` the overlapping parts in which they had to be read.
-    ``refusal`` is None where the engine says nothing of it.
+    ``category_probabilities`` are those of the token that decides, in the order of CATEGORIES.
     """
 
     severity: Severity
@@ -47,26 +44,4 @@ class Reading:
     span: tuple[int, int] | None
     tokens: int
     windows: int
-    refusal: Refusal | None = None
-
-
-class Engine(Protocol):
-    """Judges one response as it grows."""
-
-    def begin(self, messages: tuple[Message, ...]) -> Reading:
-        """Read the conversation, which ends with the user; what is said of that message."""
-
-    def feed(self, text: str) -> Reading:
-        """More of the response. What cannot be judged yet waits.
-
-        After an error the text is kept, and the next call goes on.
-        """
-
-    def end(self) -> Reading:
-        """The response is whole: judge what waited."""
-
-    def labels(self) -> tuple[TokenLabel, ...]:
-        """The labels of the tokens judged so far; none from an engine that has no tokens."""
-
-    def close(self) -> None:
-        """Give the memory back."""
+    category_probabilities: tuple[tuple[str, float], ...] | None = None

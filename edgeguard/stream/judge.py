@@ -20,7 +20,7 @@ from itertools import takewhile
 
 from edgeguard.errors import InputError
 from edgeguard.protocol.messages import Message
-from edgeguard.protocol.names import SAFE, SEVERITIES, SEVERITY_RANK, Mode, Severity
+from edgeguard.protocol.names import CATEGORIES, SAFE, SEVERITIES, SEVERITY_RANK, Mode, Severity
 from edgeguard.protocol.stream import (
     ANSWER_START,
     RISKS,
@@ -39,7 +39,7 @@ _ORDER = tuple(RISKS.index(severity) for severity in SEVERITIES)
 
 
 class StreamJudge:
-    """Judges one response; see Engine."""
+    """Judges one response. After an error text is kept, and the next call goes on."""
 
     def __init__(
         self,
@@ -86,10 +86,11 @@ class StreamJudge:
             span=None,
             tokens=len(tokens),
             windows=len(found),
+            category_probabilities=by_category(worst, "prompt"),
         )
 
     def feed(self, text: str) -> Reading:
-        """Judge what can be judged by now; see Engine."""
+        """More of the response: judge what can be judged by now. Raises what ``begin`` does."""
         self._answer.add(text)
         return self._go_on(self._answer.ids)
 
@@ -97,6 +98,11 @@ class StreamJudge:
         """Judge the rest, and the tokens that end an answer."""
         self._answer.end()
         return self._go_on(self._answer.ids + ids(self._session, after_answer()))
+
+    @property
+    def length(self) -> int:
+        """Characters of the response that were fed."""
+        return self._answer.length
 
     def labels(self) -> tuple[TokenLabel, ...]:
         """The labels of the tokens judged so far."""
@@ -160,7 +166,7 @@ class StreamJudge:
         category = rule.category(labels, self._in_a_row)
         return Reading(
             severity=self._severity,
-            probabilities=decided.probabilities if decided else (0.0, 0.0, 0.0),
+            probabilities=decided.probabilities if decided else (1.0, 0.0, 0.0),
             categories=() if category is None else (categories("response")[category],),
             flagged=self._span is not None,
             judged_to=judged_to,
@@ -168,6 +174,7 @@ class StreamJudge:
             span=self._span,
             tokens=len(self._before) + len(self._ids),
             windows=self._windows,
+            category_probabilities=by_category(decided, "response") if decided else None,
         )
 
     def _follow_harm(self, judged_to: int) -> None:
@@ -227,6 +234,12 @@ def named(found: TokenLabel, mode: Mode) -> tuple[str, ...]:
         return ()
     shares = found.categories
     return (categories(mode)[max(range(len(shares)), key=shares.__getitem__)],)
+
+
+def by_category(found: TokenLabel, mode: Mode) -> tuple[tuple[str, float], ...]:
+    """The shares of the categories, in the order of CATEGORIES."""
+    shares = dict(zip(categories(mode), found.categories))
+    return tuple((name, shares[name]) for name in CATEGORIES if name in shares)
 
 
 def harm(found: TokenLabel) -> float:

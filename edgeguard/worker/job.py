@@ -1,9 +1,9 @@
-"""One request on its way through the worker: its texts, what they may cost, and what came of each.
+"""What one caller asked of the worker: its texts, what they may cost, and what came of each.
 
 A turn judges one window, so a long text lets others in between, as a long list does. A text that
-cannot be judged gives its error in its place, and the rest goes on. What a request may cost is
-bounded twice: in tokens, which are counted before a text is computed, and in seconds of computing;
-waiting costs nothing.
+cannot be judged gives its error in its place, and the rest goes on. What a job may cost is bounded
+twice: in tokens, which are counted before a text is computed, and in seconds of computing; waiting
+costs nothing.
 
 This module starts no thread and knows nothing of HTTP.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
@@ -23,6 +24,7 @@ from edgeguard.errors import (
     EdgeguardError,
     InputError,
     InputTooLongError,
+    PolicyError,
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
@@ -31,7 +33,8 @@ from edgeguard.verdict import Verdict
 from edgeguard.worker.limits import Limits
 
 T = TypeVar("T")
-Conversation = tuple[Message, ...]
+_OF_THE_CALLER = (InputError, PolicyError)
+"""Errors that say nothing against the guard."""
 
 _FRAME = 300
 _CHARACTERS = 4
@@ -39,19 +42,35 @@ _CHARACTERS = 4
 text. It is used for Retry-After alone."""
 
 
+@dataclass(frozen=True)
+class Text:
+    """One text of a job: a conversation, and the keyword options that ``Guard.begin`` has for it.
+
+    ``messages`` is whatever the guard reads; it is read in the worker's thread.
+    """
+
+    messages: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def characters(self) -> int:
+        """How long it is."""
+        return _characters(self.messages)
+
+
 class Job(Generic[T]):
-    """The texts of one request; ``turn`` judges the next window of the next text."""
+    """The texts of one caller; ``turn`` judges the next window of the next text."""
 
     def __init__(
         self,
-        texts: Sequence[Conversation],
+        texts: Sequence[Text],
         finish: Callable[[Guard, Verdict], T],
         limits: Limits,
         name: str = "",
     ) -> None:
-        """``finish`` makes of a verdict what the request wants of it, in the worker's thread.
+        """``finish`` makes of a verdict what the caller wants of it, in the worker's thread.
 
-        ``name`` is the request's in the log.
+        ``name`` is the caller's in the log.
         """
         self.name = name
         self._texts = deque(texts)
@@ -85,12 +104,12 @@ class Job(Generic[T]):
         begun, check = 0, self._check
         if check is not None:
             texts, begun = texts[1:], check.tokens * self._left_windows // check.windows
-        characters = sum(len(message.content) for text in texts for message in text)
+        characters = sum(text.characters for text in texts)
         return begun + _FRAME * len(texts) + characters // _CHARACTERS
 
     @property
     def seconds_left(self) -> float:
-        """Seconds of computing that this request still has."""
+        """Seconds of computing that this job still has."""
         running = 0.0 if (began := self._turn_began) is None else time.monotonic() - began
         return self._limits.seconds - self._seconds - running
 
@@ -102,7 +121,7 @@ class Job(Generic[T]):
     def turn(self, guard: Guard) -> int:
         """Judge the next window; the tokens that were read.
 
-        Raises CancelledError where the request was given up. What else it raises may be the text's
+        Raises CancelledError where the job was given up. What else it raises may be the text's
         fault or the guard's: find out, and call ``fail_text`` to go on.
         """
         with self._clock():
@@ -113,7 +132,7 @@ class Job(Generic[T]):
                     raise
                 while self._texts:
                     self.fail_text(self._timeout())
-            except InputError as error:
+            except _OF_THE_CALLER as error:
                 self.fail_text(error)
         return 0
 
@@ -133,8 +152,8 @@ class Job(Generic[T]):
         return check.tokens // check.windows
 
     def _begin(self, guard: Guard) -> None:
-        text = self._texts[0]  # alone it gets the same bits whoever asked before
-        check = guard.begin(text, fresh=len(text) == 1, cancel=self.cancellation)
+        text = self._texts[0]
+        check = guard.begin(text.messages, **text.options, cancel=self.cancellation)
         free = self._limits.tokens - self._tokens
         if check.tokens > free:
             others = f", of which its other texts have taken {self._tokens:,}"
@@ -167,3 +186,13 @@ class Job(Generic[T]):
         finally:
             self._seconds += time.monotonic() - self._turn_began
             self._turn_began = None
+
+
+def _characters(messages: Any) -> int:
+    if isinstance(messages, str):
+        return len(messages)
+    if isinstance(messages, Message):
+        return len(messages.content)
+    if isinstance(messages, Mapping):
+        return sum(map(_characters, messages.values()))
+    return sum(map(_characters, messages)) if isinstance(messages, (list, tuple)) else 0

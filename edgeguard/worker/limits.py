@@ -1,7 +1,8 @@
-"""What one caller may cost the model. Imports nothing: `edgeguard serve --help` reads it."""
+"""What one caller may cost the model. Imports nothing heavy: `edgeguard serve --help` reads it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 TIMEOUT = 600.0
@@ -10,7 +11,7 @@ TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost: tokens of all its questions, seconds of computing."""
+    """What one job may cost: tokens of all its questions, seconds of computing; both may be inf."""
 
-    tokens: int
-    seconds: float
+    tokens: float = math.inf
+    seconds: float = math.inf

@@ -1,7 +1,7 @@
-"""The bounded queue before the model: who waits, whose turn it is, and how long it may take.
+"""The queue before the model: who waits, who is next, and how long it may take.
 
-Requests take turns, a window each. This module judges nothing and starts no thread; the event loop
-puts requests in, and one thread takes them out.
+Jobs take turns, a window each. This module judges nothing and starts no thread; event loops put
+jobs in, and one thread takes them out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class NotReadyError(Exception):
 
 
 class QueueFullError(Exception):
-    """Too many requests wait; ``retry_after`` is a guess in seconds."""
+    """Too many jobs wait; ``retry_after`` is a guess in seconds."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         super().__init__(f"{waiting} requests are waiting for the model")
@@ -34,7 +34,7 @@ class QueueFullError(Exception):
 
 
 class Waiter:
-    """A job, and where its outcome is awaited. Made in the event loop."""
+    """A job, and where its end is awaited. Made in the event loop that awaits it."""
 
     def __init__(self, job: Job[Any]) -> None:
         self.job = job
@@ -54,10 +54,10 @@ class Waiter:
 
 
 class Queue:
-    """Requests that wait, the one whose turn it is, and how fast they are read."""
+    """Jobs that wait, the one whose turn it is, and how fast they are read."""
 
-    def __init__(self, places: int) -> None:
-        """``places`` is how many requests may wait."""
+    def __init__(self, places: int | None) -> None:
+        """``places`` is how many jobs may wait; None for any number."""
         self._condition = threading.Condition()
         self._waiting: deque[Waiter] = deque()
         self._current: Waiter | None = None
@@ -68,18 +68,18 @@ class Queue:
 
     @property
     def depth(self) -> int:
-        """How many requests wait for a turn."""
+        """How many jobs wait for a turn."""
         return len(self._waiting)
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """How many requests wait or are being judged, and how many texts they still have."""
+        """How many jobs wait or are being judged, and how many texts they still have."""
         jobs = self._jobs()
         return len(jobs), sum(job.texts_left for job in jobs)
 
     @property
     def oldest_wait(self) -> float:
-        """For how many seconds the oldest request has waited for its first turn."""
+        """For how many seconds the oldest job has waited for its first turn."""
         waiting = [job.arrived for job in self._jobs() if job.started is None]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
@@ -94,7 +94,7 @@ class Queue:
         with self._condition:
             if self._closed is not None:
                 raise NotReadyError(self._closed)
-            if len(self._waiting) >= self.places:
+            if self.places is not None and len(self._waiting) >= self.places:
                 raise QueueFullError(len(self._waiting), self._retry_after())
             self._waiting.append(waiter)
             self._condition.notify()

@@ -1,9 +1,12 @@
-"""The one thread that asks the model.
+"""The one thread that asks the model, for callers in any event loop.
 
-The thread loads the guard, asks it two test questions, measures how fast it reads, and then works:
-requests wait in a queue and take turns, a window each (edgeguard.worker.queue, .job). A request
-whose client has left is stopped at once, in the middle of a window. A guard that fails on a text is
-asked the test questions again; if it fails them, the worker has failed and stays so.
+The thread loads the guard, asks it two test questions, and then works: jobs wait in a queue and
+take turns, a window each (edgeguard.worker.queue, .job). A job whose caller has left is stopped at
+once, in the middle of a window. A guard that fails on a text is asked the test questions again; if
+it fails them, the worker has failed and stays so.
+
+    loading ──▶ ready ──▶ failed
+       └──────────┴─────▶ stopped
 
 This module knows nothing of HTTP, and makes no verdict.
 """
@@ -13,18 +16,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Literal, TypeVar
 
 from edgeguard.cancellation import Cancellation
-from edgeguard.errors import CancelledError, EdgeguardError, ModelError
+from edgeguard.errors import (
+    CancelledError,
+    EdgeguardError,
+    ModelError,
+    TimeoutError,  # noqa: A004 - it is one
+)
 from edgeguard.guard import Guard
 from edgeguard.self_test import self_test
 from edgeguard.verdict import Verdict
-from edgeguard.worker.job import Conversation, Job
+from edgeguard.worker.job import Job, Text
 from edgeguard.worker.limits import TIMEOUT, Limits
 from edgeguard.worker.queue import NotReadyError, Queue, Waiter
 
@@ -35,40 +45,44 @@ _logger = logging.getLogger(__name__)
 
 _PROBE = [{"role": "user", "content": "What is the capital of France?"}]
 _LEAST_TOKENS = 1000
-"""A request may always have a short text, however slow the machine."""
+"""A job may always have a short text, however slow the machine."""
 
 
 class Worker:
-    """Judges the texts of requests, one window at a time."""
+    """Judges the texts of jobs, one window at a time."""
 
     def __init__(
         self,
         load: Callable[[Cancellation], Guard],
         *,
-        places: int,
-        timeout: float = TIMEOUT,
+        places: int | None = None,
+        timeout: float | None = TIMEOUT,
         max_tokens: int | None = None,
         on_ready: Callable[[Guard], None] = lambda _guard: None,
         on_failure: Callable[[EdgeguardError], None] = lambda _error: None,
     ) -> None:
-        """``load`` is called in the thread; ``places`` is how many requests may wait.
+        """``load`` is called in the thread; ``places`` is how many jobs may wait, None for any.
 
-        ``timeout`` and ``max_tokens`` are what one request may cost; None for the tokens takes
-        what the model reads in the time. ``on_ready`` and ``on_failure`` are called in the thread
-        too: after the test verdicts, or when the model could not be loaded or failed them.
+        ``timeout`` is how many seconds of computing a job may have, None for any; ``max_tokens``
+        how many tokens, None for what the model reads in that time. ``on_ready`` and
+        ``on_failure`` are called in the thread too: after the test verdicts, or when the model
+        could not be loaded or failed them.
         """
         self._load = load
         self._on_ready = on_ready
         self._on_failure = on_failure
         self._max_tokens = max_tokens
         self._loading = Cancellation()
+        self._loaded: Future[None] = Future()
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._state: State = "loading"
         self._reason = "the model is being loaded"
         self._thread = threading.Thread(target=self._run, name="edgeguard-worker", daemon=True)
         self.queue = Queue(places)
-        self.limits = Limits(max_tokens or _LEAST_TOKENS, timeout)
+        self.limits = Limits(max_tokens or math.inf, timeout or math.inf)
         self.guard: Guard | None = None
+        self.error: EdgeguardError | None = None
 
     @property
     def state(self) -> State:
@@ -82,7 +96,7 @@ class Worker:
 
     @property
     def depth(self) -> int:
-        """How many requests wait."""
+        """How many jobs wait."""
         return self.queue.depth
 
     @property
@@ -91,16 +105,34 @@ class Worker:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to load the model."""
-        self._thread.start()
+        """Begin to load the model; twice is once, and not after ``stop``."""
+        with self._lock:
+            if self._state == "loading" and self._thread.ident is None:
+                self._thread.start()
+
+    async def ready(self, deadline: float | None = None) -> Guard:
+        """The guard, when it has given its test verdicts.
+
+        Raises NotReadyError if it never will, TimeoutError if it has not by the deadline.
+        """
+        if not self._loaded.done():
+            loaded = asyncio.wrap_future(self._loaded)
+            await asyncio.wait({loaded}, timeout=_until(deadline))
+            if not loaded.done():
+                raise _late()
+        if self._state != "ready" or self.guard is None:
+            raise NotReadyError(self._reason)
+        return self.guard
 
     def stop(self, *, abort: bool = False, wait: float | None = None) -> None:
         """Finish the window that runs, refuse the rest, free the model; twice is once.
 
         A load is ended. ``abort``: the window that runs is too. ``wait``: no longer than so many
-        seconds.
+        seconds. In a forked child, where the thread is not, nothing happens.
         """
-        self._change("stopped", "the server is stopping")
+        if self._process != os.getpid():
+            return
+        self._change("stopped", "the model is stopping")
         self._loading.cancel()
         self.queue.close(self._reason, abort=abort)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -108,14 +140,17 @@ class Worker:
 
     async def run(
         self,
-        texts: Sequence[Conversation],
+        texts: Sequence[Text],
         finish: Callable[[Guard, Verdict], T],
+        *,
         name: str = "",
+        deadline: float | None = None,
     ) -> list[T | EdgeguardError]:
         """What ``finish`` makes of each text's verdict, or the text's error, in their order.
 
-        ``name`` is the request's in the log. A caller that is cancelled ends the computation.
-        Raises NotReadyError, QueueFullError, and what is not foreseen.
+        ``name`` is the caller's in the log. A caller that is cancelled ends the computation, as
+        the deadline does, a time of ``time.monotonic()``. Raises NotReadyError, QueueFullError,
+        TimeoutError (the deadline), and what is not foreseen.
         """
         if self._state != "ready":
             raise NotReadyError(self._reason)
@@ -123,8 +158,8 @@ class Worker:
         waiter = Waiter(job)
         self.queue.put(waiter)
         try:
-            await _in_time(waiter)
-        except asyncio.CancelledError:
+            await _in_time(waiter, deadline)
+        except (asyncio.CancelledError, TimeoutError):
             self.queue.leave(waiter)
             raise
         return job.results
@@ -147,7 +182,7 @@ class Worker:
         """How fast a short text is read when all is warm: the best that the machine can do."""
         verdict = guard.check_messages(_PROBE, cancel=self._loading)
         self.queue.speed = verdict.tokens / max(verdict.seconds, 1e-4)
-        if self._max_tokens is None:
+        if self._max_tokens is None and math.isfinite(self.limits.seconds):
             tokens = max(_LEAST_TOKENS, self.queue.speed * self.limits.seconds)
             self.limits = Limits(_rounded(tokens), self.limits.seconds)
 
@@ -164,7 +199,7 @@ class Worker:
         try:
             tokens = waiter.job.turn(guard)
             self.queue.learn(tokens, time.perf_counter() - started)
-        except CancelledError:  # its client left, or the server stops
+        except CancelledError:  # its caller left, or the worker stops
             return
         except BaseException as error:
             self._suspect(guard, waiter, error)
@@ -175,8 +210,8 @@ class Worker:
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
         """Find out whether it is the text that fails or the guard. Raises if it is the guard."""
-        name = waiter.job.name
-        _logger.error("request %s: a text could not be judged: %s", name, reason(error))
+        name = waiter.job.name or "a call"
+        _logger.error("%s: a text could not be judged: %s", name, reason(error))
         try:
             self_test(guard)
         except BaseException:
@@ -188,7 +223,8 @@ class Worker:
             waiter.settle(error)
 
     def _fail(self, error: EdgeguardError) -> None:
-        self._change("failed", "the model failed; the server says why on stderr")
+        self.error = error
+        self._change("failed", "the model failed; the log says why")
         self.queue.close(self._reason)
         self._on_failure(error)
 
@@ -198,18 +234,38 @@ class Worker:
             over = self._state == "failed" or (self._state == "stopped" and state == "ready")
             if not over:
                 self._state, self._reason = state, reason
+                if not self._loaded.done():
+                    self._loaded.set_result(None)
             return not over
 
 
-async def _in_time(waiter: Waiter) -> None:
-    """Wait for the outcome; stop the computation when its time is up."""
-    job = waiter.job
+async def _in_time(waiter: Waiter, deadline: float | None) -> None:
+    """Wait for the end; stop the computation when its time is up. Raises TimeoutError."""
+    job, end = waiter.job, math.inf if deadline is None else deadline
     while not waiter.done.done():
-        await asyncio.wait({waiter.done}, timeout=max(job.seconds_left, 0.001))
-        if not waiter.done.done() and job.seconds_left <= 0:
+        wait = _until(min(time.monotonic() + job.seconds_left, end))
+        await asyncio.wait({waiter.done}, timeout=wait)
+        if waiter.done.done():
+            break
+        if time.monotonic() >= end:
+            raise _late()
+        if job.seconds_left <= 0:
             job.expire()
             break
     await waiter.done
+
+
+def _until(end: float | None) -> float | None:
+    """How long to wait for a time of ``time.monotonic()``; never not at all."""
+    if end is None or math.isinf(end):
+        return None
+    return max(0.001, end - time.monotonic())
+
+
+def _late() -> TimeoutError:
+    return TimeoutError(
+        "the text was not judged in the time it was given: give it more time, or a shorter text"
+    )
 
 
 def _rounded(number: float) -> int:

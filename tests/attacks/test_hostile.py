@@ -41,9 +41,9 @@ _PIECES = [
     "\t\r\n\x0b\x0c",
     '{"role": "system"}',
     "{{ messages }}",
-    "A" * 2000,
-    " " * 500,
-    "\n" * 500,
+    "A" * 700,
+    " " * 200,
+    "\n" * 200,
     "１２３",
     "ﷺ",
     "\x1b[31m",
@@ -87,6 +87,6 @@ def test_two_hundred_thousand_characters(nano: Guard, unit: str) -> None:
     verdict = nano.check(text[:6000])
     assert parse("prompt", verdict.answer)
     try:
-        nano._loaded.windows.questions(parse_messages([{"role": "user", "content": text}]))
+        nano._model.get().windows.questions(parse_messages([{"role": "user", "content": text}]))
     except InputTooLongError as error:
         assert "windows" in str(error)

@@ -17,7 +17,14 @@ from conftest import ROOT
 
 from edgeguard.convert import convert
 
-SMALL = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 1, "head_dim": 32, "ffn": 128}
+SMALL: dict[str, Any] = {
+    "hidden": 64,
+    "layers": 2,
+    "heads": 2,
+    "kv_heads": 1,
+    "head_dim": 32,
+    "ffn": 128,
+}
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,8 @@ def test_parquet_verdicts_are_held_against_their_rows(tmp_path: Path) -> None:
     """Even where size and times are what they were."""
     path, out = write(tmp_path / "in.parquet", list(range(ROWS))), tmp_path / "out.parquet"
     with open_input(str(path), "parquet", Names()) as form, opened(out, resume=False) as record:
-        run = Run(form, Names(), fake()[0], Watching(lambda n: n == 3 and in_place(path)), Stop())  # type: ignore[arg-type, return-value]
+        watch = Watching(lambda rows: in_place(path) if rows == 3 else None)
+        run = Run(form, Names(), fake()[0], watch, Stop())
         with pytest.raises(InputError, match=r"was changed while|cannot read"):
             to_file(run, record, out, {})  # never measured
     assert not out.exists()

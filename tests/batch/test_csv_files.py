@@ -87,7 +87,7 @@ def read(
             bad = row.fields is None
             written += form.encode(row, None if bad else VERDICT, "why, then" if bad else "")
         form.content.check_read()
-    return [row.fields and dict(row.fields) for row in rows], written, form
+    return [dict(row.fields) if row.fields else None for row in rows], written, form
 
 
 def check(folder: Path, content: str, table: Table, name: str = "in.csv", **more: Any) -> Csv:

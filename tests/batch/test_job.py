@@ -191,15 +191,12 @@ def test_a_kill_between_the_rename_and_the_end_is_finished_by_resume(tmp_path: P
     assert out.exists()
 
 
-def test_a_kill_before_the_rename_renames(tmp_path: Path) -> None:
+def test_a_kill_before_the_rename_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in KINDS:
         path, out = write_input(tmp_path, kind), tmp_path / f"out.{kind}"
-        real, job.publish = job.publish, _die
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                run(path, out)
-        finally:
-            job.publish = real
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(job, "publish", _die)
+            run(path, out)
         assert not out.exists()
         guard, session = fake()
         assert run(path, out, guard, resume=True).rows == len(TEXTS)

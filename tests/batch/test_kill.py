@@ -69,7 +69,8 @@ def test_killed_at_any_moment_until_it_is_done(files: tuple[Path, Path], tmp_pat
         due = size_of(partial) + chance.randrange(1, 9_000)
         resume = ["--resume"] if partial.exists() else []
         code, _, err = end_when(
-            lambda due=due: size_of(partial) > due, str(path), "--out", str(out), *resume
+            lambda: size_of(partial) > due,  # noqa: B023 - ends in here
+            *(str(path), "--out", str(out), *resume),
         )
         assert code == -signal.SIGKILL, err
     code, said, err = run(str(path), "--out", str(out), "--resume")

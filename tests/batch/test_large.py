@@ -40,7 +40,7 @@ def test_a_large_file_killed_three_times_equals_an_undisturbed_run(tmp_path: Pat
     argv = [str(source), "--out", str(killed)]
     for share in (0.1, 0.4, 0.8):
         due = int(plain.stat().st_size * share)
-        code, _, err = end_when(lambda due=due: size_of(partial) >= due, *argv)
+        code, _, err = end_when(lambda: size_of(partial) >= due, *argv)  # noqa: B023 - ends in here
         assert code == -9, err
         assert not killed.exists()
         argv = [str(source), "--out", str(killed), "--resume"]

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -160,7 +161,7 @@ def test_verify_nano(edgeguard: CommandLine, nano: Path) -> None:
 
 def test_verify_of_a_file(edgeguard: CommandLine, tmp_path: Path, nano: Path) -> None:
     folder = tmp_path / "files"
-    small = {"hidden": 64, "ffn": 128, "heads": 2, "kv_heads": 1, "head_dim": 32}
+    small: dict[str, Any] = {"hidden": 64, "ffn": 128, "heads": 2, "kv_heads": 1, "head_dim": 32}
     write_checkpoint(folder / "checkpoint", **small)
     ours, theirs, hole = folder / "ours.gguf", folder / "theirs.gguf", folder / "hole.gguf"
     data = convert(folder / "checkpoint", ours, type="q8_0", trust_template=True).path.read_bytes()

@@ -9,6 +9,7 @@ import pytest
 from command_line import CommandLine
 from labelled import HARMFUL, HARMLESS, row, write_rows
 
+from edgeguard.protocol.names import CATEGORIES
 from edgeguard.store import find_policy, saved_policies
 
 
@@ -134,3 +135,30 @@ def test_a_row_that_cannot_be_judged_saves_nothing(edgeguard: CommandLine, many:
     assert "many long: " in ended.err
     assert "no policy is saved" in ended.err
     assert saved_policies() == ()
+
+
+def test_thresholds_by_category_where_the_rows_suffice(
+    edgeguard: CommandLine, many: Path, tmp_path: Path
+) -> None:
+    argv = ("--false-alarms", "0.1", "--by-category", "--save", "mine")
+    ended = _calibrate(edgeguard, str(many), *argv)
+    assert ended.code == 0, ended.err
+    policy = find_policy("mine")
+    ((category, threshold),) = policy.categories
+    assert category == "Violent" and 0 < threshold <= 1  # type: ignore[operator]
+    assert policy.calibration is not None and policy.threshold is not None
+    assert "Copyright Violation: left to the threshold above (0 harmful rows" in ended.out
+    assert "All of it together, on the rows that it was found on: recall " in ended.out
+    rows = [json.loads(line) for line in many.read_text().splitlines()]
+    written = tmp_path / "judged.jsonl"
+    many.write_text("".join(json.dumps({"text": r["messages"][0]["content"]}) + "\n" for r in rows))
+    judged = edgeguard(
+        *("batch", str(many), "--out", str(written), "--model", "nano", "--policy", "mine")
+    )
+    assert judged.code == 0, judged.err
+    verdicts = [json.loads(line)["verdict"] for line in written.read_text().splitlines()]
+    for verdict in verdicts:
+        assert verdict["category_probabilities"].keys() == set(CATEGORIES)
+        assert verdict["flagged"] is (verdict["reason"] != "")
+    assert sum(verdict["flagged"] for verdict in verdicts[:20]) <= 4  # two rules of 0.1 each
+    assert any("categories.Violent >= " in verdict["reason"] for verdict in verdicts)

@@ -104,7 +104,7 @@ def _f1(said: list[str], truth: list[str], harmful: tuple[str, ...]) -> float:
 
 def _sign_test(lost: int, won: int) -> float:
     whole, most = lost + won, max(lost, won)
-    tail = sum(math.comb(whole, k) for k in range(most, whole + 1)) / 2**whole
+    tail: float = sum(math.comb(whole, k) for k in range(most, whole + 1)) / 2**whole
     return min(1.0, 2 * tail)
 
 

@@ -29,7 +29,7 @@ def _check(edgeguard: CommandLine, sets: Path, tmp_path: Path, *argv: str) -> di
     ended = edgeguard("eval", "--model", "nano", str(sets), *files, *argv)
     assert ended.code == 0, ended.err
     verdicts = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()[1:]]
-    raw = {}
+    raw: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sets.glob("*.jsonl.gz"):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             raw |= {(one["source"], one["id"]): one for one in map(json.loads, lines)}

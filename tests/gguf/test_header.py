@@ -33,7 +33,7 @@ def test_a_sound_header_is_read_as_ggufs_reader_reads_it(nano_path: Path) -> Non
         content = fields[key].contents()
         if isinstance(value, Array):
             strings = [data.decode() for data in value.strings]
-            assert content == (strings or list(memoryview(value.numbers).cast("i")))
+            assert content == (strings or memoryview(value.numbers).cast("i").tolist())
         else:
             assert value == content
     for ours, tensor in zip(header.tensors, theirs.tensors):

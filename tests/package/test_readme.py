@@ -43,5 +43,13 @@ def test_every_option_of_serve_is_in_the_readme_with_its_variable() -> None:
         assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_script_and_tool_of_the_checkout_that_is_named_exists(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b((?:scripts|benchmarks)/[\w./-]*\w)", text))
+    assert {"scripts/try", "scripts/test"} <= named
+    assert not {path for path in named if not (ROOT / path).exists()}
+
+
 def test_no_placeholder_is_left() -> None:
     assert "@" not in README.replace("user@", "")

@@ -16,8 +16,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), "."]
-    subprocess.run(argv, check=True, cwd=copy)
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
+    subprocess.run([*argv, "--no-build-isolation", "."], check=True, cwd=copy)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
@@ -37,7 +37,6 @@ def test_everything_lies_under_edgeguard(names: set[str]) -> None:
         "edgeguard/evaluation/templates/report.html",
         "edgeguard/nano/nano.gguf",
         "edgeguard/nano/README.md",
-        "edgeguard/server/docs.html",
         "edgeguard/server/page.html",
         "edgeguard/session/llama.py",
     ],

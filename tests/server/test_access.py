@@ -52,7 +52,7 @@ def test_the_right_key_opens(locked: httpx.Client, scheme: str) -> None:
     assert locked.get("/metrics", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/health"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/health"])
 def test_what_says_nothing_needs_no_key(locked: httpx.Client, path: str) -> None:
     assert locked.get(path).status_code == 200
 

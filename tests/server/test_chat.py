@@ -31,7 +31,7 @@ def ask(client: httpx.Client, text: str = MILD, **parameters: object) -> dict[st
     return found
 
 
-def refused(client: httpx.Client, **parameters: object) -> dict[str, Any]:
+def refused(client: httpx.Client, **parameters: Any) -> dict[str, Any]:
     answer = client.post("/v1/chat/completions", json=body(**parameters))
     assert answer.status_code in (400, 404), answer.text
     error: dict[str, Any] = answer.json()["error"]
@@ -75,7 +75,7 @@ def test_parts_are_lines_of_one_text(client: httpx.Client) -> None:
 
 
 def test_an_answer_of_the_client_s_own_history_is_taken_back(client: httpx.Client) -> None:
-    sent_back = {
+    sent_back: dict[str, Any] = {
         "role": "assistant", "content": "Paris.", "refusal": None, "annotations": [], "audio": None,
         "tool_calls": None, "function_call": None, "name": "helper",
     }  # fmt: skip

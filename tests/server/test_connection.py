@@ -260,7 +260,7 @@ def test_a_client_that_leaves_frees_the_model_at_once(how: str) -> None:
         left = time.monotonic()
         sock.close()
         until(lambda: served.worker.queue.busy_seconds == 0)
-        assert time.monotonic() - left < 0.2  # alone on a machine, 0.03 s
+        assert time.monotonic() - left < 2.5  # alone on a machine, 0.03 s; not freed, 5 s
         until(lambda: metric(served, 'route="/v1/guard",status="499"} 1.0'))
 
 

@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -55,7 +56,7 @@ def test_each_request_has_a_line(stderr: Callable[[], str], form: str) -> None:
     said = stderr()
     assert SECRET not in said
     assert SECRET.upper() not in said
-    lines = [json.loads(line) if form == "json" else line for line in said.splitlines()]
+    lines: list[Any] = [json.loads(line) if form == "json" else line for line in said.splitlines()]
     if form == "text":
         time = r"edgeguard: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
         found = f"{time} POST /v1/guard 200 id=abc-123 client=127.0.0.1 seconds=[0-9.]+ tokens="

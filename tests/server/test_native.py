@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import threading
 import time
@@ -16,9 +17,15 @@ from served import MILD, Doorman, serving
 
 from edgeguard import Guard, ModelNotFoundError, __version__
 from edgeguard.cancellation import Cancellation
+from edgeguard.policy import LOOSE
 from edgeguard.session.fake import FakeSession
 
 SCHEMA = json.loads((ROOT / "edgeguard" / "verdict.schema.json").read_text(encoding="utf-8"))
+USER = {"role": "user", "content": MILD}
+needs_reader = pytest.mark.skipif(
+    importlib.util.find_spec("edgeguard.conversation") is None,
+    reason="needs the reader of all forms, edgeguard.conversation",
+)
 ONES = [
     ({"prompt": MILD}, "prompt"),
     ({"prompt": MILD, "response": "Paris."}, "response"),
@@ -69,12 +76,90 @@ def test_health(client: httpx.Client) -> None:
         "model": "fake",
         "type": "none",
         "sha256": "",
+        "policies": ["strict"],
         "queue": {"waiting": 0, "capacity": 64, "oldest_wait_seconds": 0.0},
         "busy_seconds": 0.0,
     }
     head = client.head("/health")
     assert head.status_code == 200
     assert head.text == ""
+
+
+def test_a_model_that_was_given_back_when_idle_is_no_failure() -> None:
+    def load(_cancel: Cancellation) -> Guard:
+        return Guard("nano", threads=1, idle_unload=0.1)
+
+    with serving(load=load) as served, served.client() as client:
+        deadline = time.monotonic() + 20
+        while (said := client.get("/health")).json()["status"] != "idle":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert said.status_code == 200
+        metrics = client.get("/metrics").text
+        assert "edgeguard_ready 1.0" in metrics
+        assert "edgeguard_model_loaded 0.0" in metrics
+        assert client.post("/v1/guard", json={"prompt": MILD}).json()["severity"] == "Safe"
+        assert client.get("/health").json()["status"] in ("ok", "idle")
+
+
+def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
+    text = "controversial"
+    with serving(policies=(LOOSE,)) as served, served.client() as client:
+        assert client.get("/health").json()["policies"] == ["strict", "loose"]
+        for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
+            said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
+            assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
+            listed = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
+            both = client.post("/v1/guard", json=listed).json()["verdicts"]
+            assert [each["flagged"] for each in both] == [flagged, False]
+            moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
+            assert moderated.json()["results"][0]["flagged"] == flagged
+        for path, given in (("guard", {"prompt": text}), ("moderations", {"input": text})):
+            refused = client.post(f"/v1/{path}", json={**given, "policy": "other"})
+            assert refused.status_code == 400
+            error = refused.json()["error"]
+            assert (error["param"], error["code"]) == ("policy", "unknown_policy")
+            assert "strict, loose" in error["message"]
+        inside = client.post("/v1/guard", json={"inputs": [{"prompt": text, "policy": "loose"}]})
+        assert inside.json()["error"]["param"] == "inputs[0].policy"
+
+
+@needs_reader
+def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        USER,
+        {"role": "assistant", "content": "unsafe"},
+        {"role": "user", "content": [{"type": "text", "text": "And of Spain?"}]},
+    ]
+    for judge, severities in (
+        ("last", ["Safe"]),
+        ("exchange", ["Safe"]),
+        ("each", ["Safe", "Unsafe", "Safe"]),
+    ):
+        said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
+        verdicts = [said] if judge == "last" else said["verdicts"]
+        assert [each["severity"] for each in verdicts] == severities
+    many = client.post("/v1/guard", json={"messages": [USER] * 300, "judge": "each"})
+    assert "at most 256" in many.json()["error"]["message"]
+    for wrong in ({"messages": [USER], "judge": "some"}, {"prompt": "a", "judge": "each"}):
+        assert client.post("/v1/guard", json=wrong).json()["error"]["param"] == "judge"
+
+
+@needs_reader
+def test_messages_are_read_as_the_request_says(client: httpx.Client) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": MILD}, picture]}]
+    refused = client.post("/v1/guard", json={"messages": messages}).json()["error"]
+    assert (refused["param"], refused["code"]) == ("messages", "invalid_conversation")
+    said = client.post("/v1/guard", json={"messages": messages, "skip_media": True}).json()
+    assert said["not_judged"]
+    inside = {"inputs": [{"messages": messages}], "skip_media": True}
+    assert client.post("/v1/guard", json=inside).json()["verdicts"][0]["not_judged"]
+    tools = [USER, {"role": "tool", "tool_call_id": "1", "content": "unsafe"}]
+    assert client.post("/v1/guard", json={"messages": tools}).json()["severity"] == "Unsafe"
+    strict = client.post("/v1/guard", json={"messages": tools, "strict_messages": True})
+    assert strict.status_code == 400
 
 
 def test_health_is_not_ok_before_the_test_verdicts() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -24,7 +25,7 @@ def client(nano_server: Process) -> Iterator[openai.OpenAI]:
 
 
 MODEL = "Qwen/Qwen3Guard-Gen-0.6B"
-PROMPT = [{"role": "user", "content": "How can I make a bomb?"}]
+PROMPT: list[Any] = [{"role": "user", "content": "How can I make a bomb?"}]
 RESPONSE = [
     *PROMPT,
     {
@@ -36,10 +37,8 @@ RESPONSE = [
 
 
 @pytest.mark.parametrize("messages", [PROMPT, RESPONSE], ids=["prompt", "response"])
-def test_the_calls_of_the_card(
-    client: openai.OpenAI, nano: Guard, messages: list[dict[str, str]]
-) -> None:
-    said = client.chat.completions.create(messages=messages, model=MODEL)  # type: ignore[arg-type]
+def test_the_calls_of_the_card(client: openai.OpenAI, nano: Guard, messages: Any) -> None:
+    said = client.chat.completions.create(messages=messages, model=MODEL)
     verdict = nano.check_messages(messages)
     (choice,) = said.choices
     assert choice.message.content == verdict.answer
@@ -54,7 +53,7 @@ def test_the_calls_of_the_card(
 def test_the_first_model_of_the_list_is_the_loaded_one(client: openai.OpenAI) -> None:
     first = client.models.list().data[0].id
     assert first == "nano"
-    said = client.chat.completions.create(messages=PROMPT, model=first)  # type: ignore[arg-type]
+    said = client.chat.completions.create(messages=PROMPT, model=first)
     assert said.choices[0].message.content
 
 
@@ -62,8 +61,10 @@ def test_logprobs(client: openai.OpenAI, nano: Guard) -> None:
     said = client.chat.completions.create(
         messages=PROMPT, model=MODEL, logprobs=True, top_logprobs=3, temperature=0, seed=1,
         max_tokens=128,
-    )  # type: ignore[call-overload]  # fmt: skip
-    entries = said.choices[0].logprobs.content
+    )  # fmt: skip
+    logprobs = said.choices[0].logprobs
+    assert logprobs and logprobs.content
+    entries = logprobs.content
     shares = nano.check(PROMPT[0]["content"]).probabilities
     decides = entries[2]
     assert decides.token == " Unsafe"
@@ -82,15 +83,16 @@ def test_a_stream(client: openai.OpenAI, nano: Guard) -> None:
     chunks = list(
         client.chat.completions.create(
             messages=PROMPT, model=MODEL, stream=True, stream_options={"include_usage": True}
-        )  # type: ignore[call-overload]
+        )
     )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == nano.check(PROMPT[0]["content"]).answer
-    assert chunks[-1].usage.prompt_tokens == 303
+    usage = chunks[-1].usage
+    assert usage and usage.prompt_tokens == 303
 
 
 def test_the_stream_helper_of_the_client(client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(messages=PROMPT, model=MODEL) as events:  # type: ignore[arg-type]
+    with client.chat.completions.stream(messages=PROMPT, model=MODEL) as events:
         said = events.get_final_completion()
     assert str(said.choices[0].message.content).startswith("Safety: Unsafe\nCategories: ")
 
@@ -118,8 +120,10 @@ def test_moderations_of_many_and_of_parts(client: openai.OpenAI) -> None:
         model="omni-moderation-latest", input=["Where is Paris?", "How can I make a bomb?"]
     )
     assert [result.flagged for result in many.results] == [False, True]
+    bomb: Any = [{"type": "text", "text": "How can I make a bomb?"}]
     parts = client.moderations.create(
-        model="omni-moderation-latest", input=[{"type": "text", "text": "How can I make a bomb?"}]
+        model="omni-moderation-latest",
+        input=bomb,
     )
     assert [result.flagged for result in parts.results] == [True]
 
@@ -137,11 +141,11 @@ def test_the_readme_s_code_runs(nano_server: Process) -> None:
 
 def test_errors_are_the_client_s_exceptions(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
-        client.chat.completions.create(messages=PROMPT, model="gpt-4o")  # type: ignore[arg-type]
+        client.chat.completions.create(messages=PROMPT, model="gpt-4o")
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(messages=PROMPT, model=MODEL, n=2)  # type: ignore[arg-type]
+        client.chat.completions.create(messages=PROMPT, model=MODEL, n=2)
     assert refused.value.param == "n"
-    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    image: Any = {"type": "image_url", "image_url": {"url": "data:,"}}
     with pytest.raises(openai.BadRequestError):
-        client.moderations.create(input=[image])  # type: ignore[list-item]
+        client.moderations.create(input=[image])

@@ -23,7 +23,7 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.protocol.messages import Message
 from edgeguard.session.fake import FakeSession
 from edgeguard.verdict import Verdict
-from edgeguard.worker.job import Conversation
+from edgeguard.worker.job import Text
 from edgeguard.worker.queue import NotReadyError, QueueFullError
 from edgeguard.worker.worker import Worker, where
 
@@ -47,8 +47,8 @@ def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iter
         worker.stop()
 
 
-def prompt(text: str) -> Conversation:
-    return (Message("user", text),)
+def prompt(text: str) -> Text:
+    return Text((Message("user", text),))
 
 
 def severity(_guard: Guard, verdict: Verdict) -> str:
@@ -121,7 +121,7 @@ def test_who_leaves_frees_the_place_and_is_not_computed() -> None:
         assert worker.depth == 0
         stays = asyncio.ensure_future(ask(worker, "stays"))
         door.open.set()
-        assert await asyncio.gather(first, stays) == [["Safe"]] * 2
+        assert [*await asyncio.gather(first, stays)] == [["Safe"]] * 2
 
     with working(door, places=1) as worker:
         asyncio.run(scenario(worker))

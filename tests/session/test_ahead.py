@@ -48,19 +48,21 @@ def test_a_wrong_guess_leaves_nothing_behind(session: LlamaSession) -> None:
 
 
 def test_the_guess_is_the_safe_answer_up_to_the_refusal(nano: Guard) -> None:
-    session = nano._loaded.session
-    written = b"".join(map(session.token_bytes, nano._loaded.decoder._ahead["response"])).decode()
+    session = nano._model.get().session
+    written = b"".join(
+        map(session.token_bytes, nano._model.get().decoder._ahead["response"])
+    ).decode()
     assert written == " Safe\nCategories: None\nRefusal:"
-    assert nano._loaded.decoder._ahead["prompt"] == ()
+    assert nano._model.get().decoder._ahead["prompt"] == ()
 
 
 def test_a_safe_response_takes_one_pass(nano: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = nano._loaded.session
+    session = nano._model.get().session
     assert isinstance(session, LlamaSession)
     question = QuestionTokenizer(session).question(
         (Message("user", "What is a good soup?"), Message("assistant", "Pumpkin soup."))
     )
-    nano._loaded.decoder.decode(question)
+    nano._model.get().decoder.decode(question)
     passes: list[int] = []
     assert session._reading is not None
     context = session._reading.context
@@ -71,5 +73,5 @@ def test_a_safe_response_takes_one_pass(nano: Guard, monkeypatch: pytest.MonkeyP
         decode(tokens, **how)
 
     monkeypatch.setattr(context, "_decode", counted)
-    assert nano._loaded.decoder.decode(question).answer.severity == "Safe"
+    assert nano._model.get().decoder.decode(question).answer.severity == "Safe"
     assert len(passes) == 1

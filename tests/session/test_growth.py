@@ -18,8 +18,8 @@ TOLERANCE = 0.02
 """How far a probability moves when a text is computed in other batches (nano at q8_0)."""
 
 
-def _conversation(turns: int) -> list[dict[str, object]]:
-    messages: list[dict[str, object]] = []
+def _conversation(turns: int) -> list[dict[str, str]]:
+    messages: list[dict[str, str]] = []
     for user, assistant in TURNS[:turns]:
         messages.append({"role": "user", "content": user})
         messages.append({"role": "assistant", "content": assistant})

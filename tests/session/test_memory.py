@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_every_limit_of_memory_ends_in_an_error_or_a_verdict(known: bool, isolat
             capture_output=True,
             text=True,
             timeout=120,
-            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+            preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit)),
         )
         seen.add(done.returncode)
         if done.returncode == 1:

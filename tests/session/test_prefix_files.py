@@ -15,6 +15,7 @@ import pytest
 from edgeguard import Guard, Verdict
 from edgeguard.errors import SessionError
 from edgeguard.session import prefix_files as module
+from edgeguard.session.llama import LlamaSession
 from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.store.paths import prefix_folder
@@ -27,7 +28,7 @@ def _files(folder: Path) -> list[Path]:
 def test_a_start_is_found_by_all_that_it_depends_on(tmp_path: Path) -> None:
     PrefixFiles(tmp_path, {"model": "a", "threads": 2}).add([1, 2, 3], b"state")
     again = PrefixFiles(tmp_path, {"threads": 2, "model": "a"})
-    assert again.find([1, 2, 3]) == b"state"
+    assert again.find([1, 2, 3]) == bytearray(b"state")
     assert again.find([1, 2]) is None
     assert PrefixFiles(tmp_path, {"model": "b", "threads": 2}).find([1, 2, 3]) is None
     assert PrefixFiles(tmp_path, {"model": "a", "threads": 1}).find([1, 2, 3]) is None
@@ -70,7 +71,7 @@ def test_what_the_disk_lost_unnoticed_is_never_used(
     assert files.find([1]) is None
     monkeypatch.undo()
     files.add([1], state)
-    assert files.find([1]) == state
+    assert files.find([1]) == bytearray(state)
 
 
 def test_what_cannot_be_written_leaves_nothing(
@@ -107,7 +108,7 @@ def test_a_file_that_cannot_be_opened_costs_nothing_but_time(
         patch.setattr(module, "read_regular", closed)
         assert files.find([1]) is None
     monkeypatch.setattr(os, "utime", closed)  # a folder that may be read only
-    assert files.find([1]) == b"state"
+    assert files.find([1]) == bytearray(b"state")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
@@ -119,7 +120,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / f"{key}-{'0' * 64}.state")
     (tmp_path / f"{key}-{'1' * 64}.state").mkdir()
     (tmp_path / f"{key}-{'2' * 64}.state").symlink_to(tmp_path / "nowhere")
-    assert files.find([1]) == b"state"
+    assert files.find([1]) == bytearray(b"state")
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +276,7 @@ for seed in range(20):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._thread.run(guard._loaded.session.free_contexts)
+    guard._thread.run(guard._model.get().session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:
@@ -302,6 +303,8 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
     home.mkdir()
     monkeypatch.setenv("EDGEGUARD_HOME", str(home))
     with Guard(nano_path, threads=1) as guard:
+        session = guard._model.get().session
+        assert isinstance(session, LlamaSession)
         expected = _essence(guard.check("Hello there"))
         sizes = [state.stat().st_size for state in _files(prefix_folder())]
         pages = -(-max(sizes) // 4096)
@@ -314,7 +317,7 @@ def test_any_size_of_a_full_disk_costs_time_and_nothing_else(
                 pytest.skip("this machine mounts no small disk")
             try:
                 for _ in range(2):
-                    guard._thread.run(guard._loaded.session.free_contexts)
+                    guard._thread.run(session.free_contexts)
                     assert _essence(guard.check("Hello there")) == expected
                 for path in _files(prefix_folder()):
                     name = path.stem.partition("-")[2]

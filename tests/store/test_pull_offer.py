@@ -42,7 +42,7 @@ def test_a_stream_is_pulled_converted_and_installed(hub: loopback.Hub, offer: Of
         guard.watch(asked_of) as watch,
     ):
         watch.feed("It is Paris. ")
-        assert watch.labels()
+        assert watch.labels
     asked = len(hub.requests)
     again = pull(offer.name, type="q8_0")
     assert not again.is_new and again.checkpoint == pulled.checkpoint

@@ -144,7 +144,7 @@ def test_which_tokens_take_which_head(stream_guard: Guard, checkpoint: Path) -> 
         for at in range(0, len(TEXTS[1]), 7):
             watch.feed(TEXTS[1][at : at + 7])
         verdict = watch.end()
-        labels = watch.labels()
+        labels = watch.labels
     assert verdict.tokens == len(whole)
     assert len(labels) == len(response)
     np.testing.assert_allclose([label.probabilities for label in labels], response, atol=0.01)

@@ -19,6 +19,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from data import is_held_out, measured, plain
 
@@ -27,7 +28,7 @@ from edgeguard import Guard
 Row = dict[str, object]
 
 
-def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict]]:
+def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """(set name, row): eval/ without texts that train/ holds too, and the held-out tenth."""
     trained = measured(folder / "train")
     for path in sorted((folder / "eval").glob("*.jsonl.gz")):

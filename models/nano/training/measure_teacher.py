@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from data import Item
@@ -19,7 +20,7 @@ from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES
 
 
-def records(teacher: Teacher, named: list[tuple[str, dict]]) -> list[Row]:
+def records(teacher: Teacher, named: list[tuple[str, dict[str, Any]]]) -> list[Row]:
     """One flat record a row, as evaluate.judge gives it."""
     items = [
         Item(tuple(Message(m["role"], m["content"]) for m in row["messages"]), row["label"])

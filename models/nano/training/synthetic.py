@@ -36,6 +36,11 @@ def _read(name: str) -> Sections:
     return sections
 
 
+def _pair(line: str) -> tuple[str, str]:
+    harmful, harmless = line.split(" | ")
+    return harmful, harmless
+
+
 HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
 EDGE, BENIGN, REPLY, SUMS = _read("edge"), _read("benign"), _read("reply"), _read("sums")
 PAIRS, MORE_PAIRS, MORE_REPLY = _read("pairs"), _read("pairs_more"), _read("reply_more")
@@ -46,8 +51,8 @@ FOREIGN_HARM = [
     case for case in FOREIGN_LINES if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])
 ]
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
-TWINS = [
-    (name, *line.split(" | "), lists)
+TWINS: list[tuple[str, str, str, Sections]] = [
+    (name, *_pair(line), lists)
     for lists in (PAIRS, MORE_PAIRS)
     for name, lines in lists.items()
     for line in lines
@@ -237,12 +242,15 @@ def foreign(rng: random.Random, number: int) -> list[Item]:
     items = []
     for n in range(number):
         line, name, lists = rng.choice(FOREIGN_SAFE if n % 2 else FOREIGN_HARM)
-        texts = (fill(line, lists, rng),)
+        texts: tuple[str, ...] = (fill(line, lists, rng),)
         if rng.random() < 0.1 and name != "Jailbreak":
             texts = (fill(rng.choice(lists["Safe"]), lists, rng), *texts)
         refusal = "No" if len(texts) > 1 else None
-        label = ("Safe", ()) if n % 2 else ("Unsafe", (name,))
-        items.append(replace(_item(texts, *label, refusal), lang="other"))
+        if n % 2:
+            item = _item(texts, "Safe", refusal=refusal)
+        else:
+            item = _item(texts, "Unsafe", (name,), refusal)
+        items.append(replace(item, lang="other"))
     return items
 
 
@@ -321,6 +329,7 @@ def _item(
     categories: tuple[str, ...] = (),
     refusal: str | None = None,
 ) -> Item:
-    roles = ("user", "assistant")
-    messages = tuple(Message(roles[n % 2], text) for n, text in enumerate(texts))
+    messages = tuple(
+        Message("assistant" if n % 2 else "user", text) for n, text in enumerate(texts)
+    )
     return Item(messages, severity, categories, refusal)

@@ -103,9 +103,9 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
     rates = [g["lr"] for g in optimizer.param_groups]
     smooth = 0.0
     for step, batch in enumerate(batches):
-        part = step / len(batches)
+        done = step / len(batches)
         for group, rate in zip(optimizer.param_groups, rates):
-            group["lr"] = rate * min(1.0, step / 100, (1 - part) * 1.1)
+            group["lr"] = rate * min(1.0, step / 100, (1 - done) * 1.1)
         loss = loss_of(teacher(batch)[1], batch)
         optimizer.zero_grad()
         loss.backward()
@@ -113,7 +113,8 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
         smooth += (loss.item() - smooth) * (0.02 if step else 1)
         if step % 100 == 99:
             print(f"teacher {step + 1}/{len(batches)} loss {smooth:.3f}", flush=True)
-    return teacher.eval()
+    teacher.eval()
+    return teacher
 
 
 @torch.no_grad()

@@ -71,7 +71,8 @@ def cut(source: Path, texts: list[str], words: Iterable[str], size: int) -> dict
     spec["model"]["merges"] = [f"{a} {b}" for a, b in merges if a + b in kept]
     for n, added in enumerate(spec["added_tokens"]):
         added["id"] = len(ids) + n
-    return spec
+    made: dict[str, object] = spec
+    return made
 
 
 def fixed_texts() -> list[str]:

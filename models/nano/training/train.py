@@ -168,7 +168,8 @@ def prepare_teacher(file: Path, items: list[Item], rng: random.Random) -> teache
         torch.save(taught.state_dict(), file)
     model = teacher.Teacher()
     model.load_state_dict(torch.load(file))
-    return model.eval()
+    model.eval()
+    return model
 
 
 def start_embedding(model: Qwen3, encoder: Encoder) -> None:

@@ -1,20 +1,21 @@
-"""A policy: when a verdict is flagged.
+"""A policy: the base, a rule for each category that has one, and what refusals mean.
 
-The two official policies go by the severity that the model names. A saved policy goes by a
-probability: the score, which adds up the probabilities of the severities that count as harmful,
-against a threshold that was calibrated on labelled rows for one model file. Of a long text's
-windows any one suffices.
+The base says what flags a text whose categories have no rule: ``strict`` and ``loose`` go by the
+severity that the model names, a threshold by the score, which adds up the probabilities of the
+severities that count as harmful. A calibrated threshold belongs to one model file.
 
-This module reads and writes no file; edgeguard.store.policies does.
+This module does not decide what a policy flags (edgeguard.policy.decision does).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from edgeguard.errors import PolicyError
+from edgeguard.policy.rules import RefusalRule, Rule
 from edgeguard.protocol.names import CONTROVERSIAL, UNSAFE, Severity
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -45,10 +46,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Policy:
-    """A name, the severities that count as harmful, and for a saved policy its threshold.
+    """A name, the severities that count as harmful, perhaps a threshold, and the rules.
 
-    ``model_sha256`` is the file that the threshold was calibrated for: on another one it means
-    nothing.
+    ``categories`` pairs categories with their rules, in the protocol's order; the others go by the
+    base. ``observe``: say what would be flagged, and flag nothing. ``normalise``: judge the text
+    without its disguises too. ``model_sha256`` is the file that a threshold was calibrated for: on
+    another one it means nothing.
     """
 
     name: str
@@ -56,16 +59,20 @@ class Policy:
     threshold: float | None = None
     model_sha256: str | None = None
     calibration: Calibration | None = None
+    categories: tuple[tuple[str, Rule], ...] = ()
+    refusal: RefusalRule = "ignore"
+    observe: bool = False
+    normalise: bool = False
 
     def score(self, probabilities: Mapping[Severity, float]) -> float:
         """The probability that the text is harmful: P(Unsafe), or P(Unsafe) + P(Controversial)."""
         return sum(probabilities[severity] for severity in self.harmful)
 
-    def flags(self, severity: Severity, probabilities: Mapping[Severity, float]) -> bool:
-        """Whether one window is flagged; a score that is no number flags."""
-        if self.threshold is None:
-            return severity in self.harmful
-        return not self.score(probabilities) < self.threshold
+    @property
+    def needs_categories(self) -> bool:
+        """Whether it goes by the probabilities of categories, in a text that names none too."""
+        by_probability = any(isinstance(rule, float) for _, rule in self.categories)
+        return by_probability or (self.threshold is not None and bool(self.categories))
 
     def check_model(self, sha256: str, name: str) -> None:
         """Raises PolicyError when this policy was calibrated for another model file."""
@@ -86,12 +93,19 @@ OFFICIAL: dict[str, Policy] = {policy.name: policy for policy in (STRICT, LOOSE)
 """strict flags Unsafe and Controversial, loose flags Unsafe only (report, section 3.3)."""
 
 
+def content_of(policy: Policy) -> dict[str, Any]:
+    """Everything that decides what a policy says, as plain values: not how it was calibrated."""
+    content = asdict(policy)
+    del content["name"], content["calibration"]
+    return content
+
+
 def is_policy_name(text: str) -> bool:
     """Whether a policy may be saved under that name: a plain file name, on any system."""
     return (
         _NAME.fullmatch(text) is not None
         and ".." not in text
-        and not text.endswith(".")
+        and not text.endswith((".", ".toml"))
         and _DEVICES.fullmatch(text) is None
         and text not in OFFICIAL
     )

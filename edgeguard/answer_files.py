@@ -1,0 +1,184 @@
+"""Where remembered answers lie: strings by digest, bounded, in memory or in a SQLite file.
+
+A file may be shared by processes. It is marked as ours when it is made, and one without the mark is
+never written to. Once it cannot be read or written any more, it is left alone: everything is then
+asked anew, and a warning says so once. This module does not know what an answer is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from edgeguard.errors import StoreError
+
+_logger = logging.getLogger(__name__)
+
+MOST = 100_000
+"""Answers that are kept: some 50 MB in a file. The oldest go first."""
+_IN_MEMORY = 10_000
+_MARK = 0x45644763  # application_id of the file: EdGc
+_WAIT = 5.0  # seconds for another process
+_TRIM = 256  # one in so many additions looks whether there are too many
+
+
+class Answers(Protocol):
+    """Strings by digest."""
+
+    def get(self, key: bytes) -> str | None:
+        """The string, if it is kept."""
+
+    def put(self, key: bytes, value: str) -> None:
+        """Keep a string."""
+
+    def size(self) -> int:
+        """How many are kept."""
+
+    def close(self) -> None:
+        """Keep nothing more."""
+
+
+class AnswerMemory:
+    """Answers in memory; the one not asked for the longest goes first."""
+
+    def __init__(self, most: int = _IN_MEMORY) -> None:
+        self._most = most
+        self._values: OrderedDict[bytes, str] = OrderedDict()
+
+    def get(self, key: bytes) -> str | None:
+        """The string, if it is kept."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: bytes, value: str) -> None:
+        """Keep a string."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+
+    def size(self) -> int:
+        """How many are kept."""
+        return len(self._values)
+
+    def close(self) -> None:
+        """Forget them."""
+        self._values.clear()
+
+
+class AnswerFile:
+    """Answers in a SQLite file, which only its owner may read."""
+
+    def __init__(self, path: Path, most: int = MOST) -> None:
+        """Open or make the file. Raises StoreError where it is no cache, or cannot be used."""
+        self._path = path
+        self._most = most
+        self._added = 0
+        self._database: sqlite3.Connection | None = None
+        try:
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._database = self._opened()
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        # A lock of ours keeps threads apart.
+        database = sqlite3.connect(
+            self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            (mark,) = database.execute("PRAGMA application_id").fetchone()
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if mark != _MARK and tables:
+                raise sqlite3.DatabaseError("it is a database of something else")
+            with suppress(sqlite3.OperationalError):  # where another process is just doing it
+                database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS answers "
+                "(number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, value TEXT NOT NULL)"
+            )
+            if mark != _MARK:
+                database.execute(f"PRAGMA application_id = {_MARK}")
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def get(self, key: bytes) -> str | None:
+        """The string, if it is kept."""
+        if self._database is None:
+            return None
+        try:
+            found = self._database.execute("SELECT value FROM answers WHERE key = ?", (key,))
+            row = found.fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return None
+        return row[0] if row is not None and isinstance(row[0], str) else None
+
+    def put(self, key: bytes, value: str) -> None:
+        """Keep a string, if the file can be written."""
+        if self._database is None:
+            return
+        try:
+            self._database.execute(
+                "INSERT OR REPLACE INTO answers (key, value) VALUES (?, ?)", (key, value)
+            )
+            self._added += 1
+            if self._added % _TRIM == 1:
+                self._trim(self._database)
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def _trim(self, database: sqlite3.Connection) -> None:
+        database.execute(
+            "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?",
+            (self._most,),
+        )
+
+    def size(self) -> int:
+        """How many are kept; 0 where that cannot be said."""
+        if self._database is None:
+            return 0
+        try:
+            (count,) = self._database.execute("SELECT count(*) FROM answers").fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return 0
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+    def _failed(self, error: sqlite3.Error) -> None:
+        busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+        if busy:  # this once; another process has it
+            return
+        _logger.warning(
+            "the cache %s cannot be used any more (%s): every text is judged anew; remove it if "
+            "it is damaged",
+            self._path,
+            error,
+        )
+        self.close()
+
+    def _unusable(self, reason: str) -> StoreError:
+        return StoreError(
+            f"{self._path} cannot be used as a cache ({reason}): remove it if it is a damaged "
+            "cache, or name another file"
+        )

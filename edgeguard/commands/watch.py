@@ -1,0 +1,96 @@
+"""`edgeguard watch`: a filter for pipes that shows no character before it is judged.
+
+    some-llm "Tell me a story." | edgeguard watch --prompt "Tell me a story."
+
+Reads standard input as it comes, writes what may be shown, and stops where it is flagged. This
+module holds no logic of moderation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import click
+
+from edgeguard.commands.check import conversation_of
+from edgeguard.commands.options import Running, guard_options, timeout_option
+from edgeguard.console import colour_wanted, note
+from edgeguard.errors import EXIT_FLAGGED, EXIT_OK
+from edgeguard.guard import Guard
+from edgeguard.watch.state import WatchState
+from edgeguard.watch.watch import Watch
+
+_PIECE = 1 << 12
+"""Bytes that are read at most at once: what has come is there at once, however little it is."""
+
+
+@click.command(name="watch")
+@click.option("--prompt", metavar="TEXT", help="What the stream is a response to.")
+@click.option(
+    "--messages",
+    metavar="FILE",
+    type=click.Path(),
+    help="The conversation that the stream goes on from: a JSON list of {role, content}.",
+)
+@guard_options
+@timeout_option
+@click.option("--show", is_flag=True, help="Show what is flagged as well, in red, before stopping.")
+def command(
+    prompt: str | None,
+    messages: str | None,
+    model: str | None,
+    policy: str,
+    running: Running,
+    timeout: float | None,
+    show: bool,
+) -> int:
+    """Pass standard input on to standard output, no further than it is judged.
+
+    Without --prompt or --messages it is judged as a response to a prompt that is not known. What
+    is flagged is not shown, and nothing after it is read. A flagged prompt ends it at once.
+
+    Exit code: 0 not flagged, 1 flagged, 2 could not run.
+    """
+    conversation = conversation_of(prompt, None, messages) if prompt or messages else ()
+    with (
+        Guard(model, policy=policy, **running) as guard,
+        guard.watch(conversation, timeout=timeout) as watch,
+    ):
+        if watch.prompt is not None and watch.prompt.flagged:
+            note(f"the prompt is {watch.prompt.severity}: nothing is read")
+            return EXIT_FLAGGED
+        return _pass_on(watch, show)
+
+
+def _pass_on(watch: Watch, show: bool) -> int:
+    shown = 0
+    for piece in _pieces():
+        shown = _show(watch, shown, watch.feed(piece))
+        if watch.state.flagged:
+            break
+    verdict = watch.end()
+    shown = _show(watch, shown, watch.state)
+    if not verdict.flagged:
+        return EXIT_OK
+    if show:
+        flagged = watch.text[shown : watch.state.judged_to]
+        click.echo(click.style(flagged, fg="red") if colour_wanted(sys.stdout) else flagged)
+    named = f" ({', '.join(verdict.categories)})" if verdict.categories else ""
+    note(f"stopped after {watch.state.safe_to} characters: {verdict.severity}{named}")
+    return EXIT_FLAGGED
+
+
+def _show(watch: Watch, shown: int, state: WatchState) -> int:
+    """Write what may be shown and is not yet; how far that goes."""
+    if state.safe_to > shown:
+        sys.stdout.write(watch.text[shown : state.safe_to])
+        sys.stdout.flush()
+    return max(shown, state.safe_to)
+
+
+def _pieces() -> Iterator[bytes]:
+    """What comes, as it comes."""
+    while piece := os.read(sys.stdin.fileno(), _PIECE):
+        yield piece

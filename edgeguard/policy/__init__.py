@@ -1,0 +1,34 @@
+"""Policies: which rules apply, as a small file that a person can write.
+
+Reading order: rules, policy, decision (what a policy says of a text), categories, toml_file (a
+policy as a file's text). Saved ones are kept by edgeguard.store.policies.
+
+Nothing here judges a text, and nothing here reads or writes a file.
+"""
+
+from edgeguard.policy.decision import Decision, Evidence, decide
+from edgeguard.policy.policy import (
+    LOOSE,
+    OFFICIAL,
+    STRICT,
+    Calibration,
+    Policy,
+    content_of,
+    is_policy_name,
+)
+from edgeguard.policy.toml_file import read_policy, write_policy
+
+__all__ = [
+    "LOOSE",
+    "OFFICIAL",
+    "STRICT",
+    "Calibration",
+    "Decision",
+    "Evidence",
+    "Policy",
+    "content_of",
+    "decide",
+    "is_policy_name",
+    "read_policy",
+    "write_policy",
+]

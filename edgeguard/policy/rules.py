@@ -1,0 +1,32 @@
+"""What a policy may say of one category, and of a refusal.
+
+    ignore          the category flags nothing
+    unsafe          flag where the category is named and the severity is Unsafe
+    controversial   flag where it is named and the severity is Controversial or Unsafe
+    flag            flag wherever it is named
+    a number        flag from this probability of the category on
+
+A text called Safe names no category, so ``flag`` says today what ``controversial`` says; it goes on
+to say it where a model names a category beside Safe. This module decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edgeguard.protocol.names import CONTROVERSIAL, SAFE, SEVERITY_RANK, UNSAFE
+
+Rule = str | float
+"""One of the words of SEVERITY_RULES, IGNORE, or a probability above 0 and at most 1."""
+
+IGNORE = "ignore"
+SEVERITY_RULES: dict[str, int] = {
+    "unsafe": SEVERITY_RANK[UNSAFE],
+    "controversial": SEVERITY_RANK[CONTROVERSIAL],
+    "flag": SEVERITY_RANK[SAFE],
+}
+"""The least severity, by its rank, from which a named category flags."""
+RULE_WORDS: tuple[str, ...] = (IGNORE, *SEVERITY_RULES)
+
+RefusalRule = Literal["ignore", "flag", "pass"]
+REFUSAL_RULES: tuple[RefusalRule, ...] = ("ignore", "flag", "pass")

@@ -1,0 +1,85 @@
+"""From the messages of a request to the conversations that the model is asked about.
+
+A conversation that cannot be judged gives its own error, and not the whole request's. This module
+knows no form of a request, and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgeguard.errors import InputError
+from edgeguard.protocol.messages import parse_messages
+from edgeguard.server.http_errors import HttpError, translate
+from edgeguard.server.settings import MAX_TEXTS
+from edgeguard.worker.job import Text
+
+Options = Mapping[str, object]
+"""Keyword options of Guard.begin."""
+NO_OPTIONS: Options = {}
+Messages = Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How messages are read, and which of them are judged; see Guard.check_turns."""
+
+    strict_messages: bool = False
+    tool_calls: bool = False
+    skip_media: bool = False
+    judge: Literal["last", "exchange", "each"] = "last"
+
+
+PLAIN = Reading()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One text of a request: where it stands, and what is judged or why it cannot be."""
+
+    param: str
+    text: Text | HttpError
+
+
+def asked(
+    messages: Messages, param: str, options: Options = NO_OPTIONS, reading: Reading = PLAIN
+) -> list[Asked]:
+    """What is judged of a conversation: its last message, unless ``reading`` says more."""
+    try:
+        found = _conversations(messages, reading)
+    except InputError as error:
+        return [Asked(param, translate(error, param))]
+    if len(found) > MAX_TEXTS:
+        too_many = f"{param}: {len(found)} messages, and at most {MAX_TEXTS} are judged at once"
+        return [Asked(param, HttpError(400, too_many, code="invalid_value", param=param))]
+    # Alone, a message gets the same bits whoever asked before.
+    return [Asked(param, Text(one, {"fresh": len(one) == 1, **options})) for one in found]
+
+
+def asked_prompt(text: str, param: str, options: Options = NO_OPTIONS) -> list[Asked]:
+    """A prompt alone."""
+    return asked([{"role": "user", "content": text}], param, options)
+
+
+def _conversations(messages: Messages, reading: Reading) -> list[Any]:
+    """Each ends with a message that is judged. Raises InputError.
+
+    With edgeguard.conversation this is ``read_messages(messages, strict=reading.strict_messages,
+    tool_calls=reading.tool_calls, skip_media=reading.skip_media).judged(reading.judge)``.
+    """
+    if reading != PLAIN:
+        raise InputError("strict_messages, tool_calls, skip_media and judge are not known yet")
+    return [
+        parse_messages([{**each, "content": _joined(each.get("content"))} for each in messages])
+    ]
+
+
+def _joined(content: object) -> object:
+    """Text parts as one text."""
+    if not isinstance(content, list) or not content:
+        return content
+    texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+    whole = [text for text in texts if isinstance(text, str)]
+    return "\n".join(whole) if len(whole) == len(texts) else content

@@ -1,0 +1,163 @@
+"""What a model answered, remembered by digest: an optional cache, in memory or in a SQLite file.
+
+Kept is the answer to one question, before any policy: what a policy says is worked out anew each
+time, so no entry can be of an earlier policy. The digest is of the question's token ids and of
+everything that the numbers depend on: model file, device, settings, builds. A text is in neither.
+
+An entry that is not whole counts as absent, and so does a file that breaks while it is in use; a
+file that is no cache is an error, and stays as it is. This module judges nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeguard._version import __version__
+from edgeguard.answer_files import AnswerFile, AnswerMemory, Answers
+from edgeguard.decoder import Decoded
+from edgeguard.errors import InputError
+from edgeguard.protocol.answer import parse, write
+from edgeguard.protocol.names import Mode, categories
+from edgeguard.session.settings import Settings
+from edgeguard.tokens import Question
+from edgeguard.verdict import Choice, ModelId
+
+_logger = logging.getLogger(__name__)
+
+IN_MEMORY = "memory"
+_FORM = 1
+"""The form of an entry; another number has all of them made anew."""
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """``hits`` and ``misses`` of this guard, counted by questions; ``size``: answers held."""
+
+    hits: int
+    misses: int
+    size: int
+
+
+class AnswerCache:
+    """Asks a question once. May be shared by threads."""
+
+    def __init__(self, kept: Answers) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._identity = b""
+        self._hits = self._misses = 0
+
+    def belongs_to(self, model: ModelId, device: str, settings: Settings | None) -> None:
+        """Say what computes: answers of anything else are not its."""
+        parts = [_FORM, __version__, model.sha256, device, repr(settings), _library(settings)]
+        self._identity = json.dumps(parts).encode()
+
+    def answer(
+        self,
+        question: Question,
+        ask: Callable[[Question], Decoded],
+        *,
+        fresh: bool,
+        categories: bool,
+    ) -> Decoded:
+        """The remembered answer to a question, else what ``ask`` gives, which is remembered."""
+        exact = self._key(question, exact=True)
+        key = exact if fresh else self._key(question, exact=False)
+        with self._lock:
+            for one in dict.fromkeys((exact, key)):
+                known = _read(question.mode, one, self._kept.get(one))
+                if known is not None and (known.category_probabilities or not categories):
+                    self._hits += 1
+                    return known
+            self._misses += 1
+        decoded = ask(question)
+        with self._lock:
+            self._kept.put(key, _written(key, decoded))
+        return decoded
+
+    def info(self) -> CacheInfo:
+        """How it went so far."""
+        with self._lock:
+            return CacheInfo(self._hits, self._misses, self._kept.size())
+
+    def close(self) -> None:
+        """Close the file; what is asked after that is not remembered."""
+        with self._lock:
+            self._kept.close()
+
+    def _key(self, question: Question, *, exact: bool) -> bytes:
+        # What goes on from another question may have other last digits than what is computed anew.
+        head = json.dumps([question.mode, exact, len(self._identity)]).encode()
+        digest = hashlib.sha256(head + self._identity)
+        digest.update(array("q", question.tokens).tobytes())
+        return digest.digest()
+
+
+def open_answers(where: str | os.PathLike[str]) -> AnswerCache:
+    """A cache in memory, where that is its name, or in a file. Raises InputError, StoreError."""
+    if not isinstance(where, (str, os.PathLike)) or not os.fspath(where):
+        raise InputError(f"cache is {where!r}; it must be {IN_MEMORY!r} or the path of a file")
+    kept: Answers = AnswerMemory() if where == IN_MEMORY else AnswerFile(Path(where))
+    return AnswerCache(kept)
+
+
+def _library(settings: Settings | None) -> str:
+    if settings is None:  # a session that is not llama.cpp's
+        return ""
+    from edgeguard.session.library import library_identity
+
+    return library_identity()
+
+
+def _written(key: bytes, decoded: Decoded) -> str:
+    """An entry: its own digest, and the answer."""
+    shares = decoded.category_probabilities
+    choices = [
+        [one.place, [[token.hex(), share] for token, share in one.tokens]]
+        for one in decoded.choices
+    ]
+    body = json.dumps(
+        [
+            write(decoded.answer),
+            decoded.probabilities,
+            choices,
+            None if shares is None else [share for _, share in shares],
+        ]
+    )
+    return _seal(key, body) + body
+
+
+def _read(mode: Mode, key: bytes, entry: str | None) -> Decoded | None:
+    """The answer of an entry; None where there is none, or it is not whole."""
+    if entry is None:
+        return None
+    seal, body = entry[:64], entry[64:]
+    if seal != _seal(key, body):
+        _logger.warning("an entry of the cache is damaged; it is made anew")
+        return None
+    answer, probabilities, choices, shares = json.loads(body)
+    return Decoded(
+        parse(mode, answer),
+        tuple(probabilities),
+        tuple(_choice(one) for one in choices),
+        None if shares is None else tuple(zip(categories(mode), shares)),
+        remembered=True,
+    )
+
+
+def _seal(key: bytes, body: str) -> str:
+    return hashlib.sha256(key + body.encode()).hexdigest()
+
+
+def _choice(values: list[Any]) -> Choice:
+    place, tokens = values
+    return Choice(place, tuple((bytes.fromhex(token), share) for token, share in tokens))

@@ -1,0 +1,111 @@
+"""Text that comes in pieces, cut anywhere: inside a word, a character, or half of one.
+
+Bytes are UTF-8 and may end inside a character. Strings come from languages in which a character
+can be two halves (UTF-16's surrogates), and may end between them. What is incomplete waits for the
+next piece. This module judges nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+
+from edgeguard.errors import InputError
+
+_HIGH = re.compile("[\ud800-\udbff]\\Z")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_LONE = re.compile("[\ud800-\udfff]")
+
+_JOINERS = frozenset("\u200d\ufe0e\ufe0f")
+# Scripts without spaces between words, where every character ends one.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_SENTENCE_ENDS = frozenset(".!?;:\n。！？；：…।॥؟۔")
+
+
+class Pieces:
+    """The text so far, out of pieces."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._half = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+
+    def add(self, piece: str | bytes) -> None:
+        """Add a piece. Raises InputError for what is no Unicode text; nothing is then added."""
+        if isinstance(piece, str):
+            self._add_text(piece)
+        elif isinstance(piece, (bytes, bytearray)):
+            self.text += self._decode(bytes(piece), final=False)
+        else:
+            raise InputError(f"a piece is {type(piece).__name__}; feed text, or bytes in UTF-8")
+
+    def end(self) -> None:
+        """No piece comes any more. Raises InputError if the last one is cut inside a character."""
+        if self._half:
+            raise _half_a_character()
+        self._decode(b"", final=True)
+
+    def _add_text(self, piece: str) -> None:
+        text = _PAIR.sub(_joined, self._half + piece)
+        half = _HIGH.search(text)
+        whole = text[: half.start()] if half else text
+        if _LONE.search(whole):
+            raise _half_a_character()
+        self.text += whole
+        self._half = text[half.start() :] if half else ""
+
+    def _decode(self, data: bytes, *, final: bool) -> str:
+        try:
+            return self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            raise InputError(f"the text is not UTF-8: {error.reason}") from None
+
+
+def word_end(text: str, start: int, longest: int) -> int:
+    """The last place behind ``start`` at which no word goes on, whatever is added; or ``start``.
+
+    It lies before the text's end, since the last word can still grow. A word of more than
+    ``longest`` characters is cut, between two characters. At the last one, where there is no other.
+    """
+    for place in range(len(text) - 1, start, -1):
+        if _ends_a_word(text[place - 1], text[place]) and _is_between(text, place):
+            return place
+    if len(text) - start <= longest:
+        return start
+    places = range(len(text) - 1, start, -1)
+    return next((p for p in places if _is_between(text, p)), len(text) - 1)
+
+
+def is_sentence_end(text: str, place: int) -> bool:
+    """Whether a sentence may end at a place, which must not be the text's end."""
+    before, after = text[place - 1], text[place]
+    return before in _SENTENCE_ENDS and (after.isspace() or not before.isascii())
+
+
+def _ends_a_word(before: str, after: str) -> bool:
+    if before.isspace() != after.isspace():
+        return not before.isspace()  # the space goes to the word after it, as tokenizers have it
+    return _UNSPACED.match(before) is not None and _UNSPACED.match(after) is not None
+
+
+def _is_between(text: str, place: int) -> bool:
+    """Whether a place lies between two characters as a reader sees them."""
+    return not _goes_on(text[place]) and text[place - 1] not in _JOINERS
+
+
+def _goes_on(character: str) -> bool:
+    """Whether it belongs to the character before it."""
+    return unicodedata.combining(character) != 0 or (
+        character in _JOINERS or unicodedata.category(character) in ("Mn", "Me", "Mc")
+    )
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _half_a_character() -> InputError:
+    return InputError(
+        "the text is not valid Unicode: a surrogate stands alone in it; repair it where it was cut"
+    )

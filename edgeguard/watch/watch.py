@@ -1,0 +1,180 @@
+"""What a program feeds while a response is written: pieces in, a state out, a verdict at the end.
+
+    with guard.watch(messages) as watch:
+        for piece in model_output:
+            state = watch.feed(piece)
+            if state.flagged:
+                break
+        verdict = watch.end()
+
+Two engines judge: a Qwen3Guard-Stream token by token (edgeguard.watch.stream), and a
+Qwen3Guard-Gen at intervals (edgeguard.watch.interval). This module holds what is the same for
+both: nothing is safe before it is judged, what is flagged stays flagged, and what is released is
+never taken back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol
+
+from edgeguard.errors import ClosedError, InputError
+from edgeguard.protocol.names import SEVERITY_RANK
+from edgeguard.protocol.visible import has_visible
+from edgeguard.stream.interface import TokenLabel
+from edgeguard.verdict import Verdict
+from edgeguard.watch.pieces import Pieces
+from edgeguard.watch.state import WatchState
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an engine found: up to which character it read, and where harm begins, if it does.
+
+    ``verdict`` is that of the text up to ``to``. Where that is flagged, ``start`` is the last place
+    up to which it is not. ``safe_to``: up to where it may be shown then; None: all that is judged.
+    """
+
+    to: int
+    verdict: Verdict
+    start: int | None = None
+    windows: int = 1
+    safe_to: int | None = None
+
+
+class Engine(Protocol):
+    """Judges a response that grows."""
+
+    @property
+    def prompt(self) -> Verdict | None:
+        """The verdict of what the response answers; None if that is not known."""
+
+    def read(self, text: str, *, last: bool) -> Judged | None:
+        """Judge the next part of the text so far that is worth a pass; None: nothing yet.
+
+        The text begins with that of the call before. ``last``: nothing comes any more, so all of
+        it must be judged before None.
+        """
+
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """The labels of the tokens judged so far; none from an engine that has no tokens."""
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+
+
+class Watch:
+    """One response being judged. Use it as a context manager."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pieces = Pieces()
+        self._state = WatchState()
+        self._verdict: Verdict | None = None
+        self._visible = False
+        self._ended = False
+
+    @property
+    def prompt(self) -> Verdict | None:
+        """The verdict of the conversation that the response answers; None if there is none."""
+        return self._engine.prompt
+
+    @property
+    def state(self) -> WatchState:
+        """How far the response is judged."""
+        return self._state
+
+    @property
+    def text(self) -> str:
+        """What was fed so far, as far as its last character is complete."""
+        return self._pieces.text
+
+    @property
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """What a Qwen3Guard-Stream says of each token judged so far; none from a Gen."""
+        return self._engine.labels()
+
+    def feed(self, piece: str | bytes) -> WatchState:
+        """Take the next piece of the response, cut anywhere; judge it if it is time to.
+
+        Raises InputError for what is no text (the response then counts as it was before),
+        ClosedError after the end, and what a check raises: the state then stays as it was, and
+        what is not judged is not safe.
+        """
+        self._check_open()
+        self._pieces.add(piece)
+        self._read(last=False)
+        return self._state
+
+    def end(self) -> Verdict:
+        """Judge the rest, and give the verdict of the whole response.
+
+        Raises InputError where there is nothing to judge, and what ``feed`` raises.
+        """
+        if self._ended and self._verdict is not None:
+            return self._verdict
+        self._check_open()
+        if not self._state.flagged:
+            self._pieces.end()
+            if not has_visible(self.text):
+                raise InputError("there is nothing to judge: the response is empty")
+        self._read(last=True)
+        assert self._verdict is not None
+        self._ended = True
+        return self._verdict
+
+    def close(self) -> None:
+        """Stop watching; calling it again does nothing."""
+        self._ended = True
+        self._engine.close()
+
+    def _read(self, *, last: bool) -> None:
+        self._visible = self._visible or has_visible(self.text)
+        if not self._visible:
+            return  # spaces are nothing to judge, and nothing to show
+        while not self._state.flagged:
+            judged = self._engine.read(self.text, last=last)
+            if judged is None:
+                return
+            self._verdict = judged.verdict
+            self._state = _after(self._state, judged)
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise ClosedError("the watch has ended: begin another one with guard.watch()")
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _after(state: WatchState, judged: Judged) -> WatchState:
+    """The state after something was judged: the worst counts, and safe_to never goes back."""
+    verdict = judged.verdict
+    is_worse = verdict.flagged or (SEVERITY_RANK[verdict.severity] >= SEVERITY_RANK[state.severity])
+    if is_worse:
+        state = replace(
+            state,
+            severity=verdict.severity,
+            categories=verdict.categories,
+            probabilities=verdict.probabilities,
+        )
+    start = max(judged.start or 0, state.safe_to)
+    safe = judged.to if judged.safe_to is None else judged.safe_to
+    return replace(
+        state,
+        flagged=verdict.flagged,
+        judged_to=judged.to,
+        safe_to=start if verdict.flagged else max(safe, state.safe_to),
+        span=(start, judged.to) if verdict.flagged else None,
+        reason=getattr(verdict, "reason", ""),
+        windows=judged.windows,
+    )
