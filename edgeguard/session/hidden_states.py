@@ -166,8 +166,7 @@ class HiddenStates:
         params.n_seq_max = 1
         params.n_outputs_max = OUTPUTS
         params.n_threads = params.n_threads_batch = self._settings.threads
-        params.embeddings = True
-        params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+        params.embeddings = True  # no pooling, unless a header asks for it: that is refused
         params.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.no_perf = True
         params.abort_callback = _asks_for_stop
