@@ -12,9 +12,12 @@ from checkpoints import write_checkpoint
 from edgeguard import Guard
 from edgeguard.convert import convert
 from edgeguard.gguf import heads as stored
+from edgeguard.protocol.messages import Message
+from edgeguard.session.compatibility import check_stream
 from edgeguard.session.llama import LlamaSession
 from edgeguard.session.settings import Settings
 from edgeguard.stream.heads import Heads, logits
+from edgeguard.stream.judge import StreamJudge
 
 torch = pytest.importorskip("torch", reason="needs torch, to compute the official forward")
 reference = pytest.importorskip("stream.reference", reason="needs torch and safetensors")
@@ -121,7 +124,9 @@ def _ids(folder: Path, text: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def test_which_tokens_take_which_head(stream_guard: Guard, checkpoint: Path) -> None:
+def test_which_tokens_take_which_head(
+    stream_guard: Guard, stream_file: Path, checkpoint: Path
+) -> None:
     """The prompt at its <|im_end|> by the query heads; each token of the answer by the others."""
     pytest.importorskip("tokenizers", reason="needs the tokenizers library")
     official = reference.Reference(checkpoint)
@@ -139,12 +144,14 @@ def test_which_tokens_take_which_head(stream_guard: Guard, checkpoint: Path) -> 
     np.testing.assert_allclose(
         [said["Safe"], said["Unsafe"], said["Controversial"]], prompt, atol=0.01
     )
-    with stream_guard.watch(MESSAGES[:1]) as watch:
-        assert dict(watch.prompt.probabilities) == pytest.approx(dict(said), abs=1e-4)
-        for at in range(0, len(TEXTS[1]), 7):
-            watch.feed(TEXTS[1][at : at + 7])
-        verdict = watch.end()
-        labels = watch.labels
-    assert verdict.tokens == len(whole)
+    session = LlamaSession(stream_file, settings=Settings(threads=1), device="cpu")
+    judge = StreamJudge(session, Heads(check_stream(session, "this file")), harmful=())
+    asked_at_end = judge.begin((Message("user", TEXTS[0]),)).probabilities
+    assert asked_at_end == pytest.approx(tuple(said.values()), abs=1e-4)
+    for at in range(0, len(TEXTS[1]), 7):
+        judge.feed(TEXTS[1][at : at + 7])
+    assert judge.end().tokens == len(whole)
+    labels = judge.labels()
+    session.close()
     assert len(labels) == len(response)
     np.testing.assert_allclose([label.probabilities for label in labels], response, atol=0.01)
