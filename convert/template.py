@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeguard.conversation import read_messages
 from edgeguard.convert import template_renderer
 from edgeguard.convert.files import parse_json, read_small, short
 from edgeguard.errors import ConversionError
 from edgeguard.protocol import stream as stream_protocol
-from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.protocol.messages import Message
 from edgeguard.protocol.question import render
 
 _USER, _ASSISTANT, _SYSTEM = "user", "assistant", "system"
@@ -127,7 +128,7 @@ def _compare(path: Path, label: str, expected: str, found: str) -> None:
 
 
 def _messages(turns: tuple[tuple[str, str], ...]) -> tuple[Message, ...]:
-    return parse_messages([{"role": role, "content": content} for role, content in turns])
+    return read_messages([{"role": role, "content": content} for role, content in turns]).messages
 
 
 def _token(value: object) -> str | None:

@@ -32,13 +32,15 @@ from edgeguard.errors import (
 )
 from edgeguard.guard import Guard
 from edgeguard.stream.interface import TokenLabel
-from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
-from edgeguard.watch import Watch, WatchState
+from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
+from edgeguard.verdict_cache import CacheInfo
 
 __all__ = [
     "AsyncGuard",
+    "CacheInfo",
     "Cancellation",
     "CancelledError",
+    "CategoryProbabilities",
     "Check",
     "Choice",
     "ClosedError",
@@ -61,7 +63,5 @@ __all__ = [
     "TimeoutError",
     "TokenLabel",
     "Verdict",
-    "Watch",
-    "WatchState",
     "__version__",
 ]

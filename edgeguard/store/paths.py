@@ -41,7 +41,7 @@ def models_folder() -> Path:
 
 
 def policies_folder() -> Path:
-    """The folder with one JSON file for each saved policy."""
+    """The folder with one TOML file for each saved policy."""
     return home() / "policies"
 
 

@@ -129,13 +129,13 @@ def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> N
     messages = [
         {"role": "system", "content": "Be kind."},
         USER,
-        {"role": "assistant", "content": "unsafe"},
-        {"role": "user", "content": [{"type": "text", "text": "And of Spain?"}]},
+        {"role": "assistant", "content": "It is Paris."},
+        {"role": "user", "content": [{"type": "text", "text": "unsafe"}]},
     ]
     for judge, severities in (
-        ("last", ["Safe"]),
-        ("exchange", ["Safe"]),
-        ("each", ["Safe", "Unsafe", "Safe"]),
+        ("last", ["Unsafe"]),
+        ("exchange", ["Unsafe"]),
+        ("each", ["Safe", "Safe", "Unsafe"]),
     ):
         said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
         verdicts = [said] if judge == "last" else said["verdicts"]
@@ -313,7 +313,7 @@ def test_in_a_list_each_text_has_its_verdict_or_its_error(client: httpx.Client) 
     inputs: list[dict[str, object]] = [
         {"prompt": "unsafe"},
         {"prompt": "\u200b"},
-        {"messages": [{"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "system", "content": "a"}]},
         {"prompt": "word " * 120_000},
         {"prompt": "a", "response": "Paris."},
     ]

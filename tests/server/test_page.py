@@ -293,10 +293,10 @@ def test_a_server_that_is_gone_is_said(browser: Chrome) -> None:
     page.complaints()
 
 
-@pytest.mark.parametrize("root", ["", "/guard"])
-def test_the_api_is_described_and_can_be_tried(browser: Chrome, root: str) -> None:
-    with serving(root_path=root) as served:
-        page = Page(browser, f"{served.url}{root}")
+def test_the_api_is_described_and_can_be_tried(browser: Chrome) -> None:
+    """Under a proxy's path, where its addresses must be relative."""
+    with serving(root_path="/guard") as served:
+        page = Page(browser, f"{served.url}/guard")
         page.open("/docs")
         page.wait("#operations-edgeguard-guard")
         paths = [path.text for path in page.all(".opblock-summary-path")]

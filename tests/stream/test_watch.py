@@ -18,8 +18,6 @@ from edgeguard import (
     InputError,
     ModelError,
     TimeoutError,  # noqa: A004 - it is one
-    Watch,
-    WatchState,
 )
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE, Severity
@@ -27,6 +25,7 @@ from edgeguard.session.compatibility import check_stream
 from edgeguard.session.fake_stream import FakeStates, FakeStreamSession
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.judge import StreamJudge
+from edgeguard.watch import Watch, WatchState
 
 ASKED = [{"role": "user", "content": "Tell me something"}]
 PII = "PII"
