@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
 from edgeguard._version import __version__
 from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import EdgeguardError
 
 _INSTRUCTIONS = "Judges with Qwen3Guard-Gen on this machine whether a text is safe."
 
@@ -33,8 +35,11 @@ def make_server(guard: AsyncGuard) -> MCPServer[Any]:
         Give a user's text as `text` alone; give an assistant's answer as `text` with the `prompt`
         that it answers. `flagged` is what counts; `severity` and `categories` say why.
         """
-        if prompt is None:
-            return (await guard.check(text)).to_dict()
-        return (await guard.check_response(prompt, text)).to_dict()
+        try:
+            if prompt is None:
+                return (await guard.check(text)).to_dict()
+            return (await guard.check_response(prompt, text)).to_dict()
+        except EdgeguardError as error:  # of others, the client is not told the message
+            raise ToolError(str(error)) from error
 
     return server

@@ -51,7 +51,7 @@ def test_a_stream(official: ollama.Client) -> None:
 def test_a_prompt(official: ollama.Client) -> None:
     assert official.generate(model=MODEL, prompt=MILD).response == SAFE_PROMPT
     pieces = list(official.generate(model=MODEL, prompt="unsafe", stream=True))
-    assert "".join(piece.response for piece in pieces) == UNSAFE
+    assert "".join(str(piece.response) for piece in pieces) == UNSAFE
     assert pieces[-1].done
 
 

@@ -42,6 +42,7 @@ async def use() -> None:
         assert await ask(client, text="unsafe", prompt="What?") == ("Unsafe", True, "response")
         blank = await client.call_tool("check", {"text": " "})
         assert blank.is_error
+        assert "nothing to judge" in blank.content[0].text
 
 
 async def ask(client: Any, **arguments: str) -> tuple[str, bool, str]:
