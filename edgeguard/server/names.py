@@ -13,9 +13,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-OFFICIAL = ("Qwen/Qwen3Guard-Gen-0.6B", "Qwen3Guard-Gen-0.6B")
-"""Names that are listed beside the model's own."""
-
 _SIZE = "0.6"
 """Billions of parameters of a model whose name gives none."""
 _FAMILY = re.compile(r"qwen[-_ .]?3[-_ .]?guard(?![a-z])")
@@ -32,8 +29,9 @@ class Names:
     any_model: bool = False
 
     def listed(self, loaded: str) -> tuple[str, ...]:
-        """What `/v1/models` shows, the model's own name first."""
-        return tuple(dict.fromkeys((loaded, *OFFICIAL, *self.aliases)))
+        """What `/v1/models` shows: the model's own name, the official ones, the aliases."""
+        official = f"Qwen3Guard-Gen-{size_of(loaded)}B"
+        return tuple(dict.fromkeys((loaded, f"Qwen/{official}", official, *self.aliases)))
 
     def serve(self, name: str | None, loaded: str, *, moderation: bool = False) -> bool:
         """Whether a request that gives a name is answered by the loaded model.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -32,16 +31,21 @@ def canonical(scope: Scope, root: str) -> dict[str, Any]:
     ``root`` is the prefix of a proxy that leaves it on. The state gets ``said``, what stands before
     the path of the moderation: for hosts that can set nothing but the base URL.
     """
-    path, changed = str(scope["path"]), {}
-    if re.match(r"https?://", path, re.IGNORECASE):
-        parts = urlsplit(path)
-        path = parts.path
-        # The target is what counts, and must not get past the check of the host.
+    changed: dict[str, Any] = {}
+    host, path = _target(str(scope["path"]))
+    if host is not None:
+        # It is what counts, and must not get past the check of the host.
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        changed["headers"] = [*others, (b"host", parts.netloc.encode("latin-1", "replace"))]
+        changed["headers"] = [*others, (b"host", host.encode("latin-1", "replace"))]
     said, path = meant(_inside(re.sub(r"/{2,}", "/", path), root))
     scope["state"]["said"] = said
     return {**changed, "path": path}
+
+
+def _target(target: str) -> tuple[str | None, str]:
+    """The host, if a target names it, and the path."""
+    found = re.fullmatch(r"https?://([^/]*)(.*)", target, re.IGNORECASE | re.DOTALL)
+    return (found[1], found[2] or "/") if found else (None, target)
 
 
 def meant(path: str) -> tuple[frozenset[str], str]:

@@ -75,6 +75,7 @@ def test_another_model_is_not(name: str) -> None:
 def test_the_size_is_that_of_the_loaded_model() -> None:
     names = Names()
     assert names.serve("Qwen/Qwen3Guard-Gen-4B", "gen-4b")
+    assert not names.serve("Qwen/Qwen3Guard-Gen-0.6B", "gen-4b")
     assert not names.serve("sileader/qwen3guard:0.6b", "gen-4b")
     assert names.serve("sileader/qwen3guard", "gen-4b")
     assert names.serve("qwen3guard:0.6b", "nano")

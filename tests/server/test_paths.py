@@ -72,6 +72,13 @@ def test_the_target_s_host_is_the_one_that_counts(served: Served) -> None:
     assert answer["error"]["code"] == "foreign_host"
 
 
+@pytest.mark.parametrize(
+    "target", ["http://[", "http://", "http://[::1", "https:///v1/moderations"]
+)
+def test_a_target_that_is_none_gets_an_answer(served: Served, target: str) -> None:
+    assert raw(served, "POST", target, ASKED)[0] in (400, 403, 404)
+
+
 def test_a_path_written_otherwise_needs_the_key_all_the_same() -> None:
     with serving(api_key="secret") as served:
         for path in ("//v1/moderations", "/moderations/", f"{served.url}/v1/v1/moderations"):
