@@ -171,7 +171,7 @@ def test_a_long_list_lets_others_in_between() -> None:
 
 def test_a_bad_text_fails_alone() -> None:
     async def scenario(worker: Worker) -> None:
-        found = await worker.run([prompt(""), prompt("b")], severity)
+        found = await worker.run([prompt("x" * 700_000), prompt("b")], severity)
         assert isinstance(found[0], InputError)
         assert found[1] == "Safe"
         assert await ask(worker, "a") == ["Safe"]
