@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "rm": "Remove a model.",
     "serve": "Serve verdicts over HTTP, and a page to try it on.",
     "show": "Show what is known of a model.",
+    "stdio": "Answer JSON-RPC on stdin and stdout, for programs in other languages.",
     "tune": "Measure how a model runs best on this machine, and keep it.",
     "verify": "Check a model's file against its recorded sha256.",
     "watch": "Pass a stream of text on, no further than it is judged.",

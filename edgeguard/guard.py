@@ -382,6 +382,13 @@ class Guard:
         """How often the cache knew an answer, and how many it holds; None without a cache."""
         return None if self._answers is None else self._answers.info()
 
+    def unload(self) -> None:
+        """Give the model's memory back, after the calls before this one; the next one loads it again.
+
+        Raises ClosedError.
+        """
+        self._thread.run(self._model.unload)
+
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
