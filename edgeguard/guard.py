@@ -383,7 +383,7 @@ class Guard:
         return None if self._answers is None else self._answers.info()
 
     def unload(self) -> None:
-        """Give the model's memory back, after the calls before this one; the next one loads it again.
+        """Give the model's memory back, behind earlier calls; the next call loads it again.
 
         Raises ClosedError.
         """

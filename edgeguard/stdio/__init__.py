@@ -1,4 +1,4 @@
-"""A child process for programs in any language: JSON-RPC 2.0, one object a line, on stdin and stdout.
+"""A child process for programs in any language: JSON-RPC 2.0 on its pipes, one object a line.
 
 Reading order: lines (bytes to lines), jsonrpc (what a line means), connection (requests side by
 side, and their answers), parent (when the parent is gone), parameters, methods, run.

@@ -72,10 +72,14 @@ class Methods:
         return {name: method(function) for name, function in named.items()}
 
     def initialize(self, call: Call, *, protocol: int = PROTOCOL) -> object:
-        """Load the model, and say what is here; ``protocol`` is the client's."""
+        """Load the model, and say what is here.
+
+        ``protocol`` is the client's. It gets ours, and decides whether it can go on.
+        """
+        del protocol
         guard = self._ready(call)
         return {
-            "protocol": PROTOCOL,  # whatever was asked for: the client decides whether it knows it
+            "protocol": PROTOCOL,
             "edgeguard": __version__,
             "llama_cpp_python": version_of("llama-cpp-python"),
             "capabilities": [*sorted(self.table()), "cancel", "progress"],
@@ -151,7 +155,7 @@ class Methods:
             return opened.watch.feed(piece).to_dict()
 
     def end(self, call: Call, *, stream: str, judge: bool = True) -> object:
-        """Watch.end, however that goes the end of the stream; ``judge`` false: nothing is judged."""
+        """Watch.end, and the end of the stream however it goes; without ``judge`` that alone."""
         opened = self._stream(stream)
         del self._streams[stream]
         with opened.watch as watch, call.cancel.heard_by(opened.cancel.cancel):
