@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "Say what is installed, what llama.cpp uses, and what is wrong.",
     "eval": "Measure a model on labelled rows, or compare several.",
     "grammar": "Print the answer language as a GBNF grammar.",
+    "licenses": "Print the licences of everything that a program would ship.",
     "list": "List the models on this machine.",
     "path": "Print where a model's file lies.",
     "policy": "List, show, write, check or remove policies: which rules apply.",
