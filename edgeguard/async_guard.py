@@ -33,8 +33,7 @@ from edgeguard.errors import (
 from edgeguard.guard import N_CTX, CheckMessages, CheckRow, Guard, seconds_of
 from edgeguard.policy import Policy
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import Threads
-from edgeguard.session.settings import Settings
+from edgeguard.session.settings import Settings, Threads
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo

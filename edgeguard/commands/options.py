@@ -35,9 +35,7 @@ class _ThreadsType(click.ParamType):
 
     name = f"INTEGER|{BACKGROUND}"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == BACKGROUND else click.INT.convert(value, param, ctx)
 
 
