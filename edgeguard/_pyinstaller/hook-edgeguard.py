@@ -7,5 +7,5 @@ datas = collect_data_files("edgeguard", excludes=["**/training/**", "**/*.png", 
 hiddenimports = collect_submodules(
     "edgeguard", filter=lambda name: not name.startswith("edgeguard._pyinstaller")
 )
-for package in ("edgeguard", "llama-cpp-python", "gguf", "huggingface-hub", "numpy", "click"):
-    datas += copy_metadata(package)
+# Versions for `edgeguard doctor`, and the texts of `edgeguard licenses`.
+datas += copy_metadata("edgeguard", recursive=True)
