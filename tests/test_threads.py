@@ -6,6 +6,7 @@ import pytest
 from command_line import CommandLine
 
 from edgeguard import Guard, InputError, loading
+from edgeguard.session.settings import Threads
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from edgeguard import Guard, InputError, loading
 )
 def test_threads(
     monkeypatch: pytest.MonkeyPatch,
-    asked: loading.Threads,
+    asked: Threads,
     cores: int,
     tuned: int,
     threads: int,

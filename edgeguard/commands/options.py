@@ -30,13 +30,15 @@ class Running(TypedDict, total=False):
     cache: str | None
 
 
-class _ThreadsType(click.ParamType):
-    """A number of threads, or the word."""
-
-    name = f"INTEGER|{BACKGROUND}"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == BACKGROUND else click.INT.convert(value, param, ctx)
+def _threads(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> int | str | None:
+    if value is None or value == BACKGROUND:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"it must be a whole number, or {BACKGROUND}") from None
 
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
@@ -73,7 +75,8 @@ _RUNNING = (
     click.option(
         "--threads",
         envvar="EDGEGUARD_THREADS",
-        type=_ThreadsType(),
+        metavar=f"INTEGER|{BACKGROUND}",
+        callback=_threads,
         help="CPU threads; background leaves one core alone.",
     ),
     click.option(

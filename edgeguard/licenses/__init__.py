@@ -40,8 +40,8 @@ def licenses() -> tuple[Licensed, ...]:
 def _package(name: str) -> Licensed:
     found = metadata.distribution(name)
     about = found.metadata
-    said = about.get("License-Expression") or about.get("License") or _classified(found)
-    return Licensed(name, found.version, said.strip().splitlines()[0], tuple(_texts(found)))
+    said = about.get_all("License-Expression") or about.get_all("License") or [_classified(found)]
+    return Licensed(name, found.version, said[0].strip().splitlines()[0], tuple(_texts(found)))
 
 
 def _classified(found: metadata.Distribution) -> str:

@@ -57,7 +57,7 @@ class Methods:
 
     def table(self) -> dict[str, Method]:
         """Each method by its name."""
-        named = {
+        named: dict[str, Callable[..., object]] = {
             "initialize": self.initialize,
             "check": self.check,
             "check_response": self.check_response,
