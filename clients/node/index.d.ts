@@ -1,5 +1,4 @@
 import { EventEmitter } from "node:events";
-import { TransformStream } from "node:stream/web";
 
 export type Severity = "Safe" | "Unsafe" | "Controversial";
 

@@ -3,7 +3,6 @@
 
 import { spawn } from "node:child_process";
 import { EventEmitter } from "node:events";
-import { TransformStream } from "node:stream/web";
 
 const PROTOCOL = 1;
 
