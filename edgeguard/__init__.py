@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from edgeguard.async_guard import AsyncGuard
     from edgeguard.check import Check
     from edgeguard.guard import Guard
-    from edgeguard.verdict import Choice, ModelId, Probabilities, Verdict
+    from edgeguard.stream.interface import TokenLabel
+    from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
+    from edgeguard.verdict_cache import CacheInfo
 
 __all__ = [
     "AsyncGuard",
+    "CacheInfo",
     "Cancellation",
     "CancelledError",
+    "CategoryProbabilities",
     "Check",
     "Choice",
     "ClosedError",
@@ -61,6 +65,7 @@ __all__ = [
     "SessionError",
     "StoreError",
     "TimeoutError",
+    "TokenLabel",
     "Verdict",
     "__version__",
 ]
@@ -68,11 +73,14 @@ __all__ = [
 # A program that starts pays for what it uses when it does.
 _LATER = {
     "AsyncGuard": "async_guard",
+    "CacheInfo": "verdict_cache",
+    "CategoryProbabilities": "verdict",
     "Check": "check",
     "Choice": "verdict",
     "Guard": "guard",
     "ModelId": "verdict",
     "Probabilities": "verdict",
+    "TokenLabel": "stream.interface",
     "Verdict": "verdict",
 }
 

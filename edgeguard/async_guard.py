@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeguard.async_watch import AsyncWatch
 from edgeguard.cancellation import Cancellation
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.rows import CheckMessages, CheckRow
+from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.errors import (
     ClosedError,
     EdgeguardError,
@@ -30,7 +33,7 @@ from edgeguard.errors import (
     SessionError,
     TimeoutError,  # noqa: A004 - it is one
 )
-from edgeguard.guard import N_CTX, CheckMessages, CheckRow, Guard, seconds_of
+from edgeguard.guard import N_CTX, Guard, seconds_of
 from edgeguard.policy import Policy
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings, Threads
@@ -167,30 +170,55 @@ class AsyncGuard:
         *,
         policy: str | None = None,
         fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> Verdict:
         """Judge the last message of a conversation; see Guard.check_messages.
 
         timeout: seconds from now, waiting for the load and for other calls included.
         """
-        return await self._judge(messages, timeout, policy=policy, fresh=fresh)
+        read = Reading(strict_messages, tool_calls, skip_media)(messages)
+        (verdict,) = await self._judge([read], timeout, policy=policy, fresh=fresh)
+        return verdict
+
+    async def check_turns(
+        self,
+        messages: CheckMessages,
+        *,
+        judge: Judged = "each",
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+    ) -> list[Verdict]:
+        """Judge several messages of a conversation; see Guard.check_turns."""
+        read = Reading(strict_messages, tool_calls, skip_media)(messages)
+        return await self._judge(read.judged(judge), timeout, policy=policy, fresh=fresh)
 
     def check_many(
         self,
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> AsyncIterator[Verdict | EdgeguardError]:
         """Judge any number of texts, lazily and in order, with ``async for``; see Guard.check_many.
 
         The rows are taken in the caller's task, one when the one before has its verdict.
         """
-        from edgeguard.batch.row_lists import rows_of
+        from edgeguard.conversation.row_lists import rows_of
 
+        reading = Reading(strict_messages, tool_calls, skip_media)
         chosen = None if policy is None else find_policy(policy)
         limit = None if timeout is None else seconds_of(timeout)
-        return self._judge_rows(rows_of(rows), limit, policy=chosen, fresh=True)
+        return self._judge_rows(rows_of(rows), reading, limit, policy=chosen, fresh=True)
 
     def watch(
         self,
@@ -198,6 +226,10 @@ class AsyncGuard:
         *,
         policy: str | None = None,
         interval: int = INTERVAL,
+        category_probabilities: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> AsyncWatch:
         """Judge the response to a conversation while it is written, with ``async with``.
@@ -213,6 +245,10 @@ class AsyncGuard:
                 messages,
                 policy=policy,
                 interval=interval,
+                category_probabilities=category_probabilities,
+                strict_messages=strict_messages,
+                tool_calls=tool_calls,
+                skip_media=skip_media,
                 timeout=timeout,
                 cancel=wish,
             )
@@ -288,53 +324,59 @@ class AsyncGuard:
         return guard
 
     async def _judge(
-        self, messages: CheckMessages, timeout: float | None, **options: object
-    ) -> Verdict:
+        self, conversations: list[Conversation], timeout: float | None, **options: object
+    ) -> list[Verdict]:
         """What every check ends in; ``options`` are those of Guard.begin."""
         limit = None if timeout is None else seconds_of(timeout)
-        result = await self._ask(messages, options, limit)
-        if isinstance(result, EdgeguardError):
-            raise result
-        return result
+        verdicts = []
+        for result in await self._ask(conversations, options, limit):
+            if isinstance(result, EdgeguardError):
+                raise result
+            verdicts.append(result)
+        return verdicts
 
     async def _judge_rows(
-        self, rows: Iterable[Any], limit: float | None, **options: object
+        self, rows: Iterable[Any], reading: Reading, limit: float | None, **options: object
     ) -> AsyncIterator[Verdict | EdgeguardError]:
-        from edgeguard.batch.many import messages_of
-        from edgeguard.batch.recent import Recent
-        from edgeguard.batch.rows import key_of
+        from edgeguard.conversation.recent import Recent
+        from edgeguard.conversation.rows import conversation_in, key_of
 
         recent: Recent[Verdict] = Recent()
         for row in rows:
             try:
-                messages = messages_of(row)
+                conversation = conversation_in(row, reading)
             except EdgeguardError as error:
                 yield error
                 continue
-            key = key_of(messages)
-            result = recent.get(key) or await self._ask(messages, options, limit)
+            key = key_of(conversation)
+            result = recent.get(key) or (await self._ask([conversation], options, limit))[0]
             if isinstance(result, Verdict):
                 recent.put(key, result)
             yield result
 
     async def _ask(
-        self, messages: CheckMessages, options: Mapping[str, object], limit: float | None
-    ) -> Verdict | EdgeguardError:
-        """The verdict, or why this text has none. Raises what every other text would meet too."""
+        self,
+        conversations: list[Conversation],
+        options: Mapping[str, object],
+        limit: float | None,
+    ) -> list[Verdict | EdgeguardError]:
+        """The verdicts, or why one has none. Raises what every other text would meet too."""
         from edgeguard.worker.job import Text
 
         deadline = None if limit is None else time.monotonic() + limit
+        texts = [Text(conversation, options) for conversation in conversations]
         try:
             with self._told():
                 await self._ready(deadline)
-                (result,) = await self._worker.run(
-                    [Text(messages, options)], lambda _guard, verdict: verdict, deadline=deadline
+                results = await self._worker.run(
+                    texts, lambda _guard, verdict: verdict, deadline=deadline
                 )
         except TimeoutError as error:
-            return error
-        if isinstance(result, (ClosedError, PolicyError)):
-            raise result
-        return result
+            return [error]
+        for result in results:
+            if isinstance(result, (ClosedError, PolicyError)):
+                raise result
+        return results
 
     async def _ready(self, deadline: float | None) -> Guard:
         """The guard, loaded now if it was not asked for before."""

@@ -42,13 +42,18 @@ class Check:
         judge: Judge,
         seconds: float,
         normalised: Sequence[Question] = (),
+        message: int = 0,
+        not_judged: tuple[str, ...] = (),
     ) -> None:
         """``decode`` asks the model; ``seconds`` is what writing the questions took.
 
         ``normalised``: the questions of the normalised form, where that is another text.
+        ``message`` and ``not_judged`` are what the verdict says of the conversation.
         """
         self._questions = [*questions, *normalised]
         self._written = len(questions)
+        self._message = message
+        self._not_judged = not_judged
         self._decode = decode
         self._judge = judge
         self._seconds = seconds
@@ -104,6 +109,8 @@ class Check:
             form=form.name,
             category_probabilities=None if shares is None else CategoryProbabilities(shares),
             cached=all(window.remembered for window in self._decoded),
+            message=self._message,
+            not_judged=self._not_judged,
             choices=worst.choices if len(form.windows) == 1 else (),
         )
 

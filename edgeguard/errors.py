@@ -5,7 +5,7 @@
     │   └── InputTooLongError       2   a text that needs more windows than the caller allowed
     ├── ModelNotFoundError          2   no such model is installed, or none is chosen
     ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
-    ├── PolicyError                 2   a saved policy that is damaged, or is for another model file
+    ├── PolicyError                 2   a file that is no policy, or one for another model file
     ├── SessionError                2   llama.cpp could not load or compute
     │   └── ClosedError             2   the guard was used after close()
     ├── CancelledError              2   the caller gave up what was being judged
@@ -57,7 +57,7 @@ class ModelError(EdgeguardError):
 
 
 class PolicyError(EdgeguardError):
-    """A saved policy that is damaged, or was calibrated for another model file."""
+    """A file that is no policy, or a policy that was calibrated for another model file."""
 
 
 class SessionError(EdgeguardError):

@@ -14,30 +14,34 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
-from edgeguard.check import Check, Judge
-from edgeguard.decoder import Decoded
-from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.check import Check
+from edgeguard.check_many import check_many
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.rows import CheckMessages, CheckRow
+from edgeguard.conversation.value import Conversation, Judged
+from edgeguard.errors import EdgeguardError, InputError, SessionError
 from edgeguard.loading import Loaded, Options, load, load_again, prepare
-from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
-from edgeguard.protocol.messages import Message, check_text, parse_messages
+from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
+from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import BACKGROUND, MAX_THREADS, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
-from edgeguard.tokens import Question
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo, open_answers
 from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.stream import Run, StreamEngine
 from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
@@ -51,19 +55,7 @@ _NANO_NOTE = (
 )
 _logger = logging.getLogger(__name__)
 
-CheckMessages = Iterable[Message | Mapping[str, object]]
-CheckRow = str | Mapping[str, object] | CheckMessages
-
-
-@dataclass(frozen=True)
-class _How:
-    """How one conversation is judged; ``shares``: with those of the categories."""
-
-    policy: Policy
-    fresh: bool
-    shares: bool
-    deadline: float | None
-    cancel: Cancellation | None
+T = TypeVar("T")
 
 
 class Guard:
@@ -113,7 +105,6 @@ class Guard:
         PolicyError, CancelledError, StoreError (the cache).
         """
         self._policy = find_policy(policy)
-        self._shares = category_probabilities
         _check_options(model, threads, n_ctx, device)
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
@@ -127,6 +118,7 @@ class Guard:
             StopFlag(),
             lambda flag: load(plan, flag, on_progress),
             lambda flag: load_again(file, plan, flag, on_progress),
+            shares=category_probabilities,
             cache=cache,
             cancel=cancel,
             idle_unload=idle_unload,
@@ -146,10 +138,15 @@ class Guard:
         guard = cls.__new__(cls)
         guard._policy = find_policy(policy)
         guard._policy.check_model("", session.info.name)
-        guard._shares = category_probabilities
         model = ModelId(session.info.name, session.info.type, "")
         loaded = Loaded.of(session, model, model.name, allow_random_weights=allow_random_weights)
-        guard._start(session.flag, lambda _flag: loaded, lambda _flag: loaded, cache=cache)
+        guard._start(
+            session.flag,
+            lambda _flag: loaded,
+            lambda _flag: loaded,
+            shares=category_probabilities,
+            cache=cache,
+        )
         return guard
 
     def _start(
@@ -158,6 +155,7 @@ class Guard:
         load: Callable[[StopFlag], Loaded],
         load_again: Callable[[StopFlag], Loaded],
         *,
+        shares: bool,
         cache: str | os.PathLike[str] | None = None,
         cancel: Cancellation | None = None,
         idle_unload: float | None = None,
@@ -173,17 +171,18 @@ class Guard:
             if self._answers is not None:
                 self._answers.close()
             raise
-        self._model_id, self._settings = loaded.model, loaded.settings
-        self._device = loaded.session.info.device
+        self._settings, device = loaded.settings, loaded.session.info.device
+        self._is_stream = loaded.heads is not None
         if self._answers is not None:
-            self._answers.belongs_to(loaded.model, loaded.session.info.device, loaded.settings)
+            self._answers.belongs_to(loaded.model, device, loaded.settings)
+        self._asking = Asking(model, self._thread, loaded.model, device, shares, self._answers)
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
         self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
     @property
     def model(self) -> ModelId:
         """Which model answers."""
-        return self._model_id
+        return self._asking.model_id
 
     @property
     def policy(self) -> Policy:
@@ -193,7 +192,7 @@ class Guard:
     @property
     def device(self) -> str:
         """Where the model runs: ``cpu``, or the accelerator's name."""
-        return self._device
+        return self._asking.device
 
     @property
     def settings(self) -> Settings | None:
@@ -241,23 +240,64 @@ class Guard:
         *,
         policy: str | None = None,
         fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
         """Judge the last message of a conversation, with the messages before it as context.
 
-        messages: dictionaries with ``role`` (system, user, assistant) and ``content`` (str). The
-        last one's role decides whether a prompt or a response is judged.
+        messages: in any of the public forms (docs/conversations.md), as dictionaries with ``role``
+        and ``content``. The last one's role decides whether a prompt or a response is judged.
         fresh: take as long as if nothing like it had been judged before, and give the same bits in
         any order of calls. Else a conversation that begins as the one before pays for what is new
         alone, and its probabilities differ from a fresh one's in late digits.
+        strict_messages: refuse what the official template has no place for, as tool roles and
+        several text parts, instead of showing it otherwise.
+        tool_calls: show and judge the calls of tools, as text; else ``not_judged`` names them.
+        skip_media: pass over images, sounds and files, which ``not_judged`` then names; else they
+        are an error.
         timeout: seconds from now, waiting for other calls included.
         cancel: ends the call when it is cancelled, in any thread.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError, ModelError
         (the model's numbers are broken), TimeoutError, CancelledError.
         """
-        check = self.begin(messages, policy=policy, fresh=fresh, timeout=timeout, cancel=cancel)
-        return check.verdict()
+        return self.begin(
+            messages,
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=cancel,
+        ).verdict()
+
+    def check_turns(
+        self,
+        messages: CheckMessages,
+        *,
+        judge: Judged = "each",
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+        cancel: Cancellation | None = None,
+    ) -> list[Verdict]:
+        """Judge several messages of a conversation, each with those before it as context.
+
+        judge: ``each`` message of the user, the assistant and tools; ``exchange``, those from the
+        user's last message on; or ``last``, which is what ``check_messages`` does. Messages
+        without a text get no verdict. ``Verdict.message`` is the index of the judged message.
+        timeout: seconds for all of them together. The rest is as in ``check_messages``.
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        how = How(self._chosen(policy), fresh, False, deadline, cancel)
+        read = Reading(strict_messages, tool_calls, skip_media)(messages)
+        return [self._asking.begin(one, how).verdict() for one in read.judged(judge)]
 
     def begin(
         self,
@@ -266,6 +306,9 @@ class Guard:
         policy: str | Policy | None = None,
         fresh: bool = False,
         category_probabilities: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
@@ -275,33 +318,8 @@ class Guard:
         and errors are those of ``check_messages``, and of the guard itself.
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
-        how = _How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
-        return self._begin(parse_messages(messages), how)
-
-    def _begin(self, parsed: tuple[Message, ...], how: _How) -> Check:
-        model, thread, started = self._model, self._thread, time.perf_counter()
-        shares = self._shares or how.shares or how.policy.needs_categories
-        plain = normalised(parsed) if how.policy.normalise else parsed
-
-        def questions() -> tuple[list[Question], list[Question]]:
-            windows = model.get().windows
-            return windows.questions(parsed), [] if plain == parsed else windows.questions(plain)
-
-        def asked(question: Question) -> Decoded:
-            return thread.run(
-                lambda: model.get().decoder.decode(question, fresh=how.fresh, categories=shares),
-                cancel=how.cancel,
-                deadline=how.deadline,
-            )
-
-        def known(question: Question) -> Decoded:
-            if self._answers is None:
-                return asked(question)
-            return self._answers.answer(question, asked, fresh=how.fresh, categories=shares)
-
-        written, others = thread.run(questions, cancel=how.cancel, deadline=how.deadline)
-        judge = Judge(self.model, self.device, how.policy)
-        return Check(written, known, judge, time.perf_counter() - started, others)
+        how = How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
+        return self._asking.begin(Reading(strict_messages, tool_calls, skip_media)(messages), how)
 
     def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""
@@ -316,6 +334,9 @@ class Guard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Iterator[Verdict | EdgeguardError]:
@@ -329,25 +350,29 @@ class Guard:
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
-        from edgeguard.batch.many import check_many
-        from edgeguard.self_test import self_test
-
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
+        reading = Reading(strict_messages, tool_calls, skip_media)
 
-        def judge(messages: tuple[Message, ...]) -> Verdict:
+        def judge(conversation: Conversation) -> Verdict:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, _How(chosen, True, False, deadline, cancel)).verdict()
+            return self._asking.begin(
+                conversation, How(chosen, True, False, deadline, cancel)
+            ).verdict()
 
-        return check_many(rows, judge, lambda: self_test(self, cancel))
+        return check_many(rows, reading, judge, lambda: self_test(self, cancel))
 
     def watch(
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         interval: int = INTERVAL,
+        category_probabilities: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Watch:
@@ -356,7 +381,7 @@ class Guard:
         The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
         prompt that is not known.
         interval: characters between two passes of a Gen model at least; it is asked at the next end
-        of a sentence behind them.
+        of a sentence behind them. A Qwen3Guard-Stream judges what is fed at once, token by token.
         timeout: seconds for each pass over what was added.
         Raises what ``check_messages`` raises.
         """
@@ -364,12 +389,32 @@ class Guard:
             raise InputError(f"interval is {interval!r}; it must be at least 1 character")
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
+        reading = Reading(strict_messages, tool_calls, skip_media)
+        asked = reading(messages) if messages else None
+        if self._is_stream:
+            run, before = self._runner(limit, cancel), asked.messages if asked else ()
+            return Watch(StreamEngine(before, chosen, self._model.get, run, self._free_in_thread))
 
-        def begin(messages: tuple[Message, ...]) -> Check:
+        def begin(conversation: Conversation) -> Check:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._begin(messages, _How(chosen, False, False, deadline, cancel))
+            how = How(chosen, False, category_probabilities, deadline, cancel)
+            return self._asking.begin(conversation, how)
 
-        return Watch(IntervalEngine(parse_messages(messages) if messages else (), begin, interval))
+        return Watch(IntervalEngine(asked, begin, interval))
+
+    def _runner(self, limit: float | None, cancel: Cancellation | None) -> Run:
+        """Calls in the model's thread; ``limit``: seconds for each."""
+
+        def run(function: Callable[[], T]) -> T:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._thread.run(function, cancel=cancel, deadline=deadline)
+
+        return run
+
+    def _free_in_thread(self, free: Callable[[], None]) -> None:
+        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
+        with suppress(SessionError):
+            self._thread.run(free)
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.

@@ -7,7 +7,7 @@ whoever judges many; the probes of edgeguard.trial ask more, once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import (
@@ -20,20 +20,28 @@ from edgeguard.errors import (
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.protocol.answer import parse
-
-if TYPE_CHECKING:
-    from edgeguard.guard import Guard
+from edgeguard.verdict import Verdict
 
 _USER = {"role": "user", "content": "What is the capital of France?"}
 _TESTS = ([_USER], [_USER, {"role": "assistant", "content": "It is Paris."}])
 
 
-def self_test(guard: Guard, cancel: Cancellation | None = None) -> None:
+class Asked(Protocol):
+    """A guard, as far as it is needed here."""
+
+    def check_messages(
+        self, messages: list[dict[str, str]], *, cancel: Cancellation | None = None
+    ) -> Verdict:
+        """A verdict on a conversation."""
+
+
+def self_test(guard: Asked, cancel: Cancellation | None = None) -> None:
     """Ask for a verdict in each mode. Raises EdgeguardError unless both are answers."""
     for messages in _TESTS:
         verdict = guard.check_messages(messages, cancel=cancel)
         try:
-            parse(verdict.mode, verdict.answer)
+            # A Stream says nothing of refusals, in either mode.
+            parse("prompt" if verdict.refusal is None else "response", verdict.answer)
         except ValueError as error:
             raise ModelError(f"the test verdict of a {verdict.mode} is no answer") from error
 

@@ -2,8 +2,8 @@
 
 What two readers could read in two ways is refused: a name that stands twice in an object (one of
 the two texts would be judged, and the other not), NaN and Infinity, bytes that are not UTF-8, deep
-nesting. Numbers are read as floats, since none is ever looked at. An error says what is wrong and
-where, and quotes nothing: it may end up in a log.
+nesting. Whole numbers stay whole: the arguments of a call may be shown. An error says what is wrong
+and where, and quotes nothing: it may end up in a log.
 
 This module does not know what the JSON means.
 """
@@ -14,6 +14,8 @@ import json
 
 from edgeguard.errors import InputError
 
+_LONGEST = 4000
+"""Digits that int() takes; Python refuses some more."""
 MAX_DEPTH = 64
 """Levels of nesting; a conversation needs four."""
 
@@ -23,7 +25,7 @@ def parse_json(data: bytes | str, what: str) -> object:
     text = data if isinstance(data, str) else decode(data, what)
     try:
         value = json.loads(
-            text, object_pairs_hook=unique_names, parse_constant=_constant, parse_int=float
+            text, object_pairs_hook=unique_names, parse_constant=_constant, parse_int=whole
         )
         check_depth(value)
         return value
@@ -67,6 +69,11 @@ def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(fields) < len(pairs):
         raise ValueError("an object in it has one name twice")
     return fields
+
+
+def whole(digits: str) -> int | float:
+    """A whole number, for json's ``parse_int``; a float where it is too long for int()."""
+    return int(digits) if len(digits) < _LONGEST else float(digits)
 
 
 def _constant(_name: str) -> object:

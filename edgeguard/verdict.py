@@ -126,6 +126,9 @@ class Verdict:
     and would have flagged for that reason. ``form`` is the form of the text that counted.
     ``category_probabilities`` are the shares of the categories where the model named one, or had
     to; None where it was not asked. ``cached``: no model was asked just now.
+
+    ``message`` is the index, in the list that was given, of the message that was judged;
+    ``not_judged`` says what was passed over in it and in those before, as ``message 2: an image``.
     """
 
     mode: Mode
@@ -146,6 +149,8 @@ class Verdict:
     form: Form = "as written"
     category_probabilities: CategoryProbabilities | None = None
     cached: bool = False
+    message: int = 0
+    not_judged: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
@@ -158,6 +163,7 @@ class Verdict:
             "probabilities": dict(self.probabilities),
             "categories": list(self.categories),
             "model": asdict(self.model),
+            "not_judged": list(self.not_judged),
         }
 
     @classmethod
@@ -169,6 +175,7 @@ class Verdict:
                 **data,
                 "probabilities": Probabilities(tuple(shares[severity] for severity in SEVERITIES)),
                 "categories": tuple(data["categories"]),
+                "not_judged": tuple(data["not_judged"]),
                 "category_probabilities": (
                     None if named is None else CategoryProbabilities(named.items())
                 ),

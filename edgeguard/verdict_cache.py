@@ -19,10 +19,9 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeguard._version import __version__
-from edgeguard.answer_files import AnswerFile, AnswerMemory, Answers
 from edgeguard.decoder import Decoded
 from edgeguard.errors import InputError
 from edgeguard.protocol.answer import parse, write
@@ -30,6 +29,9 @@ from edgeguard.protocol.names import Mode, categories
 from edgeguard.session.settings import Settings
 from edgeguard.tokens import Question
 from edgeguard.verdict import Choice, ModelId
+
+if TYPE_CHECKING:
+    from edgeguard.answer_files import Answers
 
 _logger = logging.getLogger(__name__)
 
@@ -106,6 +108,8 @@ def open_answers(where: str | os.PathLike[str]) -> AnswerCache:
     """A cache in memory, where that is its name, or in a file. Raises InputError, StoreError."""
     if not isinstance(where, (str, os.PathLike)) or not os.fspath(where):
         raise InputError(f"cache is {where!r}; it must be {IN_MEMORY!r} or the path of a file")
+    from edgeguard.answer_files import AnswerFile, AnswerMemory  # SQLite, which few need
+
     kept: Answers = AnswerMemory() if where == IN_MEMORY else AnswerFile(Path(where))
     return AnswerCache(kept)
 

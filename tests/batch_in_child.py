@@ -19,13 +19,12 @@ class FastGuard(Guard):
     def __init__(self, *_: Any, **__: Any) -> None:
         from edgeguard.session.fake import FakeSession
 
-        self.__dict__ = vars(
-            Guard.with_session(FakeSession(lambda _: "Safety: Safe\nCategories: None"))
-        )
+        made = Guard.with_session(FakeSession(lambda _: "Safety: Safe\nCategories: None"))
+        self.__dict__ = {**vars(made), "_made": made}  # it closes what it has when it goes
         self._template = super().check_messages([{"role": "user", "content": "Hello"}])
         self._calls = 0
 
-    def check_messages(self, messages: Any, *, policy: str | None = None) -> Verdict:  # type: ignore[override] # noqa: ARG002
+    def check_messages(self, messages: Any, **_: Any) -> Verdict:  # noqa: ARG002
         self._calls += 1
         return replace(self._template, tokens=self._calls)
 

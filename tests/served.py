@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -110,6 +111,7 @@ def serving(
         assert not thread.is_alive()
 
 
+@cache
 def document() -> dict[str, Any]:
     """The OpenAPI document of a server as it is started without options."""
     worker = Worker(lambda _: Guard.with_session(FakeSession(scripted)))

@@ -7,6 +7,8 @@ import gc
 import inspect
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -81,7 +83,7 @@ def test_it_gives_what_a_guard_gives(nano: Guard, nano_path: Path) -> None:
                 await guard.check_response("Hello", "Hi.", policy="loose"),
                 nano.check_response("Hello", "Hi.", policy="loose"),
             )
-            long = "a word and another " * 600
+            long = "a word and another " * 250
             alike(await guard.check(long), nano.check(long))
             assert await guard.tokenize("Hello") == nano.tokenize("Hello")
             rows: list[str | dict[str, object]] = [
@@ -159,7 +161,7 @@ def test_a_cancelled_task_stops_the_computation_at_once() -> None:
 def test_a_computation_of_llama_cpp_is_stopped_too(nano_path: Path) -> None:
     async def scenario() -> None:
         async with AsyncGuard(nano_path, threads=1) as guard:
-            long = "a word and another " * 2000
+            long = "a word and another " * 700
             began = time.monotonic()
             await guard.check(long)
             whole = time.monotonic() - began
@@ -422,3 +424,29 @@ def test_a_forked_child_is_told() -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     run(guard.close())
+
+
+EXIT = """
+import asyncio, sys, time
+from edgeguard import AsyncGuard
+
+async def main():
+    global guard
+    guard = AsyncGuard("nano", threads=1)
+    task = asyncio.ensure_future(guard.check("a word and another " * 20_000))
+    await asyncio.sleep(float(sys.argv[1]))
+
+asyncio.run(main())
+print(time.time())
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.6])
+def test_a_process_ends_at_once_with_one_that_was_never_closed(seconds: float) -> None:
+    """While it loads, and while it computes: an exit must free nothing under llama.cpp."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT, str(seconds)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.time() - float(done.stdout) < 10

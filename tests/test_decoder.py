@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+import checkpoints
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeguard import Guard
+from edgeguard.convert import convert
 from edgeguard.decoder import LOW_MASS
 from edgeguard.errors import ModelError
 from edgeguard.protocol.messages import Message
@@ -240,11 +242,26 @@ def test_the_real_vocabulary_parts_categories_at_the_first_token(real_vocabulary
         assert len({guard.tokenize(f" {name}")[0] for name in names}) == len(names)
 
 
-def test_shares_below_common_prefixes_are_the_model_s_own(random_model: Path) -> None:
-    """With a vocabulary in which names share their first tokens: the product along the way."""
+@pytest.fixture(scope="module")
+def short_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model in whose vocabulary the names of categories share their first tokens."""
+    folder = tmp_path_factory.mktemp("short")
+    learned = checkpoints._learn_merges()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "_learn_merges", lambda: learned[:1])
+        checkpoints.write_checkpoint(folder / "checkpoint", seed=7)
+    return convert(
+        folder / "checkpoint", folder / "short.gguf", type="bf16", trust_template=True
+    ).path
+
+
+def test_shares_below_common_prefixes_are_the_model_s_own(short_tokens: Path) -> None:
+    """The product along the way, each part of it read plainly."""
     with Guard(
-        random_model, threads=1, allow_random_weights=True, category_probabilities=True
+        short_tokens, threads=1, allow_random_weights=True, category_probabilities=True
     ) as guard:
+        names = categories("prompt")
+        assert len({guard.tokenize(f" {name}")[:1] for name in names}) < len(names)
         verdicts = [guard.check(f"A garden with {number} trees.") for number in range(3)]
         loaded = guard._model.get()
         session = loaded.session

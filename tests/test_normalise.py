@@ -132,3 +132,17 @@ def test_either_form_suffices_and_the_verdict_says_which() -> None:
 def test_every_message_is_normalised() -> None:
     messages = (Message("user", "b\u200bo"), Message("assistant", "f1ne"))
     assert normalised(messages) == (Message("user", "bo"), Message("assistant", "fine"))
+
+
+def test_the_form_that_is_flagged_counts_before_the_worse_severity() -> None:
+    rules = (("Politically Sensitive Topics", "ignore"),)
+    save_policy(Policy("both", STRICT.harmful, categories=rules, normalise=True))
+
+    def script(question: str) -> str:
+        text = question.rsplit("BEGIN CONVERSATION")[-1]
+        if "bomb" in text:
+            return "Safety: Controversial\nCategories: Violent"
+        return "Safety: Unsafe\nCategories: Politically Sensitive Topics"
+
+    verdict = Guard.with_session(FakeSession(script), policy="both").check("a b0mb")
+    assert (verdict.flagged, verdict.form, verdict.categories) == (True, "normalised", ("Violent",))

@@ -27,14 +27,14 @@ class Edgeguard:
     """The guard itself; only the choice of the answer is taken from the model."""
 
     def __init__(self, model: str, threads: int) -> None:
+        from edgeguard.conversation import read_messages
         from edgeguard.decoder import Decoder
         from edgeguard.guard import Guard
-        from edgeguard.protocol.messages import parse_messages
         from edgeguard.session.llama import LlamaSession
         from edgeguard.session.settings import Settings
         from edgeguard.tokens import QuestionTokenizer
 
-        self._parse = parse_messages
+        self._read = read_messages
         self._session = LlamaSession(Path(model), settings=Settings(threads), n_ctx=8192)
         self._steered = Steered(self._session)
         self._guard = Guard.with_session(self._steered, allow_random_weights=True)
@@ -43,7 +43,7 @@ class Edgeguard:
 
     def tokens(self, messages: list[dict[str, str]], answer: str) -> dict[str, Any]:
         """Token ids of a question and of the answer, for the other contestants."""
-        question = self._tokenizer.question(self._parse(messages))
+        question = self._tokenizer.question(self._read(messages).messages)
         ids = [*self._session.tokenize(answer), self._session.end_tokens[0]]
         return {"question": list(question.tokens), "fixed": question.prefix, "answer": ids}
 

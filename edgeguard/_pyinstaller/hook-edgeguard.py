@@ -1,5 +1,7 @@
 """Data, commands and versions that nothing imports by name."""
 
+from importlib.util import find_spec
+
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
 
 # Not the training of nano, nor its card's pictures: neither runs.
@@ -7,5 +9,7 @@ datas = collect_data_files("edgeguard", excludes=["**/training/**", "**/*.png", 
 hiddenimports = collect_submodules(
     "edgeguard", filter=lambda name: not name.startswith("edgeguard._pyinstaller")
 )
+if find_spec("fastapi_offline") is not None:  # the files of the page of `edgeguard serve`
+    datas += collect_data_files("fastapi_offline", includes=["static/swagger-ui*"])
 # Versions for `edgeguard doctor`, and the texts of `edgeguard licenses`.
 datas += copy_metadata("edgeguard", recursive=True)

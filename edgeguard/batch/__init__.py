@@ -1,6 +1,6 @@
 """Whole files: rows in, the same rows with their verdicts out, in order, resumable.
 
-    rows.py       a row, its place in the input, and the conversation it holds
+    rows.py       a row, and its place in the input
     encodings.py  any encoding as UTF-8
     source.py     the input's bytes, line by line, held against what they were
     unchanged.py  what to say where they are not
@@ -10,12 +10,10 @@
                   the formats: how a row is read, and written with its verdict
     formats.py    which of them a file has
     judging.py    rows to outcomes, repeated texts judged once
-    recent.py     the verdicts of the last texts, in memory
     record.py     what a run must remember to be resumed, on disk
     output.py     the file that grows beside the result
     job.py        the parts together: start, resume, finish
     tally.py      the counts of the summary
-    many.py       the generator behind Guard.check_many
 
 The guard judges; nothing here does.
 """

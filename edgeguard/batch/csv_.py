@@ -15,8 +15,9 @@ from pathlib import Path
 
 from edgeguard.batch.dialect import Dialect, Line, without_end
 from edgeguard.batch.layout import Survey, Told, candidates, choose, delimiters
-from edgeguard.batch.rows import START, Names, Place, Row, already, no_field, nothing
+from edgeguard.batch.rows import START, Place, Row, already, no_field, nothing
 from edgeguard.batch.source import Source
+from edgeguard.conversation.rows import ROW, Names
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
@@ -29,12 +30,13 @@ _MOST = 16 << 20
 class Csv:
     """Reads and writes the rows of a CSV file."""
 
+    tail = b""
     unit = "line"
 
     def __init__(self, source: Source, names: Names, told: Told, *, tabs: bool = False) -> None:
         """Read the header of an open input. Raises InputError where it will not do."""
         self._source = self.content = source
-        self._names = names
+        self.names = names
         self._told = told
         first, header = self._read_head()
         found = self._meant(header, delimiters(self._excels(first) or told, tabs))
@@ -42,6 +44,7 @@ class Csv:
         survey = self._choose({one: len(_columns(one, header)) for one in found})
         self.dialect = survey.dialect
         self.columns = _columns(self.dialect, header)
+        self.names = names = names.in_fields(self.columns)
         self._check_columns()
         self._end = b"\r\n" if header.endswith(b"\r\n") else b"\n"
         self.head = first + without_end(header) + self._added(*names.added)
@@ -76,14 +79,16 @@ class Csv:
     def _meant(self, header: bytes, marks: Sequence[str]) -> list[Dialect]:
         """The dialects in which the header has the named columns. Raises InputError."""
         every = candidates(self._told, marks)
-        needed = set(self._names.needed)
-        found = [dialect for dialect in every if needed <= set(_columns(dialect, header))]
+        found = [one for one in every if self._will_do(_columns(one, header))]
         if found:
             return found
         there = max((_columns(dialect, header) for dialect in every), key=len)
         if not there:
             raise InputError(f"the header of {self._source.name} is not CSV: a quote is not closed")
-        raise no_field(self._source.name, self._names, there)
+        raise no_field(self._source.name, self.names, there)
+
+    def _will_do(self, columns: list[str]) -> bool:
+        return set(self.names.in_fields(columns).needed) <= {ROW, *columns}
 
     def _choose(self, found: dict[Dialect, int]) -> Survey:
         """The one that fits all rows; of a pipe, which is read once, the plainest."""
@@ -116,10 +121,10 @@ class Csv:
             )
 
     def _check_columns(self) -> None:
-        for name in self._names.added:
+        for name in self.names.added:
             if name in self.columns:
                 raise InputError(f"{self._source.name}: {already(name)}")
-        twice = [name for name in self._names.read if self.columns.count(name) > 1]
+        twice = [name for name in self.names.read if self.columns.count(name) > 1]
         if twice:
             raise InputError(f"{self._source.name} has two columns named {twice[0]!r}")
 

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from edgeguard.batch.csv_ import Csv
+from edgeguard.batch.json_array import JsonArray
 from edgeguard.batch.jsonl import Jsonl
 from edgeguard.batch.layout import Told
 from edgeguard.batch.parquet import Parquet
-from edgeguard.batch.rows import Names, Place, Row
+from edgeguard.batch.rows import Place, Row
 from edgeguard.batch.source import PIPE, Seen, Source
 from edgeguard.batch.text import Text
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
-FormatName = Literal["jsonl", "csv", "parquet", "txt"]
+FormatName = Literal["jsonl", "json", "csv", "parquet", "txt"]
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 
 _ENDINGS: dict[str, FormatName] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "txt",
@@ -66,6 +69,14 @@ class Format(Protocol):
         """What stands before the first row of the result."""
 
     @property
+    def tail(self) -> bytes:
+        """What stands after the last row of the result."""
+
+    @property
+    def names(self) -> Names:
+        """The fields that are read and written; what was left to be guessed is found."""
+
+    @property
     def unit(self) -> str:
         """What is counted to name a row: lines, or rows."""
 
@@ -102,6 +113,8 @@ def open_input(
     with Source(name, encoding) as source:
         if format_name == "jsonl":
             yield Jsonl(source, names)
+        elif format_name == "json":
+            yield JsonArray(source, names)
         elif format_name == "txt":
             yield Text(source, names)
         else:
@@ -119,8 +132,8 @@ def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
     read, written = _by_name(name.removesuffix(".gz")), _by_name(out)
     if told is None and name != PIPE and read is None:
         raise InputError(
-            f"the format of {name} is not known by its name (.jsonl, .csv, .tsv, .parquet or "
-            ".txt): say which with --format"
+            f"the format of {name} is not known by its name (.jsonl, .json, .csv, .tsv, "
+            ".parquet or .txt): say which with --format"
         )
     chosen = told or read or written or "jsonl"
     if chosen == "txt" and name == PIPE and told is None:
@@ -133,6 +146,11 @@ def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
     if chosen == "parquet" and PIPE in (name, out):
         raise InputError("Parquet is read from its end and written at the end: give files, not -")
     return chosen
+
+
+def is_known(name: str) -> bool:
+    """Whether a file's name says its format."""
+    return _by_name(name.removesuffix(".gz")) is not None
 
 
 def _other(out: str, chosen: FormatName, result: FormatName) -> str:

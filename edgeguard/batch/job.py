@@ -12,26 +12,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
 from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Known, Limits, Outcome, judged
 from edgeguard.batch.output import Partial
-from edgeguard.batch.recent import Memory, Recent
 from edgeguard.batch.record import Progressed, Record
-from edgeguard.batch.rows import START, Names, Place, nothing
+from edgeguard.batch.rows import START, Place, nothing
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.reader import PLAIN, Reading
+from edgeguard.conversation.recent import Memory, Recent
 from edgeguard.digest import sha256_of
 from edgeguard.errors import CancelledError, InputError, OutputError
+from edgeguard.guard import Guard
 from edgeguard.outputs import publish, writing
-
-if TYPE_CHECKING:
-    from edgeguard.guard import Guard
 
 _SAVE_SECONDS = 1.0
 
@@ -54,18 +53,18 @@ class Run:
     """What is judged, by whom, and who looks on."""
 
     form: Format
-    names: Names
     guard: Guard
     watch: Watch
     stop: Stop
     timeout: float | None = None
+    reading: Reading = PLAIN
 
     def outcomes(self, start: Place, memory: Memory[Known]) -> Iterator[Outcome]:
         """The outcome of each row from a place on; KeyboardInterrupt where the person stops it."""
         rows = self.stop.between(self.form.rows(start))
-        limits = Limits(self.timeout, self.stop.cancel)
+        limits = Limits(self.timeout, self.stop.cancel, self.reading)
         try:
-            yield from judged(rows, self.guard, self.names, memory, self.form.unit, limits)
+            yield from judged(rows, self.guard, self.form.names, memory, self.form.unit, limits)
         except CancelledError:
             raise KeyboardInterrupt from None  # the row that it was at is judged again on a resume
 
@@ -103,6 +102,7 @@ def to_stream(run: Run, stream: IO[bytes]) -> Tally:
         run.watch.row(outcome, tally)
     if tally.rows == 0:
         raise nothing("the input")
+    stream.write(run.form.tail)
     run.form.content.check_read()
     return tally
 
@@ -135,11 +135,18 @@ def _is_ours(out: Path, at: Progressed | None) -> bool:
         return at is not None and at.made != "" and at.made == sha256_of(out)
 
 
-def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object]) -> Tally:
+def to_file(
+    run: Run,
+    record: Record,
+    out: Path,
+    identity: Mapping[str, object],
+    finished: Callable[[Tally], None] = lambda _tally: None,
+) -> Tally:
     """Judge all rows that the record does not have yet, and put the result in its place.
 
-    ``identity`` is everything that the bytes of the result depend on. Raises OutputError: it is
-    not that of the run to be resumed, or a file cannot be written.
+    ``identity`` is everything that the bytes of the result depend on. ``finished`` is called when
+    the result is there and the record still is. Raises OutputError: it is not that of the run to be
+    resumed, or a file cannot be written.
     """
     files = Files(out)
     known = record.identity
@@ -166,6 +173,7 @@ def to_file(run: Run, record: Record, out: Path, identity: Mapping[str, object])
             run.watch.kept(at.tally.rows)
             raise
     files.partial.unlink(missing_ok=True)
+    finished(at.tally)
     record.remove()
     return at.tally
 
@@ -197,7 +205,8 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
             raise
         with _naming(files):
             run.form.content.check_read()
-        at = replace(at, complete=True)
+        partial.append(run.form.tail)
+        at = replace(at, written=partial.size, complete=True)
         try:
             _save(partial, record, at, run.form)
         except OutputError:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from edgeguard.batch.recent import Memory
-from edgeguard.batch.rows import Names, Row, conversation, key_of
+from edgeguard.batch.rows import Row
 from edgeguard.cancellation import Cancellation
+from edgeguard.conversation.reader import PLAIN, Reading
+from edgeguard.conversation.recent import Memory
+from edgeguard.conversation.rows import Names, conversation_of, key_of
 from edgeguard.errors import EdgeguardError, InputError
-from edgeguard.protocol.messages import parse_messages
+from edgeguard.guard import Guard
 from edgeguard.self_test import check_only_row, self_test
-
-if TYPE_CHECKING:
-    from edgeguard.guard import Guard
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a row may take, in seconds, and what ends the run in the middle of one."""
+    """How a row is read, how long it may take, in seconds, and what ends the run in one."""
 
     timeout: float | None = None
     cancel: Cancellation | None = None
+    reading: Reading = PLAIN
 
 
 def judged(
@@ -75,12 +74,12 @@ def judged(
 def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits: Limits) -> Known:
     if row.fields is None:
         raise InputError(row.problem)
-    messages = parse_messages(conversation(row.fields, names))
-    key = key_of(messages)
+    conversation = conversation_of(row.fields, names, limits.reading)
+    key = key_of(conversation)
     known = memory.get(key)
     if known is None:
         verdict = guard.check_messages(
-            messages, fresh=True, timeout=limits.timeout, cancel=limits.cancel
+            conversation, fresh=True, timeout=limits.timeout, cancel=limits.cancel
         )
         plain = verdict.to_dict()
         del plain["seconds"], plain["cached"]  # the same rows give the same bytes in every run

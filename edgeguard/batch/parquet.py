@@ -8,15 +8,16 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeguard.batch.parquet_parts import Content, Part, parts_of
-from edgeguard.batch.rows import Names, Place, Row, already, no_field
+from edgeguard.batch.parquet_parts import Content, Fields, Part, digest_of, parts_of
+from edgeguard.batch.parquet_result import write_result
+from edgeguard.batch.rows import Place, Row, already, no_field
+from edgeguard.conversation.rows import Names, columns_of, has_field
 from edgeguard.errors import InputError
 from edgeguard.extras import require
 
@@ -28,13 +29,11 @@ PIECE = 1000
 _BUFFER = 1 << 20
 """Bytes of a column that are read at a time; without it a whole row group would be."""
 
-Fields = Mapping[str, object] | None
-
 
 class Parquet:
     """Reads and writes the rows of a Parquet file, or of a folder of them."""
 
-    head = b""
+    head = tail = b""
     unit = "row"
     notes = ()
 
@@ -42,7 +41,6 @@ class Parquet:
         """Open a file or folder. Raises InputError: it is no Parquet, or has other columns."""
         self.arrow = _pyarrow()
         self.name = name
-        self.names = names
         self.parts = parts_of(name)
         self.content = Content(name, self.parts)
         files = [self.open(part) for part in self.parts]
@@ -51,9 +49,10 @@ class Parquet:
         self._total = sum(file.metadata.num_rows for file in files)
         self._row = 0
         self.schema = self._with_folders(self.first.schema_arrow)
-        if not set(names.needed) <= set(self.schema.names):
+        self.names = names = names.in_fields(self.schema.names)
+        if not all(has_field(self.schema.names, name) for name in names.needed):
             raise no_field(name, names, self.schema.names)
-        self._columns = [name for name in names.read if name in self.schema.names]
+        self._columns = columns_of(names.read, self.schema.names)
         self._check_columns()
 
     def open(self, part: Part) -> Any:
@@ -88,7 +87,7 @@ class Parquet:
             if self.schema.names.count(name) > 1:
                 raise InputError(f"{self.name} has two columns named {name!r}")
             kind = self.schema.field(name).type
-            if name != self.names.messages and not _is_text(self.arrow.types, kind):
+            if name in self.names.texts and not _is_text(self.arrow.types, kind):
                 raise InputError(f"{self.name}: the column {name!r} is {kind}, not text")
 
     def done(self) -> tuple[int, int]:
@@ -151,8 +150,6 @@ class Parquet:
 
         Raises OutputError; InputError where a row is not the one that was judged.
         """
-        from edgeguard.batch.parquet_result import write_result
-
         out = partial.with_name(f"{partial.name}-parquet")
         try:
             write_result(self, partial, out)
@@ -172,12 +169,6 @@ class Parquet:
             if "crypt" in str(error):
                 why = "it is encrypted, and edgeguard takes no keys; give it decrypted"
             raise InputError(f"cannot read {self.name}: {why}") from error
-
-
-def digest_of(fields: Fields) -> str:
-    """What tells one judged row from another."""
-    plain = json.dumps(fields, default=str).encode("ascii")
-    return hashlib.blake2b(plain, digest_size=16).hexdigest()
 
 
 def _plain(value: object) -> object:

@@ -7,6 +7,7 @@ folder `name=value` on the way to a part is a column of it. This module reads no
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from edgeguard.batch.source import Seen
 from edgeguard.batch.unchanged import changed, changed_since, reading, untouched
 from edgeguard.digest import sha256_of
 from edgeguard.errors import InputError
+
+Fields = Mapping[str, object] | None
+"""The named columns of a row; None where a text is not UTF-8."""
 
 _ENDINGS = (".parquet", ".pq")
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -42,6 +46,12 @@ def parts_of(name: str) -> tuple[Part, ...]:
     if not found:
         raise InputError(f"there is no Parquet file in the folder {name}")
     return tuple(Part(file, _named(file.relative_to(path))) for file in found)
+
+
+def digest_of(fields: Fields) -> str:
+    """What tells one judged row from another."""
+    plain = json.dumps(fields, default=str).encode("ascii")
+    return hashlib.blake2b(plain, digest_size=16).hexdigest()
 
 
 def _is_part(inside: Path, file: Path) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from edgeguard.batch.parquet import Parquet, digest_of
-from edgeguard.batch.rows import Names
+from edgeguard.batch.parquet_parts import Fields, Part, digest_of
 from edgeguard.batch.unchanged import changed
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import OutputError
 from edgeguard.protocol.names import CATEGORIES, SEVERITIES
 
@@ -28,7 +28,27 @@ _SPARK = b"org.apache.spark.sql.parquet.row.metadata"
 """Spark's own list of the columns: with it there, Spark would not see those that are added."""
 
 
-def write_result(form: Parquet, partial: Path, out: Path) -> None:
+class Columns(Protocol):
+    """An open Parquet input."""
+
+    arrow: Any
+    name: str
+    names: Names
+    parts: tuple[Part, ...]
+    first: Any
+    schema: Any
+
+    def open(self, part: Part) -> Any:
+        """A part, to be read."""
+
+    def pieces(self, file: Any, part: Part, group: int) -> Iterator[pa.RecordBatch]:
+        """A row group in pieces."""
+
+    def fields(self, piece: pa.RecordBatch, row: int) -> Fields:
+        """What was judged of a row."""
+
+
+def write_result(form: Columns, partial: Path, out: Path) -> None:
     """Write the result from the input and the list of verdicts in ``partial``.
 
     Raises OutputError; InputError where a row is not the one that was judged.
@@ -44,7 +64,7 @@ def write_result(form: Parquet, partial: Path, out: Path) -> None:
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
 
-def _groups(form: Parquet, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[pa.RecordBatch]]:
+def _groups(form: Columns, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[pa.RecordBatch]]:
     """The rows with their verdicts, in the input's row groups."""
     for part in form.parts:
         file = form.open(part)
@@ -60,7 +80,7 @@ def _groups(form: Parquet, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[
 
 
 def _judged(
-    form: Parquet, schema: pa.Schema, piece: pa.RecordBatch, lines: BinaryIO
+    form: Columns, schema: pa.Schema, piece: pa.RecordBatch, lines: BinaryIO
 ) -> pa.RecordBatch:
     """Rows with the verdicts beside them. Raises InputError where they are of other rows."""
     said = [json.loads(line) for line in islice(lines, piece.num_rows)]
@@ -76,7 +96,7 @@ def _judged(
     return form.arrow.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _options(form: Parquet, schema: pa.Schema) -> dict[str, Any]:
+def _options(form: Columns, schema: pa.Schema) -> dict[str, Any]:
     """How the input was written, as far as its metadata say and pyarrow can."""
     metadata = form.first.metadata
     leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
@@ -95,7 +115,7 @@ def _options(form: Parquet, schema: pa.Schema) -> dict[str, Any]:
     return options
 
 
-def _compression(form: Parquet, schema: pa.Schema) -> dict[str, str]:
+def _compression(form: Columns, schema: pa.Schema) -> dict[str, str]:
     """The codec of each column, by its path in the result; the first one's for what is added."""
     metadata = form.first.metadata
     codecs = ["SNAPPY"]
@@ -145,6 +165,8 @@ def added(arrow: Any, names: Names) -> list[pa.Field]:
             "observed": arrow.bool_(),
             "form": text,
             "category_probabilities": arrow.struct(dict.fromkeys(CATEGORIES, arrow.float64())),
+            "message": number,
+            "not_judged": arrow.list_(text),
         }
     )
     return [arrow.field(names.verdict, verdict), arrow.field(names.error, text)]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Outcome
 from edgeguard.batch.tally import Tally
 from edgeguard.console import note
@@ -21,38 +21,51 @@ _LINE_SECONDS = 60.0
 
 
 class Report:
-    """Watches one run. Use it as a context manager."""
+    """Watches one run, of one input or of several. Use it as a context manager."""
 
-    def __init__(self, form: Format, kept: str) -> None:
-        """``kept`` is what to say of the rows that are safe when the run ends early."""
-        self._form = form
-        self._kept = kept
+    def __init__(self, done: Callable[[], tuple[int, int]]) -> None:
+        """``done`` says how much is read, and how much there is; 0 of 0 where nobody knows."""
+        self._done = done
+        self._kept = ""
         self._bar: Any = None
-        self._first: int | None = None
+        self._judged = 0
+        self._earlier = 0
+        self._ran = False
         self._started = self._said = time.monotonic()
+
+    def reads(self, kept: str) -> None:
+        """An input is next; ``kept`` is what to say of its safe rows when the run ends early."""
+        self._kept = kept
 
     def begun(self, tally: Tally) -> None:
         """Start the clock, and the bar where the run starts or goes on."""
-        self._first = tally.rows
-        self._started = self._said = time.monotonic()
+        if not self._ran:
+            self._ran = True
+            self._started = self._said = time.monotonic()
         if tally.rows:
-            note(f"going on after {_count(tally.rows, 'row')}")
-        if sys.stderr.isatty():
-            self._bar = _open_bar(self._form)
+            self._say(f"going on after {_count(tally.rows, 'row')}")
+        if self._bar is None and sys.stderr.isatty():
+            self._bar = _open_bar(self._done())
+
+    def ended(self, tally: Tally) -> None:
+        """An input is done."""
+        self._earlier += tally.rows
 
     def row(self, outcome: Outcome, tally: Tally) -> None:
         """Say what is wrong with a bad row, and how far the run is."""
         if outcome.verdict is None:
             self._say(outcome.error)
+        self._judged += 1
+        rows = self._earlier + tally.rows
         if self._bar is not None:
-            said = f"{_count(tally.rows, 'row')}, {self._rate(tally)}"
+            said = f"{_count(rows, 'row')}, {self._rate()}"
             self._bar.set_postfix_str(said, refresh=False)
-            self._bar.update(self._form.done()[0] - self._bar.n)
+            self._bar.update(self._done()[0] - self._bar.n)
         elif time.monotonic() - self._said > _LINE_SECONDS:
             self._said = time.monotonic()
-            done, total = self._form.done()
+            done, total = self._done()
             share = f", {done / total:.0%} read" if total else ""
-            note(f"{tally.rows:,} rows{share}, {self._rate(tally)}")
+            note(f"{rows:,} rows{share}, {self._rate()}")
 
     def kept(self, rows: int) -> None:
         """Say what the end of the run has left."""
@@ -61,7 +74,7 @@ class Report:
 
     def summary(self, tally: Tally, policy: str) -> str:
         """The counts of the whole run, over all its parts."""
-        rate = f", {self._rate(tally)}" if self._first is not None else ""
+        rate = f", {self._rate()}" if self._ran else ""
         verdicts = tally.rows - tally.errors
         lines = [
             f"{_count(tally.rows, 'row')}: {_count(verdicts, 'verdict')} "
@@ -70,9 +83,8 @@ class Report:
         ]
         return "\n".join(lines)
 
-    def _rate(self, tally: Tally) -> str:
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = (tally.rows - (self._first or 0)) / seconds
+    def _rate(self) -> str:
+        rate = self._judged / max(time.monotonic() - self._started, 1e-9)
         return f"{rate:,.0f} rows/s" if rate >= 10 else f"{rate:.2g} rows/s"
 
     def _say(self, text: str) -> None:
@@ -96,11 +108,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _open_bar(form: Format) -> Any:
+def _open_bar(read: tuple[int, int]) -> Any:
     from tqdm import tqdm
 
     tqdm.monitor_interval = 0  # no thread of its own
-    done, total = form.done()
+    done, total = read
     form_of_bar = _BAR if total else _NO_BAR
     return tqdm(
         desc="Judging",

@@ -206,6 +206,21 @@ class Source:
             self.place = Place(self.place.offset + size, self.place.line + 1)
             yield line
 
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes from here on, in pieces; ``place`` is after the last. Raises InputError."""
+        while True:
+            most = _START
+            if self._limit is not None:
+                most = min(most, self._limit - self.place.offset)
+            with reading(self.name):
+                chunk = self._file.read(most)
+            if not chunk:
+                return
+            if self._digest is not None:
+                self._digest.update(chunk)
+            self.place = Place(self.place.offset + len(chunk), self.place.line)
+            yield chunk
+
     def _line(self, ahead: int) -> bytes:
         """A line, or the next part of one of which ``ahead`` bytes are read."""
         most = MAX_LINE + 1

@@ -38,6 +38,17 @@ class Tally:
         self.severities[verdict["severity"]] += 1
         self.categories.update(verdict["categories"])
 
+    def __add__(self, other: Tally) -> Tally:
+        """The counts of both."""
+        return Tally(
+            self.rows + other.rows,
+            self.errors + other.errors,
+            self.repeated + other.repeated,
+            self.flagged + other.flagged,
+            self.severities + other.severities,
+            self.categories + other.categories,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values only."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgeguard.batch.dialect import without_end
-from edgeguard.batch.rows import Names, Place, Row, already
+from edgeguard.batch.rows import Place, Row, already
 from edgeguard.batch.source import MAX_LINE, Source
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
@@ -20,7 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 class Text:
     """Reads lines as prompts, and writes them as JSONL."""
 
-    head = b""
+    head = tail = b""
     unit = "line"
 
     def __init__(self, source: Source, names: Names) -> None:
@@ -33,7 +34,7 @@ class Text:
         if names.text in names.added:
             raise InputError(already(names.text))
         self._source = self.content = source
-        self._names = names
+        self.names = names
         if source.looks_wide:
             raise InputError(f"{source.name} is not UTF-8 text: {source.advice}")
         self.notes = tuple(source.notes)
@@ -56,7 +57,7 @@ class Text:
         problem = self._source.problem(raw)
         if len(raw) > MAX_LINE:
             problem = f"longer than {MAX_LINE >> 20} MiB: the file is not made of lines"
-        fields = None if problem else {self._names.text: raw.decode("utf-8")}
+        fields = None if problem else {self.names.text: raw.decode("utf-8")}
         return Row(place.line, place, raw, fields, problem)
 
     def result(self, partial: Path) -> Path:
@@ -66,7 +67,7 @@ class Text:
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
         """The text as an object with its verdict, or with the reason why it has none."""
         text = row.raw[:MAX_LINE].decode("utf-8", "backslashreplace")
-        start = json.dumps({self._names.text: text}, ensure_ascii=False)[:-1]
-        verdict_name, error_name = (json.dumps(name) for name in self._names.added)
+        start = json.dumps({self.names.text: text}, ensure_ascii=False)[:-1]
+        verdict_name, error_name = (json.dumps(name) for name in self.names.added)
         said = f", {error_name}: {json.dumps(error)}" if verdict is None else ""
         return f"{start}, {verdict_name}: {verdict or 'null'}{said}}}\n".encode()

@@ -1,44 +1,45 @@
-"""`edgeguard batch`: a file in, the same rows with their verdicts out.
+"""`edgeguard batch`: files in, the same rows with their verdicts out.
 
-Reads the command line, reports while it runs, and sums up; edgeguard.batch does the work and the
-guard judges. This module holds no logic of moderation.
+Reads the command line; edgeguard.commands.batch_runs runs what it says. This module holds no logic
+of moderation.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import click
 
 from edgeguard.batch.encodings import check_encoding
-from edgeguard.batch.formats import FORMATS, Format, FormatName, format_of, open_input
-from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
+from edgeguard.batch.formats import FORMATS, FormatName, format_of
+from edgeguard.batch.job import Files
 from edgeguard.batch.layout import Told, told
-from edgeguard.batch.report import Report
-from edgeguard.batch.rows import TEXT, VERDICT, Names
-from edgeguard.batch.source import PIPE, Seen, is_plain_file
-from edgeguard.batch.stopping import Stop
-from edgeguard.batch.tally import Tally
-from edgeguard.commands.identity import computing
-from edgeguard.commands.options import Running, guard_options, timeout_option
-from edgeguard.console import note, say
+from edgeguard.batch.several import inputs_of, make_folder, results_of
+from edgeguard.batch.source import PIPE, is_plain_file
+from edgeguard.commands.batch_runs import Input, Way, judge_one, judge_several
+from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.conversation.forms import AUTO
+from edgeguard.conversation.forms import FORMS as MESSAGE_FORMS
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.rows import FIELDS, TEXT, VERDICT, Names
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_outputs
 
 
 @click.command("batch")
-@click.argument("input_", metavar="IN", type=click.Path(allow_dash=True))
+@click.argument(
+    "inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+)
 @click.option(
     "--out",
     required=True,
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="The file to write, which must not exist; - is standard output.",
+    help="The file to write, which must not exist; - is standard output. With several inputs, the "
+    "folder for their results.",
 )
 @click.option(
     "--format",
@@ -46,7 +47,11 @@ from edgeguard.outputs import check_outputs
     type=click.Choice(FORMATS),
     help="Where the file's name does not say it: jsonl for pipes unless told.",
 )
-@click.option("--text-field", metavar="NAME", help=f"The field with the prompt.  [default: {TEXT}]")
+@click.option(
+    "--text-field",
+    metavar="NAME",
+    help=f"The field with the prompt; a.b is b in a.  [default: {TEXT}]",
+)
 @click.option(
     "--response-field",
     metavar="NAME",
@@ -56,8 +61,17 @@ from edgeguard.outputs import check_outputs
 @click.option(
     "--messages-field",
     metavar="NAME",
-    help="The field with a list of {role, content}, or one as JSON, instead of the two above.",
+    help="The field with the conversation, instead of the two above: a list of messages or an "
+    "object with one, also as JSON; . is the row itself.  [default: found, where there is no text]",
 )
+@click.option(
+    "--messages-format",
+    type=click.Choice((AUTO, *MESSAGE_FORMS)),
+    default=AUTO,
+    show_default=True,
+    help="The form of the messages; see docs/conversations.md.",
+)
+@reading_options
 @click.option(
     "--verdict-field",
     metavar="NAME",
@@ -73,12 +87,14 @@ from edgeguard.outputs import check_outputs
 @guard_options
 @timeout_option
 def command(
-    input_: str,
+    inputs: tuple[str, ...],
     out: str,
     format_: str | None,
     text_field: str | None,
     response_field: str | None,
     messages_field: str | None,
+    messages_format: str,
+    reading: Reading,
     verdict_field: str,
     delimiter: str | None,
     quote: str | None,
@@ -90,50 +106,72 @@ def command(
     running: Running,
     timeout: float | None,
 ) -> int:
-    """Judge every row of IN: a JSONL, CSV, Parquet or text file, or - for standard input.
+    """Judge every row of IN: a JSONL, JSON, CSV, Parquet or text file, or - for standard input.
 
     Each row is written again with its verdict added. A row that cannot be judged is reported by its
-    line, gets no verdict, and does not stop the rest.
+    line, gets no verdict, and does not stop the rest. Of several files, a folder of them or a
+    pattern as "*.csv", each has its own result in the folder that --out names.
 
     Exit code: 0 every row has a verdict, flagged or not; 2 some row has none, or could not run.
     """
-    if messages_field is not None and (text_field is not None or response_field is not None):
-        raise click.UsageError("--messages-field holds the whole conversation: name no other field")
-    if not verdict_field or "" in (text_field, response_field, messages_field):
-        raise click.UsageError("a field's name cannot be empty")
-    _check_resume(input_, out, resume)
-    _check_out(input_, out, model, resume)
-    names = Names(text_field or TEXT, response_field, messages_field, verdict_field)
-    format_name = format_of(input_, out, cast("FormatName | None", format_))
-    layout = told(delimiter, quote, escape)
-    if layout != Told() and format_name != "csv":
-        raise click.UsageError("--delimiter, --quote and --escape are for CSV")
-    if encoding is not None and format_name == "parquet":
-        raise click.UsageError("--encoding is for files of text")
+    names = _names(text_field, response_field, messages_field, messages_format, verdict_field)
+    way = Way(
+        replace(reading, form=messages_format),
+        timeout,
+        running["n_ctx"],
+        running["category_probabilities"],
+    )
+    layout, format_name = told(delimiter, quote, escape), cast("FormatName | None", format_)
     encoding = None if encoding is None else check_encoding(encoding)
+
+    def input_of(name: str, result: str) -> Input:
+        return Input(name, format_of(name, result, format_name), names, layout, encoding)
 
     def load() -> Guard:
         return Guard(model, policy=policy, **running)
 
-    with open_input(input_, format_name, names, layout, encoding) as form:
-        for words in form.notes:
-            note(words)
-        if out == PIPE:
-            if is_plain_file(input_):
-                form.content.measure(Seen())
-            tally = _to_stdout(form, names, load, timeout)
-        else:
-            options: dict[str, object] = {
-                "--format": format_name,
-                "--n-ctx": running["n_ctx"],
-                "--category-probabilities": running["category_probabilities"],
-            }
-            options |= {f"--{name}-field": value for name, value in asdict(names).items()}
-            options |= {f"--{name}": value for name, value in asdict(layout).items()}
-            options |= {"--encoding": encoding}
-            tally = _to_file(form, names, load, input_, options, Path(out), timeout, resume=resume)
-        form.content.check_still()
+    several = inputs_of(inputs, format_name)
+    if several is None:
+        input_ = inputs[0]
+        _check_resume(input_, out, resume)
+        _check_out(input_, out, model, resume)
+        one = input_of(input_, out)
+        _check_told([one])
+        tally = judge_one(one, out, way, load, resume=resume)
+    elif out == PIPE:
+        raise click.UsageError("several inputs have several results: --out is a folder for them")
+    else:
+        results = results_of(several, Path(out))
+        make_folder(Path(out))
+        for name, result in results.items():
+            _check_out(name, str(result), model, True)
+        every = {input_of(name, str(result)): result for name, result in results.items()}
+        _check_told(list(every))
+        tally = judge_several(every, Path(out), way, load, resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
+
+
+def _names(
+    text: str | None, response: str | None, messages: str | None, form: str, verdict: str
+) -> Names:
+    if messages is not None and (text is not None or response is not None):
+        raise click.UsageError("--messages-field holds the whole conversation: name no other field")
+    if not verdict or "" in (text, response, messages):
+        raise click.UsageError("a field's name cannot be empty")
+    if form != AUTO and messages is None:
+        if response is not None or (text is not None and form != "chatml"):
+            raise click.UsageError("--messages-format is for conversations: see --messages-field")
+        messages, text = text or FIELDS[form], None
+    guess = text is None and response is None and messages is None
+    return Names(text or TEXT, response, messages, verdict, guess)
+
+
+def _check_told(inputs: list[Input]) -> None:
+    formats = {input_.format for input_ in inputs}
+    if inputs[0].told != Told() and "csv" not in formats:
+        raise click.UsageError("--delimiter, --quote and --escape are for CSV")
+    if inputs[0].encoding is not None and formats == {"parquet"}:
+        raise click.UsageError("--encoding is for files of text")
 
 
 def _check_out(input_: str, out: str, model: str | None, resume: bool) -> None:
@@ -155,45 +193,3 @@ def _check_resume(input_: str, out: str, resume: bool) -> None:
             "a pipe cannot be read again, so --resume has nothing to go on with: put the input "
             f"into a file first, or remove {files.partial} and {files.job} and start again"
         )
-
-
-def _to_stdout(
-    form: Format, names: Names, load: Callable[[], Guard], timeout: float | None
-) -> Tally:
-    stop = Stop()
-    with load() as guard, Report(form, kept=" on standard output") as report, stop.listening():
-        tally = to_stream(Run(form, names, guard, report, stop, timeout), sys.stdout.buffer)
-    say(report.summary(tally, guard.policy.name))
-    return tally
-
-
-def _to_file(
-    form: Format,
-    names: Names,
-    load: Callable[[], Guard],
-    input_: str,
-    options: dict[str, object],
-    out: Path,
-    timeout: float | None,
-    *,
-    resume: bool,
-) -> Tally:
-    stop, plain = Stop(), is_plain_file(input_)
-    again = "; the same command with --resume goes on from there" if plain else ""
-    kept = f", which are kept in {Files(out).partial}{again}"
-    with opened(out, resume=resume) as record:
-        # What the bytes of the result depend on, and a person could change before a --resume.
-        content = form.content.measure(record.progressed.seen) if plain else input_
-        with load() as guard, Report(form, kept) as report, stop.listening():
-            identity = {
-                "the input": content,
-                "the model": guard.model.sha256,
-                "the policy": repr(guard.policy),
-                "the device": guard.device,
-                **computing(guard.settings),
-                **options,
-            }
-            tally = to_file(Run(form, names, guard, report, stop, timeout), record, out, identity)
-    click.echo(report.summary(tally, guard.policy.name))
-    click.echo(out)
-    return tally

@@ -14,11 +14,19 @@ from typing import BinaryIO
 
 import click
 
-from edgeguard.commands.options import Running, guard_options, timeout_option
+from edgeguard.commands.options import (
+    Running,
+    guard_options,
+    reading_options,
+    timeout_option,
+)
 from edgeguard.console import colour_wanted
+from edgeguard.conversation.chatml import is_chatml
+from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.value import JUDGED, Judged
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK, InputError
 from edgeguard.guard import Guard
-from edgeguard.protocol.messages import Message, parse_messages
+from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
 from edgeguard.strict_json import decode, parse_json
 from edgeguard.verdict import Verdict
@@ -36,8 +44,17 @@ _COLOURS = {SAFE: "green", CONTROVERSIAL: "yellow", UNSAFE: "red"}
     "--messages",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Judge the last message of a conversation: a JSON list of {role, content}.",
+    help="Judge a conversation: JSON in any form of docs/conversations.md, or ChatML.",
 )
+@click.option(
+    "--judge",
+    envvar="EDGEGUARD_JUDGE",
+    type=click.Choice(JUDGED),
+    default="last",
+    show_default=True,
+    help="The last message, the last exchange, or each message: a verdict for each.",
+)
+@reading_options
 @guard_options
 @timeout_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
@@ -45,6 +62,8 @@ def command(
     text: str | None,
     response: str | None,
     messages: str | None,
+    judge: Judged,
+    reading: Reading,
     model: str | None,
     policy: str,
     running: Running,
@@ -53,18 +72,18 @@ def command(
 ) -> int:
     """Judge TEXT as a prompt; without TEXT, or with -, read it from standard input.
 
-    Exit code: 0 not flagged, 1 flagged, 2 could not run.
+    Exit code: 0 not flagged, 1 flagged, if any message is, 2 could not run.
     """
-    conversation = conversation_of(text, response, messages)  # before a model is loaded
+    conversation = reading(conversation_of(text, response, messages))  # before a model is loaded
     with Guard(model, policy=policy, **running) as guard:
-        verdict = guard.check_messages(conversation, timeout=timeout)
-    click.echo(verdict.to_json() if as_json else _readable(verdict), color=True)
-    return EXIT_FLAGGED if verdict.flagged else EXIT_OK
+        verdicts = guard.check_turns(conversation, judge=judge, timeout=timeout)
+    for verdict in verdicts:
+        shown = verdict.to_json() if as_json else _readable(verdict, judge)
+        click.echo(shown, color=True)
+    return EXIT_FLAGGED if any(verdict.flagged for verdict in verdicts) else EXIT_OK
 
 
-def conversation_of(
-    text: str | None, response: str | None, messages: str | None
-) -> tuple[Message, ...]:
+def conversation_of(text: str | None, response: str | None, messages: str | None) -> object:
     """The conversation that the options of a command give. Raises InputError, UsageError."""
     if messages is not None:
         if text is not None or response is not None:
@@ -79,7 +98,7 @@ def conversation_of(
     conversation = [Message("user", text)]
     if response is not None:
         conversation.append(Message("assistant", _argument(response, "--response")))
-    return parse_messages(conversation)
+    return conversation
 
 
 def _argument(text: str, name: str) -> str:
@@ -114,15 +133,18 @@ def _read(file: BinaryIO, name: str) -> tuple[bytes, str]:
     return data, name
 
 
-def _parse(data: bytes, name: str) -> tuple[Message, ...]:
-    parsed = parse_json(data, name)
-    if not isinstance(parsed, list):
+def _parse(data: bytes, name: str) -> object:
+    text = decode(data, name)
+    if is_chatml(text):
+        return text
+    parsed = parse_json(text, name)
+    if not isinstance(parsed, (list, dict)):
         form = '[{"role": …, "content": …}, …]'
         raise InputError(f"{name} must be a JSON list of messages: {form}")
-    return parse_messages(parsed)
+    return parsed
 
 
-def _readable(verdict: Verdict) -> str:
+def _readable(verdict: Verdict, judge: Judged) -> str:
     head: str = verdict.severity
     flagged = "yes" if verdict.flagged else "no, only observed" if verdict.observed else "no"
     named: Mapping[str, float] = verdict.category_probabilities or {}
@@ -135,6 +157,8 @@ def _readable(verdict: Verdict) -> str:
     rows = [
         ("categories", ", ".join(verdict.categories)),
         ("refusal", verdict.refusal or ""),
+        ("message", f"{verdict.message + 1} ({verdict.mode})" if judge != "last" else ""),
+        ("not judged", "; ".join(verdict.not_judged)),
         ("probabilities", ", ".join(shares)),
         ("if harmful", ", ".join(f"{name} {share:.1%}" for name, share in likeliest)),
         ("flagged", f"{flagged} ({verdict.policy})"),

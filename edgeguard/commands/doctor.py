@@ -23,7 +23,9 @@ def command(as_json: bool) -> int:
 
     Exit code: 0 when a check can run, 2 when something stops it.
     """
-    found = diagnose()
+    whole = click.get_current_context().find_root().command
+    assert isinstance(whole, click.Group)
+    found = diagnose(whole)
     if as_json:
         click.echo(json.dumps(asdict(found), ensure_ascii=False))
     else:

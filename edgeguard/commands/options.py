@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar, cast
 
 import click
 
+from edgeguard.conversation.reader import Reading
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
 from edgeguard.session.settings import BACKGROUND, Threads
@@ -96,6 +97,27 @@ _RUNNING = (
     ),
 )
 
+_READING = (
+    click.option(
+        "--strict-messages",
+        envvar="EDGEGUARD_STRICT_MESSAGES",
+        is_flag=True,
+        help="Refuse messages that the official template has no place for.",
+    ),
+    click.option(
+        "--tool-calls",
+        envvar="EDGEGUARD_TOOL_CALLS",
+        is_flag=True,
+        help="Judge the calls of tools too, as text; the model was not trained on them.",
+    ),
+    click.option(
+        "--skip-media",
+        envvar="EDGEGUARD_SKIP_MEDIA",
+        is_flag=True,
+        help="Pass over images, sounds and files, and say so; else they are an error.",
+    ),
+)
+
 group_option = click.option(
     "--group",
     metavar="FIELD",
@@ -110,9 +132,10 @@ label_option = click.option(
 )
 
 
-def _above_zero(
+def above_zero(
     _context: click.Context, _parameter: click.Parameter, seconds: float | None
 ) -> float | None:
+    """Refuse seconds that make no sense."""
     # Now, and not after the model is loaded, or once for each row.
     if seconds is not None and not 0 < seconds < float("inf"):
         raise click.BadParameter("it must be a number of seconds above 0")
@@ -125,10 +148,20 @@ def timeout_option(command: _F) -> _F:
         "--timeout",
         envvar="EDGEGUARD_TIMEOUT",
         type=float,
-        callback=_above_zero,
+        callback=above_zero,
         metavar="SECONDS",
         help="How long a text may take; one that takes longer is an error.  [default: no limit]",
     )(command)
+
+
+def reading_options(command: _F) -> _F:
+    """How conversations are read, as ``reading``."""
+
+    @wraps(command)
+    def gathered(strict_messages: bool, tool_calls: bool, skip_media: bool, **options: Any) -> Any:
+        return command(reading=Reading(strict_messages, tool_calls, skip_media), **options)
+
+    return _all(cast("_F", gathered), *_READING)
 
 
 def guard_options(command: _F) -> _F:
@@ -139,6 +172,11 @@ def guard_options(command: _F) -> _F:
 def model_options(command: _F) -> _F:
     """--model, and as ``running`` how it runs."""
     return _all(_running(command), _MODEL, *_RUNNING)
+
+
+def answer_options(command: _F) -> _F:
+    """What `guard_options` has besides: --category-probabilities and --cache, in ``running``."""
+    return _all(command, *_ANSWERS)
 
 
 def file_options(command: _F) -> _F:

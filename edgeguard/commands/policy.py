@@ -20,7 +20,6 @@ from edgeguard.protocol.names import CATEGORIES
 from edgeguard.store.policies import (
     check_new_policy,
     find_policy,
-    policy_path,
     remove_policy,
     save_policy,
     saved_policies,
@@ -91,14 +90,6 @@ def check(file: str) -> int:
 def rm(name: str) -> int:
     """Remove the saved policy NAME."""
     note(f"{remove_policy(name)} is removed")
-    return EXIT_OK
-
-
-@command.command()
-@click.argument("name")
-def path(name: str) -> int:
-    """Print where the saved policy NAME lies, or would."""
-    click.echo(policy_path(name))
     return EXIT_OK
 
 

@@ -10,7 +10,7 @@ import os
 import click
 
 from edgeguard.cancellation import Cancellation
-from edgeguard.commands.options import Running, model_options
+from edgeguard.commands.options import Running, above_zero, answer_options, model_options
 from edgeguard.errors import EXIT_OK, InputError
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -31,6 +31,7 @@ _KEY = "EDGEGUARD_API_KEY"
 
 
 @click.command(name="serve")
+@answer_options
 @model_options
 @click.option(
     "--policy",
@@ -38,7 +39,7 @@ _KEY = "EDGEGUARD_API_KEY"
     envvar=POLICY_VARIABLE,
     multiple=True,
     default=(STRICT.name,),
-    help="strict flags Controversial, loose does not; or a policy saved by edgeguard calibrate. "
+    help="strict flags Controversial, loose does not; or a saved policy, or a TOML file. "
     "Can be given several times: requests may name any of them, and get the first where they name "
     "none. The variable holds them with spaces between.  [default: strict]",
 )
@@ -116,6 +117,7 @@ _KEY = "EDGEGUARD_API_KEY"
     "--idle-unload",
     envvar="EDGEGUARD_IDLE_UNLOAD",
     type=float,
+    callback=above_zero,
     metavar="SECONDS",
     help="Give the model's memory back when nothing was asked for so long; the next request loads "
     "it again.  [default: never]",

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 import click
 
 from edgeguard.commands.check import conversation_of
-from edgeguard.commands.options import Running, guard_options, timeout_option
+from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
 from edgeguard.console import colour_wanted, note
+from edgeguard.conversation.reader import Reading
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK
 from edgeguard.guard import Guard
 from edgeguard.watch.state import WatchState
@@ -34,12 +35,14 @@ _PIECE = 1 << 12
     type=click.Path(),
     help="The conversation that the stream goes on from: a JSON list of {role, content}.",
 )
+@reading_options
 @guard_options
 @timeout_option
 @click.option("--show", is_flag=True, help="Show what is flagged as well, in red, before stopping.")
 def command(
     prompt: str | None,
     messages: str | None,
+    reading: Reading,
     model: str | None,
     policy: str,
     running: Running,
@@ -53,10 +56,12 @@ def command(
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
-    conversation = conversation_of(prompt, None, messages) if prompt or messages else ()
+    conversation = None  # read before a model is loaded
+    if prompt or messages:
+        conversation = reading(conversation_of(prompt, None, messages))
     with (
         Guard(model, policy=policy, **running) as guard,
-        guard.watch(conversation, timeout=timeout) as watch,
+        guard.watch(conversation or (), timeout=timeout) as watch,
     ):
         if watch.prompt is not None and watch.prompt.flagged:
             note(f"the prompt is {watch.prompt.severity}: nothing is read")

@@ -12,7 +12,6 @@ from difflib import get_close_matches
 
 import click
 
-from edgeguard.cli import COMMANDS, cli
 from edgeguard.diagnosis.problems import Problem
 from edgeguard.errors import EdgeguardError
 from edgeguard.store.model_file import MODEL_VARIABLE
@@ -36,9 +35,9 @@ def effective() -> dict[str, str]:
     return {name: _shown(name, os.environ[name]) for name in names}
 
 
-def problems() -> Iterator[Problem]:
-    """What is wrong with the EDGEGUARD_* variables that are set."""
-    options = _options()
+def problems(cli: click.Group) -> Iterator[Problem]:
+    """What is wrong with the EDGEGUARD_* variables that are set, by the options of the command."""
+    options = _options(cli)
     known = {HOME_VARIABLE, MODEL_VARIABLE, *options}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
@@ -47,14 +46,15 @@ def problems() -> Iterator[Problem]:
         if name in os.environ:
             yield from _refused(name, command, option)
     if os.environ.get(POLICY_VARIABLE):
-        yield from _policy_refused(os.environ[POLICY_VARIABLE])
+        for name in os.environ[POLICY_VARIABLE].split():  # serve takes several
+            yield from _policy_refused(name)
 
 
-def _options() -> dict[str, tuple[click.Command, click.Parameter]]:
+def _options(cli: click.Group) -> dict[str, tuple[click.Command, click.Parameter]]:
     """Each option of a command that a variable can set, by the variable's name."""
     found: dict[str, tuple[click.Command, click.Parameter]] = {}
     context = click.Context(cli)
-    for name in COMMANDS:
+    for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         for option in command.params if command else ():
             if isinstance(option.envvar, str):

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from edgeguard.diagnosis import environment, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
@@ -90,14 +92,17 @@ class Diagnosis:
     problems: tuple[Problem, ...]
 
 
-def diagnose() -> Diagnosis:
-    """Look at everything. The first problems are those that stop a check from running."""
+def diagnose(cli: click.Group) -> Diagnosis:
+    """Look at everything. The first problems are those that stop a check from running.
+
+    ``cli`` is the whole command, whose options know their variables.
+    """
     found: list[Problem] = []
     versions = {package: version_of(package) for package in PACKAGES}
     machine, library = _machine(found), _library(versions, found)
     folders, models, default = _folders(found), _models(found), _default(found)
     tried = _try(default, found) if library is not None else None
-    found += environment.problems()
+    found += environment.problems(cli)
     found.sort(key=lambda problem: not problem.stops)
     return Diagnosis(
         versions=versions,

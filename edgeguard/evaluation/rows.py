@@ -27,9 +27,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from edgeguard.conversation import read_messages
 from edgeguard.errors import InputError
 from edgeguard.evaluation.texts import text_of
-from edgeguard.protocol.messages import Message, mode_of, parse_messages
+from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES, Mode, Refusal, Severity
 from edgeguard.strict_json import unique_names
 
@@ -194,7 +195,7 @@ def _parse(path: Path, number: int, data: Any, group: str | None, labels: Mappin
     return Row(
         set=_text(data, "source") or _stem(path),
         id=_text(data, "id") or f"{_stem(path)}:{number}",
-        messages=parse_messages(messages),
+        messages=read_messages(messages, strict=True).messages,
         label=_label(data, labels),
         categories=_categories(data),
         refusal=_one_of(data, "refusal", REFUSALS),

@@ -24,7 +24,10 @@ class ErrorFields(Form):
     """What every error says."""
 
     message: Annotated[str, Field(description="What is wrong; never quotes the text.")]
-    type: Annotated[str, Field(description="invalid_request_error below 500, else server_error.")]
+    type: Annotated[
+        Literal["invalid_request_error", "server_error"],
+        Field(description="Whose fault it is: the request's below 500."),
+    ]
     param: Annotated[str | None, Field(description="Where it stands in the body.")]
     code: Annotated[str | None, Field(description="For programs; stays the same.")]
 

@@ -10,7 +10,6 @@ block. This module makes no verdict; edgeguard.server.categories is the mapping.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
@@ -139,7 +138,7 @@ def _result(verdict: Verdict) -> dict[str, object]:
 def _scores(verdict: Verdict, named: set[str]) -> dict[str, float]:
     """P(harmful), shared out among the categories where their shares are known."""
     harmful = min(1.0, sum(p for name, p in verdict.probabilities.items() if name != SAFE))
-    shares: Mapping[str, float] | None = getattr(verdict, "category_probabilities", None)
+    shares = verdict.category_probabilities
     if shares is None:
         return {key: harmful if key in named else 0.0 for key in KEYS}
     scores = dict.fromkeys(KEYS, 0.0)

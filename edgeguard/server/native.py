@@ -18,24 +18,24 @@ from edgeguard.server.http_errors import HttpError
 from edgeguard.server.reading import Asked, Reading, asked, asked_prompt
 from edgeguard.server.requests import Body, Text
 from edgeguard.server.settings import MAX_TEXTS
-from edgeguard.verdict import Verdict
+from edgeguard.verdict import ModelId, Probabilities, Verdict
 
 _USER: Any = {"role": "user", "content": "What is the capital of France?"}
-EXAMPLE: dict[str, Any] = {
-    "mode": "prompt",
-    "severity": "Safe",
-    "probabilities": {"Safe": 0.98, "Unsafe": 0.005, "Controversial": 0.015},
-    "categories": [],
-    "refusal": None,
-    "policy": "strict",
-    "flagged": False,
-    "answer": "Safety: Safe\nCategories: None",
-    "model": {"name": "Qwen3Guard-Gen-0.6B", "type": "q4_k_m", "sha256": "0123…"},
-    "device": "cpu",
-    "tokens": 307,
-    "windows": 1,
-    "seconds": 0.21,
-}
+EXAMPLE: dict[str, Any] = Verdict(
+    mode="prompt",
+    severity="Safe",
+    probabilities=Probabilities((0.98, 0.005, 0.015)),
+    categories=(),
+    refusal=None,
+    policy="strict",
+    flagged=False,
+    answer="Safety: Safe\nCategories: None",
+    model=ModelId("Qwen3Guard-Gen-0.6B", "q4_k_m", "0123…"),
+    device="cpu",
+    tokens=307,
+    windows=1,
+    seconds=0.21,
+).to_dict()
 
 
 class Options(Body):

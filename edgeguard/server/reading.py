@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from edgeguard.conversation.reader import read_messages
+from edgeguard.conversation.value import Conversation
 from edgeguard.errors import InputError
-from edgeguard.protocol.messages import parse_messages
 from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.worker.job import Text
@@ -55,7 +56,7 @@ def asked(
         too_many = f"{param}: {len(found)} messages, and at most {MAX_TEXTS} are judged at once"
         return [Asked(param, HttpError(400, too_many, code="invalid_value", param=param))]
     # Alone, a message gets the same bits whoever asked before.
-    return [Asked(param, Text(one, {"fresh": len(one) == 1, **options})) for one in found]
+    return [Asked(param, Text(one, {"fresh": len(one.messages) == 1, **options})) for one in found]
 
 
 def asked_prompt(text: str, param: str, options: Options = NO_OPTIONS) -> list[Asked]:
@@ -63,23 +64,12 @@ def asked_prompt(text: str, param: str, options: Options = NO_OPTIONS) -> list[A
     return asked([{"role": "user", "content": text}], param, options)
 
 
-def _conversations(messages: Messages, reading: Reading) -> list[Any]:
-    """Each ends with a message that is judged. Raises InputError.
-
-    With edgeguard.conversation this is ``read_messages(messages, strict=reading.strict_messages,
-    tool_calls=reading.tool_calls, skip_media=reading.skip_media).judged(reading.judge)``.
-    """
-    if reading != PLAIN:
-        raise InputError("strict_messages, tool_calls, skip_media and judge are not known yet")
-    return [
-        parse_messages([{**each, "content": _joined(each.get("content"))} for each in messages])
-    ]
-
-
-def _joined(content: object) -> object:
-    """Text parts as one text."""
-    if not isinstance(content, list) or not content:
-        return content
-    texts = [part.get("text") if isinstance(part, dict) else None for part in content]
-    whole = [text for text in texts if isinstance(text, str)]
-    return "\n".join(whole) if len(whole) == len(texts) else content
+def _conversations(messages: Messages, reading: Reading) -> list[Conversation]:
+    """Each ends with a message that is judged. Raises InputError."""
+    read = read_messages(
+        messages,
+        strict=reading.strict_messages,
+        tool_calls=reading.tool_calls,
+        skip_media=reading.skip_media,
+    )
+    return read.judged(reading.judge)

@@ -41,7 +41,7 @@ def models_folder() -> Path:
 
 
 def policies_folder() -> Path:
-    """The folder with one JSON file for each saved policy."""
+    """The folder with one TOML file for each saved policy."""
     return home() / "policies"
 
 
@@ -58,6 +58,11 @@ def prefix_folder() -> Path:
 def trials_folder() -> Path:
     """The folder of how first tries of the native library ended; it may be removed at any time."""
     return home() / "cache" / "trials"
+
+
+def pins_folder() -> Path:
+    """The folder of checksums that were recorded at a first pull."""
+    return home() / "pins"
 
 
 def tuning_folder() -> Path:

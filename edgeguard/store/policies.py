@@ -50,7 +50,7 @@ def saved_policies() -> tuple[str, ...]:
     try:
         names = [path.name.removesuffix(SUFFIX) for path in policies_folder().glob(f"*{SUFFIX}")]
     except OSError as error:
-        raise _unreadable("the folder of policies", error) from error
+        raise _unreadable(f"the folder {policies_folder()}", error) from error
     return tuple(sorted(name for name in names if is_policy_name(name)))
 
 
@@ -154,4 +154,4 @@ def _known() -> str:
 
 def _unreadable(what: str, error: Exception) -> StoreError:
     reason = getattr(error, "strerror", None) or error
-    return StoreError(f"{what} cannot be read ({reason}); check {policies_folder()}")
+    return StoreError(f"{what} cannot be read ({reason})")

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeguard.check import Check
-from edgeguard.protocol.messages import Message
+from edgeguard.conversation.value import UNKNOWN, Conversation
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.watch.pieces import is_sentence_end, word_end
 from edgeguard.watch.watch import Judged
 
@@ -28,21 +29,21 @@ class IntervalEngine:
 
     def __init__(
         self,
-        messages: tuple[Message, ...],
-        begin: Callable[[tuple[Message, ...]], Check],
+        conversation: Conversation | None,
+        begin: Callable[[Conversation], Check],
         interval: int = INTERVAL,
     ) -> None:
         """``begin`` begins a check of a conversation; the one given is judged now.
 
-        Without messages the response is judged as one to a prompt that is not known.
+        Without one the response is judged as one to a prompt that is not known.
         """
-        self._messages = messages or (Message("user", ""),)
+        self._conversation = conversation or UNKNOWN
         self._begin = begin
         self._interval = interval
         self._judged_to = 0
         self._window = 0  # where the text begins that is still read
         self._windows = 1
-        self.prompt = begin(messages).verdict() if messages else None
+        self.prompt = None if conversation is None else begin(conversation).verdict()
 
     def read(self, text: str, *, last: bool) -> Judged | None:
         """Judge the text up to the next place that is worth a pass."""
@@ -52,6 +53,10 @@ class IntervalEngine:
         verdict = self._check(text[:end]).verdict()
         start, self._judged_to = self._judged_to, end
         return Judged(end, verdict, start if verdict.flagged else None, self._windows)
+
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """None: it has no labels of tokens."""
+        return ()
 
     def close(self) -> None:
         """Nothing is held: the guard has it."""
@@ -70,7 +75,7 @@ class IntervalEngine:
     def _check(self, text: str) -> Check:
         """Begin the check of what is still read, which must fit one window."""
         while True:
-            check = self._begin((*self._messages, Message("assistant", text[self._window :])))
+            check = self._begin(self._conversation.answered(text[self._window :]))
             size = len(text) - self._window
             if check.windows == 1 or size < 2 * self._interval * _MOST:
                 return check  # a long conversation before it is cut by the check itself

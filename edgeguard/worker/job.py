@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
+from edgeguard.conversation.value import Conversation
 from edgeguard.errors import (
     CancelledError,
     EdgeguardError,
@@ -28,7 +29,6 @@ from edgeguard.errors import (
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
-from edgeguard.protocol.messages import Message
 from edgeguard.verdict import Verdict
 from edgeguard.worker.limits import Limits
 
@@ -44,18 +44,15 @@ text. It is used for Retry-After alone."""
 
 @dataclass(frozen=True)
 class Text:
-    """One text of a job: a conversation, and the keyword options that ``Guard.begin`` has for it.
+    """One text of a job: a conversation, and the keyword options of ``Guard.begin`` for it."""
 
-    ``messages`` is whatever the guard reads; it is read in the worker's thread.
-    """
-
-    messages: Any
+    conversation: Conversation
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def characters(self) -> int:
         """How long it is."""
-        return _characters(self.messages)
+        return sum(len(message.content) for message in self.conversation.messages)
 
 
 class Job(Generic[T]):
@@ -153,7 +150,7 @@ class Job(Generic[T]):
 
     def _begin(self, guard: Guard) -> None:
         text = self._texts[0]
-        check = guard.begin(text.messages, **text.options, cancel=self.cancellation)
+        check = guard.begin(text.conversation, **text.options, cancel=self.cancellation)
         free = self._limits.tokens - self._tokens
         if check.tokens > free:
             others = f", of which its other texts have taken {self._tokens:,}"
@@ -186,13 +183,3 @@ class Job(Generic[T]):
         finally:
             self._seconds += time.monotonic() - self._turn_began
             self._turn_began = None
-
-
-def _characters(messages: Any) -> int:
-    if isinstance(messages, str):
-        return len(messages)
-    if isinstance(messages, Message):
-        return len(messages.content)
-    if isinstance(messages, Mapping):
-        return sum(map(_characters, messages.values()))
-    return sum(map(_characters, messages)) if isinstance(messages, (list, tuple)) else 0

@@ -11,8 +11,8 @@ import pytest
 from texts import variations
 
 from edgeguard import EdgeguardError, Guard, InputTooLongError
+from edgeguard.conversation import read_messages
 from edgeguard.protocol.answer import parse
-from edgeguard.protocol.messages import parse_messages
 from edgeguard.protocol.visible import has_visible
 
 SCHEMA = json.loads((files("edgeguard") / "verdict.schema.json").read_text(encoding="utf-8"))
@@ -87,6 +87,7 @@ def test_two_hundred_thousand_characters(nano: Guard, unit: str) -> None:
     verdict = nano.check(text[:6000])
     assert parse("prompt", verdict.answer)
     try:
-        nano._model.get().windows.questions(parse_messages([{"role": "user", "content": text}]))
+        read = read_messages([{"role": "user", "content": text}])
+        nano._model.get().windows.questions(read.messages)
     except InputTooLongError as error:
         assert "windows" in str(error)

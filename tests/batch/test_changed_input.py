@@ -16,10 +16,10 @@ from batch_runs import Watching, fake
 
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
-from edgeguard.batch.rows import Names
 from edgeguard.batch.source import Seen, Source
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import EdgeguardError, InputError, OutputError
 
 ROWS = 16
@@ -59,7 +59,7 @@ def judge(
     kind: FormatName = path.name.removesuffix(".gz").rpartition(".")[2]  # type: ignore[assignment]
     watch = Watching(lambda rows: change(path) if rows == at else None)
     with open_input(str(path), kind, Names()) as form:
-        run = Run(form, Names(), fake()[0], watch, Stop())
+        run = Run(form, fake()[0], watch, Stop())
         if out is None:
             form.content.measure(Seen())
             with path.with_name("stream").open("wb") as stream:
@@ -212,7 +212,7 @@ def judge_and_die(path: Path, out: Path, change: Change) -> None:
     kind: FormatName = path.name.removesuffix(".gz").rpartition(".")[2]  # type: ignore[assignment]
     with open_input(str(path), kind, Names()) as form, opened(out, resume=False) as record:
         identity = {"the input": form.content.measure(record.progressed.seen)}
-        to_file(Run(form, Names(), fake()[0], Watching(both), Stop()), record, out, identity)
+        to_file(Run(form, fake()[0], Watching(both), Stop()), record, out, identity)
 
 
 def test_parquet_verdicts_are_held_against_their_rows(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_parquet_verdicts_are_held_against_their_rows(tmp_path: Path) -> None:
     path, out = write(tmp_path / "in.parquet", list(range(ROWS))), tmp_path / "out.parquet"
     with open_input(str(path), "parquet", Names()) as form, opened(out, resume=False) as record:
         watch = Watching(lambda rows: in_place(path) if rows == 3 else None)
-        run = Run(form, Names(), fake()[0], watch, Stop())
+        run = Run(form, fake()[0], watch, Stop())
         with pytest.raises(InputError, match=r"was changed while|cannot read"):
             to_file(run, record, out, {})  # never measured
     assert not out.exists()

@@ -18,7 +18,8 @@ from edgeguard.batch.csv_ import Csv
 from edgeguard.batch.encodings import check_encoding
 from edgeguard.batch.formats import open_input
 from edgeguard.batch.layout import Told, told
-from edgeguard.batch.rows import START, Names
+from edgeguard.batch.rows import START
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 HEADER = ["id", "text", "a note"]

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from edgeguard.batch.formats import format_of, open_input
 from edgeguard.batch.parquet_result import added
-from edgeguard.batch.rows import START, Names, Row
+from edgeguard.batch.rows import START, Row
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError, MissingExtraError
 from edgeguard.protocol.names import CATEGORIES
 
@@ -43,6 +44,8 @@ FULL = json.dumps(
         "observed": False,
         "form": "as written",
         "category_probabilities": dict.fromkeys(CATEGORIES, 0.125),
+        "message": 0,
+        "not_judged": [],
     }
 )
 NAMES = Names()
@@ -157,7 +160,7 @@ def test_a_byte_order_mark_and_gzip_are_read() -> None:
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("jsonl", "source"):
+    for module in ("json_row", "source"):
         monkeypatch.setattr(f"edgeguard.batch.{module}.MAX_LINE", 1 << 20)
     long = b'{"text": "' + b"a" * (3 << 20) + b'"}'
     rows, _ = rows_of(b'{"text": "a"}\n' + long + b'\n{"text": "b"}\n', "jsonl")

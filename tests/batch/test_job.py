@@ -25,9 +25,10 @@ from edgeguard.batch import job
 from edgeguard.batch.formats import FormatName, open_input
 from edgeguard.batch.job import Files, Run, opened, to_file, to_stream
 from edgeguard.batch.record import Progressed, Record
-from edgeguard.batch.rows import Names, Place
+from edgeguard.batch.rows import Place
 from edgeguard.batch.stopping import Stop
 from edgeguard.batch.tally import Tally
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError, OutputError, SessionError
 
 TEXTS = ["a kettle", "tea", None, "a kettle", "milk\nand sugar", "tea", "", "a cup", "tea", "ü"]
@@ -60,7 +61,7 @@ def run(
     with open_input(str(path), kind, Names()) as form, opened(out, resume=resume) as record:
         form.content.measure(record.progressed.seen)
         return to_file(
-            Run(form, Names(), guard or fake()[0], watch or Watching(), Stop()),
+            Run(form, guard or fake()[0], watch or Watching(), Stop()),
             record,
             out,
             identity,
@@ -332,7 +333,7 @@ def test_a_stream_gets_each_row_at_once(tmp_path: Path) -> None:
     stream_path = tmp_path / "stream"
     with stream_path.open("wb") as stream, open_input(str(path), "jsonl", Names()) as form:
         written = Watching(lambda rows: _check(len(stream_path.read_bytes().splitlines()) == rows))
-        tally = to_stream(Run(form, Names(), fake()[0], written, Stop()), stream)
+        tally = to_stream(Run(form, fake()[0], written, Stop()), stream)
     assert tally == run(path, out)
     assert stream_path.read_bytes() == out.read_bytes()
 

@@ -63,20 +63,25 @@ def test_a_large_file_killed_three_times_equals_an_undisturbed_run(tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
     """Ten times the rows and ten times the different texts, the same peak."""
-    peaks = [_peak(tmp_path, rows) for rows in (20_000, 200_000)]
+    peaks = [_peak(tmp_path, rows, kind) for rows in (20_000, 200_000)]
     print(f"peak MiB with 20,000 and 200,000 rows: {peaks}")
     assert peaks[1] < peaks[0] + 8
 
 
-def _peak(folder: Path, rows: int) -> float:
+def _peak(folder: Path, rows: int, kind: str) -> float:
     """MiB at the peak of a run with the fake session: the model's own memory would hide growth."""
-    source = folder / f"{rows}.jsonl"
+    source = folder / f"{rows}.{kind}"
+    start, between, end = ("[", ",", "]") if kind == "json" else ("", "\n", "\n")
     with source.open("w", encoding="utf-8") as file:
+        file.write(start)
         for number in range(rows):
-            file.write(json.dumps({"text": f"the text number {number}"}) + "\n")
+            before = between if number else ""
+            file.write(before + json.dumps({"text": f"the text number {number}"}))
+        file.write(end)
     child = Path(__file__).parent.parent / "batch_in_child.py"
     argv = [sys.executable, str(child), "batch", str(source), "--out", str(folder / f"{rows}.out")]
-    done = subprocess.run([*argv, "--format", "jsonl"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*argv, "--format", kind], capture_output=True, text=True, check=True)
     return int(done.stderr.splitlines()[-1]) / 1024

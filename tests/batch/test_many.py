@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,8 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeguard import ClosedError, Guard, InputError, SessionError, Verdict
-from edgeguard.batch.recent import Recent
-from edgeguard.batch.rows import key_of
+from edgeguard.conversation.recent import Recent
+from edgeguard.conversation.rows import key_of
+from edgeguard.conversation.turn import Speaker
+from edgeguard.conversation.value import Conversation, Note
 from edgeguard.protocol.messages import ROLES, Message
 from edgeguard.session.fake import FakeSession
 
@@ -89,9 +91,22 @@ messages = st.lists(
 ).map(tuple)
 
 
-@given(messages, messages)
+conversations = st.builds(
+    lambda found, place, what: Conversation(
+        found,
+        (*range(1, len(found)), place),
+        cast("tuple[Speaker, ...]", ("user",) * len(found)),
+        (Note(0, what),),
+    ),
+    messages.map(lambda found: found or (Message("user", "a"),)),
+    st.integers(0, 2),
+    st.sampled_from(["an image", "a sound"]),
+)
+
+
+@given(conversations, conversations)
 def test_only_the_same_conversation_has_the_same_key(
-    one: tuple[Message, ...], other: tuple[Message, ...]
+    one: Conversation, other: Conversation
 ) -> None:
     assert (key_of(one) == key_of(other)) == (one == other)
 

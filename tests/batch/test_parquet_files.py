@@ -14,7 +14,8 @@ import pytest
 
 from edgeguard.batch.formats import open_input
 from edgeguard.batch.parquet_result import _GROUP_BYTES
-from edgeguard.batch.rows import START, Names
+from edgeguard.batch.rows import START
+from edgeguard.conversation.rows import Names
 from edgeguard.errors import InputError
 
 TEXTS = ["a kettle", "tea", "milk", "a cup", "bread", "jam"]

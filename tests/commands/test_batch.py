@@ -141,7 +141,8 @@ def test_conversations_as_json_in_a_text(edgeguard: CommandLine) -> None:
         rows = list(csv.DictReader(file))
     assert [row["m"] for row in rows] == texts
     assert [bool(row["verdict"]) for row in rows] == [True, False, False, False]
-    assert "is not JSON" in rows[1]["verdict_error"] and "not a list" in rows[2]["verdict_error"]
+    assert "is not JSON" in rows[1]["verdict_error"]
+    assert "'m' is not a list" in rows[2]["verdict_error"]
 
 
 def test_what_was_decided_of_a_csv_file_is_said(edgeguard: CommandLine) -> None:

@@ -96,8 +96,9 @@ def test_a_conversation_from_a_file_and_from_a_pipe(tmp_path: Path) -> None:
         ([HARMLESS, "--response", ""], b"", "the text is empty"),
         ([], b"\xff\xfe", "not UTF-8"),
         (["--messages", "-"], b"{", "not JSON"),
+        (["--messages", "-"], b"7", "must be a JSON list"),
         (["--messages", "-"], b"[" * 100_000, "not JSON"),
-        (["--messages", "-"], b"{}", "must be a JSON list"),
+        (["--messages", "-"], b"{}", "messages must be a list"),
         (["--messages", "-"], b"[]", "no message"),
         (["--messages", "-"], b'[{"role": "user", "content": "\\ud83d"}]', "lone surrogate"),
         (["--messages", "absent.json"], b"", "cannot read absent.json"),
@@ -143,10 +144,10 @@ def test_a_conversation_from_a_pipe_with_a_name_and_from_a_name_that_is_no_utf_8
     messages = json.dumps([{"role": "user", "content": HARMFUL}])
     pipe, odd = tmp_path / "pipe", tmp_path / os.fsdecode(b"caf\xe9.json")
     os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_text(messages))
+    writer = threading.Thread(target=lambda: pipe.write_text(messages), daemon=True)
     writer.start()
     assert check("--messages", str(pipe)).returncode == 1
-    writer.join()
+    writer.join(10)
     odd.write_text(messages)
     assert check("--messages", str(odd)).returncode == 1
 
@@ -254,3 +255,62 @@ def test_a_saved_policy_is_taken_by_name_and_from_the_environment() -> None:
     absent = check("--policy", "nothing", HARMLESS)
     assert absent.returncode == 2
     assert b"there are: strict, loose, everything" in absent.stderr
+
+
+TALK = [
+    {"role": "developer", "content": "Be kind."},
+    {"role": "user", "content": HARMFUL},
+    {"role": "assistant", "content": "I'm sorry, but I can't help with that."},
+    {"role": "user", "content": [{"type": "text", "text": HARMLESS}, {"type": "image"}]},
+    {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "look"}}]},
+    {"role": "tool", "content": "Paris"},
+    {"role": "assistant", "content": "It is Paris."},
+]
+
+
+def test_each_message_is_judged_where_that_is_asked_for() -> None:
+    talk = json.dumps(TALK).encode()
+    argv = ["--messages", "-", "--skip-media", "--json"]
+    last = check(*argv, stdin=talk)
+    assert last.returncode == 0, last.stderr
+    verdict = json.loads(last.stdout)
+    assert verdict["message"] == 6
+    assert verdict["not_judged"] == ["message 4: an image", "message 5: a tool call"]
+    each = check(*argv, "--judge", "each", "--tool-calls", stdin=talk)
+    assert each.returncode == 1  # the second message is flagged
+    verdicts = [json.loads(line) for line in each.stdout.splitlines()]
+    assert [verdict["message"] for verdict in verdicts] == [1, 2, 3, 4, 5, 6]
+    assert verdicts[0]["flagged"]
+    assert verdicts[-1]["not_judged"] == ["message 4: an image"]
+    shown = check(
+        "--messages", "-", stdin=talk, EDGEGUARD_JUDGE="exchange", EDGEGUARD_SKIP_MEDIA="1"
+    )
+    assert shown.stdout.count(b"probabilities") == 3
+    assert b"  message        4 (prompt)\n  not judged     message 4: an image\n" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "message 4 has an image, which cannot be judged"),
+        (["--skip-media", "--strict-messages"], "the official template has no place for"),
+        (["--judge", "all"], "'each', 'exchange', 'last'"),
+    ],
+)
+def test_what_a_conversation_has_beside_text_is_said(argv: list[str], said: str) -> None:
+    done = check("--messages", "-", *argv, stdin=json.dumps(TALK).encode())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr.decode()
+
+
+def test_other_forms_of_conversations() -> None:
+    chatml = f"<|im_start|>user\n{HARMFUL}<|im_end|>\n<|im_start|>assistant\n"
+    sharegpt = json.dumps({"conversations": [{"from": "human", "value": HARMFUL}]})
+    for given in (chatml, sharegpt):
+        assert check("--messages", "-", stdin=given.encode()).returncode == 1
+
+
+def test_a_prompt_and_its_response_can_both_be_judged() -> None:
+    done = check("--judge", "each", "--json", HARMFUL, "--response", "I can't help with that.")
+    assert [json.loads(line)["mode"] for line in done.stdout.splitlines()] == ["prompt", "response"]
+    assert done.returncode == 1

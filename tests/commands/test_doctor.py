@@ -14,6 +14,7 @@ from command_line import CommandLine
 from fake_models import install_fake
 from fake_nano import write_nano
 
+from edgeguard.cli import cli
 from edgeguard.diagnosis import environment, native, report
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem
@@ -67,7 +68,7 @@ def edgeguard(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 
 def _stops() -> list[str]:
-    return [problem.what for problem in diagnose().problems if problem.stops]
+    return [problem.what for problem in diagnose(cli).problems if problem.stops]
 
 
 def test_all_is_well(edgeguard: CommandLine) -> None:
@@ -222,7 +223,7 @@ def test_folders_that_are_files(edgeguard: CommandLine, isolation: Path) -> None
 
 def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEGUARD_MODLE", "nano")
-    (problem,) = environment.problems()
+    (problem,) = environment.problems(cli)
     assert problem == Problem(
         "EDGEGUARD_MODLE is set, but edgeguard knows no such variable",
         "did you mean EDGEGUARD_MODEL? unset EDGEGUARD_MODLE",

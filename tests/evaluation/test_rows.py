@@ -66,7 +66,7 @@ def _with(**changes: Any) -> str:
         (_with(messages=[]), "conversation is empty"),
         (_with(messages=[{"role": "user", "content": 3}]), "'content' is int"),
         (_with(messages=[{"role": "user", "content": "\ud83d"}]), "lone surrogate"),
-        (_with(messages=[{"role": "tool", "content": SECRET}]), "known roles"),
+        (_with(messages=[{"role": "tool", "content": SECRET}]), "has no place for"),
         (_with(label="safe"), "'label' is none of: Safe, Unsafe, Controversial, unknown"),
         (_with(label=["Safe"]), "'label' is none of"),
         (_with(label=None), "'label' is none of"),

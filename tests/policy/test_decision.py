@@ -142,3 +142,17 @@ def test_what_refusals_mean() -> None:
     assert [flags(rule, safe, _window(SAFE, refusal=no)) for rule in REFUSAL_RULES] == [
         *(False, False, False)
     ]
+
+
+def test_a_category_flags_from_its_severity_on() -> None:
+    for rule, flags in (("unsafe", [False, True]), ("controversial", [True, True])):
+        windows = [_window("Controversial", VIOLENT), _window(UNSAFE, VIOLENT)]
+        policy = _policy(**{VIOLENT: rule})
+        assert [decide(policy, [window]).flagged for window in windows] == flags
+
+
+def test_a_threshold_counts_all_of_what_is_called_unsafe_and_names_nothing() -> None:
+    shares = {**dict.fromkeys(CATEGORIES, 0.0), POLITICS: 1.0}
+    policy = dataclasses.replace(_policy(**{POLITICS: "ignore"}), threshold=0.3)
+    assert decide(policy, [_window(UNSAFE, category_probabilities=shares)]).flagged
+    assert not decide(policy, [_window(SAFE, category_probabilities=shares)]).flagged

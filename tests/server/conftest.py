@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from command_line import CommandLine
 from served import Process, Served, process, serving
 
 
@@ -28,3 +29,9 @@ def nano_server() -> Iterator[Process]:
     """`edgeguard serve --model nano`."""
     with process("--model", "nano") as found:
         yield found
+
+
+@pytest.fixture
+def edgeguard(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Commands in this process."""
+    return CommandLine(capsys, monkeypatch)

@@ -206,6 +206,11 @@ def test_another_path_is_404(client: httpx.Client, path: str) -> None:
     error_of(client.post(path, json={}), 404)
 
 
+@pytest.mark.parametrize("name", ["x", "redoc.standalone.js", "..%2f__init__.py"])
+def test_the_api_s_page_has_two_files_and_no_other(client: httpx.Client, name: str) -> None:
+    error_of(client.get(f"/docs/{name}"), 404)
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/health", "/metrics", "/openapi.json"])
 def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
     head, get = client.head(path), client.get(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from command_line import CommandLine
 from served import MILD, Process, free_port, process, start
 
 from edgeguard import InputError, ServerError
@@ -142,7 +143,7 @@ def test_nohup_is_obeyed() -> None:
     )  # fmt: skip
     reading(popen, "is ready")
     popen.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
+    time.sleep(0.2)
     assert popen.poll() is None
     popen.terminate()
     assert popen.wait(20) == -signal.SIGTERM
@@ -150,11 +151,13 @@ def test_nohup_is_obeyed() -> None:
     popen.stderr.close()
 
 
-def test_an_empty_key_is_an_error_and_not_an_open_server() -> None:
-    ended = serve("--model", "nano", EDGEGUARD_API_KEY="")
-    assert ended.returncode == 2
-    assert "EDGEGUARD_API_KEY is empty" in ended.stderr
-    assert "listening" not in ended.stderr
+def test_an_empty_key_is_an_error_and_not_an_open_server(
+    edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEGUARD_API_KEY", "")
+    ended = edgeguard("serve", "--model", "nano")
+    assert ended.code == 2
+    assert "EDGEGUARD_API_KEY is empty" in ended.err
 
 
 def test_v_is_not_llama_cpp_s_chatter_and_a_log_of_json_is_json_from_the_first_line() -> None:
@@ -210,7 +213,8 @@ def test_the_variables_are_read() -> None:
     variables = {
         "EDGEGUARD_MODEL": "nano",
         "EDGEGUARD_API_KEY": "k",
-        "EDGEGUARD_POLICY": "loose",
+        "EDGEGUARD_POLICY": "loose strict",
+        "EDGEGUARD_IDLE_UNLOAD": "0.2",
         "EDGEGUARD_HOST": "localhost",
         "EDGEGUARD_MAX_BODY": "2000",
         "EDGEGUARD_QUEUE": "3",
@@ -223,7 +227,14 @@ def test_the_variables_are_read() -> None:
     }
     with process(**variables) as server, server.client() as client:
         client.headers["authorization"] = "Bearer k"
+        assert client.get("/health").json()["policies"] == ["loose", "strict"]
         assert client.post("/v1/guard", json={"prompt": MILD}).json()["policy"] == "loose"
+        named = {"prompt": MILD, "policy": "strict"}
+        assert client.post("/v1/guard", json=named).json()["policy"] == "strict"
+        deadline = time.monotonic() + 20
+        while client.get("/health").json()["status"] != "idle":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert client.post("/v1/guard", json={"prompt": "a" * 2000}).status_code == 413
         assert any("may have 512 tokens and 9 s" in line for line in server.notes)
         long = client.post("/under/v1/guard", json={"prompt": "word " * 300})
@@ -267,12 +278,6 @@ def test_a_file_that_is_no_model_ends_it(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_policy_that_is_not_there_ends_it() -> None:
-    ended = serve("--model", "nano", "--policy", "nowhere")
-    assert ended.returncode == 2
-    assert "unknown policy 'nowhere'" in ended.stderr
-
-
 def test_a_port_that_is_taken_is_said_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -294,14 +299,28 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded() -> None:
         (["--api-key", "two words"], "API key"),
         (["--cors-origin", "app.example"], "not an origin"),
         (["--cors-origin", "https://app.example/page"], "not an origin"),
+        (["--log-format", "xml"], "--log-format"),
+        (["--policy", "strict", "--policy", "nowhere"], "unknown policy 'nowhere'"),
+        (["--idle-unload", "0"], "above 0"),
+    ],
+)
+def test_wrong_options(edgeguard: CommandLine, argv: list[str], said: str) -> None:
+    ended = edgeguard("serve", "--model", "nano", *argv)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
         (["--host", "no.such.host.invalid"], "no host"),
         (["--host", "192.0.2.1", "--api-key", "k"], "cannot listen"),
         (["--n-ctx", "1"], "n_ctx is 1"),
         (["--device", "x"], "unknown device"),
-        (["--log-format", "xml"], "--log-format"),
     ],
 )
-def test_wrong_options(argv: list[str], said: str) -> None:
+def test_options_that_are_found_wrong_late(argv: list[str], said: str) -> None:
     ended = serve("--model", "nano", *argv)
     assert ended.returncode == 2
     assert said in ended.stderr
@@ -324,7 +343,7 @@ def test_help_loads_none_of_the_extra() -> None:
     code = (
         "import sys\nfrom edgeguard.cli import main\nsys.argv = ['edgeguard', 'serve', '--help']\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
-        "heavy = ('llama_cpp', 'numpy', 'uvicorn', 'starlette', 'pydantic', 'prometheus_client')\n"
+        "heavy = ('llama_cpp', 'numpy', 'uvicorn', 'fastapi', 'pydantic', 'asyncio')\n"
         "assert not [name for name in heavy if name in sys.modules]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

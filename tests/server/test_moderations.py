@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from conftest import ROOT
 from openai.types import moderation as openai_types
-from served import MILD, serving
+from served import MILD, scripted, serving
 
+from edgeguard import Guard
 from edgeguard.protocol.names import CATEGORIES
 from edgeguard.server.categories import KEYS, KEYS_OF, SOURCED
+from edgeguard.server.moderations import response
+from edgeguard.session.fake import FakeSession
+from edgeguard.verdict import CategoryProbabilities
 
 
 def ask(client: httpx.Client, given: object, **more: object) -> list[dict[str, Any]]:
@@ -63,6 +68,18 @@ def test_an_unsafe_text(client: httpx.Client) -> None:
     assert result["category_applied_input_types"] == {
         key: ["text"] if key in SOURCED else [] for key in KEYS
     }
+
+
+def test_scores_share_out_what_is_harmful_where_the_shares_are_known() -> None:
+    guard = Guard.with_session(FakeSession(scripted))
+    shares = CategoryProbabilities([("Violent", 0.5), ("Unethical Acts", 0.3), ("PII", 0.2)])
+    with guard:
+        verdict = replace(guard.check("unsafe"), category_probabilities=shares)
+    found: Any = response("fake", [verdict])
+    scores = found["results"][0]["category_scores"]
+    harmful = verdict.probabilities["Unsafe"] + verdict.probabilities["Controversial"]
+    expected = {"violence": 0.5, "illicit/violent": 0.5, "hate": 0.3, "harassment": 0.3}
+    assert scores == {key: pytest.approx(expected.get(key, 0) * harmful) for key in KEYS}
 
 
 def test_a_safe_text(client: httpx.Client) -> None:

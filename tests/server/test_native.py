@@ -69,7 +69,9 @@ def test_a_text_that_is_too_long_is_400(client: httpx.Client) -> None:
 
 
 def test_health(client: httpx.Client) -> None:
-    answer = client.get("/health")
+    deadline = time.monotonic() + 20  # the model is busy no more with what others asked
+    while (answer := client.get("/health")).json()["busy_seconds"] and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ok",
@@ -109,8 +111,8 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
         for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
             said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
             assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
-            body = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
-            both = client.post("/v1/guard", json=body).json()["verdicts"]
+            listed = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
+            both = client.post("/v1/guard", json=listed).json()["verdicts"]
             assert [each["flagged"] for each in both] == [flagged, False]
             moderated = client.post("/v1/moderations", json={"input": text, "policy": policy})
             assert moderated.json()["results"][0]["flagged"] == flagged
@@ -129,13 +131,13 @@ def test_each_message_of_a_conversation_may_be_judged(client: httpx.Client) -> N
     messages = [
         {"role": "system", "content": "Be kind."},
         USER,
-        {"role": "assistant", "content": "unsafe"},
-        {"role": "user", "content": [{"type": "text", "text": "And of Spain?"}]},
+        {"role": "assistant", "content": "It is Paris."},
+        {"role": "user", "content": [{"type": "text", "text": "unsafe"}]},
     ]
     for judge, severities in (
-        ("last", ["Safe"]),
-        ("exchange", ["Safe"]),
-        ("each", ["Safe", "Unsafe", "Safe"]),
+        ("last", ["Unsafe"]),
+        ("exchange", ["Unsafe"]),
+        ("each", ["Safe", "Safe", "Unsafe"]),
     ):
         said = client.post("/v1/guard", json={"messages": messages, "judge": judge}).json()
         verdicts = [said] if judge == "last" else said["verdicts"]
@@ -313,7 +315,7 @@ def test_in_a_list_each_text_has_its_verdict_or_its_error(client: httpx.Client) 
     inputs: list[dict[str, object]] = [
         {"prompt": "unsafe"},
         {"prompt": "\u200b"},
-        {"messages": [{"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "system", "content": "a"}]},
         {"prompt": "word " * 120_000},
         {"prompt": "a", "response": "Paris."},
     ]

@@ -105,10 +105,15 @@ def test_moderations(client: openai.OpenAI, nano: Guard) -> None:
     assert result.categories.violence is True
     assert result.categories.illicit_violent is True
     assert result.categories.sexual is False
-    assert result.category_scores.violence == pytest.approx(
-        1 - verdict.probabilities["Safe"], rel=1e-4
-    )
-    assert result.category_scores.sexual == 0
+    assert verdict.category_probabilities is not None
+    harmful = 1 - verdict.probabilities["Safe"]
+    for name, score in (
+        ("Violent", result.category_scores.violence),
+        ("Sexual Content or Sexual Acts", result.category_scores.sexual),
+    ):
+        expected = harmful * verdict.category_probabilities[name]
+        assert score == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert result.category_scores.violence > 0.8
     assert result.category_applied_input_types.violence == ["text"]
     assert result.category_applied_input_types.sexual_minors == []
     assert result.model_extra is not None

@@ -98,7 +98,7 @@ SHAPES = {
         {"messages": [{**USER, "tool_calls": [{"id": SECRET}]}]},
         "messages[0].tool_calls",
     ),
-    "assistant first": (CHAT, {"messages": [{"role": "assistant", "content": SECRET}]}, "messages"),
+    "system alone": (CHAT, {"messages": [{"role": "system", "content": SECRET}]}, "messages"),
     "system last": (CHAT, {"messages": [USER, {"role": "system", "content": SECRET}]}, "messages"),
     "blank": (CHAT, {"messages": [USER, {"role": "assistant", "content": " \n"}]}, "messages"),
     "as text": (CHAT, {"messages": [USER], "stream": "true"}, "stream"),

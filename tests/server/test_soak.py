@@ -122,7 +122,7 @@ def check_what_is_left(server: Process, files: int) -> None:
 
 
 def test_a_few_seconds_of_every_hostile_client(nano: Guard) -> None:
-    soak(nano, 4)
+    soak(nano, 3)
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -17,13 +19,18 @@ from edgeguard import (
     InputError,
     ModelError,
     ModelNotFoundError,
+    PolicyError,
     SessionError,
+    TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.cancellation import Cancellation
+from edgeguard.conversation import read_messages
+from edgeguard.policy import LOOSE, STRICT
 from edgeguard.protocol.messages import Message
 from edgeguard.session.fake import FakeSession
 from edgeguard.verdict import Verdict
 from edgeguard.worker.job import Text
+from edgeguard.worker.limits import Limits
 from edgeguard.worker.queue import NotReadyError, QueueFullError
 from edgeguard.worker.worker import Worker, where
 
@@ -48,7 +55,7 @@ def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iter
 
 
 def prompt(text: str) -> Text:
-    return Text((Message("user", text),))
+    return Text(read_messages([Message("user", text)]))
 
 
 def severity(_guard: Guard, verdict: Verdict) -> str:
@@ -295,6 +302,74 @@ def test_stopping_finishes_what_runs_and_refuses_what_waits() -> None:
 
     with working(door) as worker:
         asyncio.run(scenario(worker))
+
+
+def test_without_bounds_any_number_waits() -> None:
+    door = Doorman()
+
+    async def scenario(worker: Worker) -> None:
+        await worker.ready()
+        first = asyncio.ensure_future(ask(worker, "wait"))
+        assert await asyncio.to_thread(door.arrived.wait, 20)
+        waiting = [asyncio.ensure_future(ask(worker, "b")) for _ in range(300)]
+        await until(lambda: worker.depth == 300)
+        door.open.set()
+        assert await asyncio.gather(first, *waiting) == [["Safe"]] * 301
+        assert worker.limits == Limits()
+
+    worker = Worker(lambda _: Guard.with_session(FakeSession(door)), timeout=None)
+    worker.start()
+    worker.start()
+    try:
+        asyncio.run(scenario(worker))
+    finally:
+        worker.stop()
+
+
+def test_a_deadline_ends_what_waits_and_what_runs() -> None:
+    session = FakeSession(scripted)
+    worker = Worker(lambda _: Guard.with_session(session), places=4)
+
+    async def scenario() -> None:
+        await worker.ready(time.monotonic() + 20)
+        session._seconds = 30.0
+        late = [
+            asyncio.ensure_future(
+                worker.run([prompt(text)], severity, deadline=time.monotonic() + 0.1)
+            )
+            for text in ("runs", "waits")
+        ]
+        for each in late:
+            with pytest.raises(TimeoutError):
+                await each
+        session._seconds = 0.0
+        assert await worker.run([prompt("a")], severity, deadline=time.monotonic() + 20) == ["Safe"]
+
+    worker.start()
+    try:
+        asyncio.run(scenario())
+    finally:
+        worker.stop()
+
+
+def test_each_text_may_have_a_policy_of_its_own() -> None:
+    def flagged(_guard: Guard, verdict: Verdict) -> tuple[str, bool]:
+        return verdict.policy, verdict.flagged
+
+    messages = read_messages([{"role": "user", "content": "controversial"}])
+    texts = [Text(messages, {"policy": name}) for name in ("loose", "strict", LOOSE)]
+    with working() as worker:
+        found = asyncio.run(_run(worker.run([*texts, Text(messages)], flagged)))
+        assert found == [("loose", False), ("strict", True), ("loose", False), ("strict", True)]
+        unknown = asyncio.run(_run(worker.run([Text(messages, {"policy": "none"})], flagged)))
+        assert isinstance(unknown[0], InputError)
+        other = replace(STRICT, name="other", model_sha256="0" * 64)
+        wrong = asyncio.run(_run(worker.run([Text(messages, {"policy": other})], flagged)))
+        assert isinstance(wrong[0], PolicyError)
+
+
+def test_how_long_a_text_is() -> None:
+    assert Text(read_messages([Message("user", "abc"), Message("assistant", "d")])).characters == 4
 
 
 def test_where_an_error_came_from_does_not_quote_it() -> None:

@@ -16,8 +16,9 @@ import pytest
 from plain import PlainRun
 
 from edgeguard import Guard
+from edgeguard.conversation import read_messages
 from edgeguard.protocol.grammar import gbnf
-from edgeguard.protocol.messages import Message, mode_of, parse_messages
+from edgeguard.protocol.messages import Message, mode_of
 
 TOLERANCE = 0.02
 """How far a probability of nano at q8_0 moves with another split into batches, at most."""
@@ -29,7 +30,7 @@ def _rows(path: Path, number: int) -> Iterator[tuple[str, tuple[Message, ...]]]:
         rows = [json.loads(line) for line in lines]
     step = max(1, len(rows) // number)
     for row in rows[::step][:number]:
-        messages = parse_messages(row["messages"])
+        messages = read_messages(row["messages"]).messages
         if sum(len(message.content) for message in messages) <= MAX_CHARACTERS:
             yield row["id"], messages
 

@@ -276,7 +276,7 @@ for seed in range(20):
             data[chance.randrange(chance.choice((64, 4096, len(data))))] ^= 1 << seed % 8
         key = path.name.partition("-")[0]
         (home / f"{key}-{hashlib.sha256(data).hexdigest()}.state").write_bytes(data)
-    guard._thread.run(session.free_contexts)
+    guard._thread.run(guard._model.get().session.free_contexts)
     try:
         guard.check("Hello there")
     except EdgeguardError as error:

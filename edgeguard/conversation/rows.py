@@ -1,0 +1,231 @@
+"""A row of a table or a file, and the conversation that it holds.
+
+A field is named by its name, or by a path with dots through objects and lists, as ``body.messages``
+or ``choices.0.message``; ``.`` is the row itself. This module reads no file and judges nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgeguard.conversation.chatml import is_chatml
+from edgeguard.conversation.containers import LISTS, SYSTEMS
+from edgeguard.conversation.reader import PLAIN, Reading
+from edgeguard.conversation.row_lists import is_missing
+from edgeguard.conversation.value import Conversation
+from edgeguard.errors import InputError
+from edgeguard.protocol.messages import Message
+from edgeguard.protocol.visible import has_visible
+from edgeguard.strict_json import parse_json
+
+CheckMessages = Iterable[Message | Mapping[str, object]] | Mapping[str, object] | Conversation
+"""What ``check_messages`` takes; see docs/conversations.md."""
+CheckRow = str | CheckMessages
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"),  # before int: a bool is one
+    ((int, float), "a number"),
+    (list, "a list"),
+    (dict, "an object"),
+)
+TEXT, RESPONSE, VERDICT = "text", "response", "verdict"
+ROW = "."
+"""The field that is the row itself."""
+FIELDS: dict[str, str] = {
+    "openai": "messages",
+    "langchain": "messages",
+    "sharegpt": "conversations",
+    "chatml": TEXT,
+    **dict.fromkeys(("anthropic", "responses", "chatgpt"), ROW),
+}
+"""Where each form has its conversation, unless told."""
+_TREE = "mapping"
+REQUESTS = ("body", "params")
+"""Where files for the batch interfaces of OpenAI and Anthropic have the request."""
+_GUESSED = ("messages", "conversations", "conversation")
+"""Those of LISTS that hold nothing else in a table, as ``input`` often does."""
+_OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of the fields that are read, and of the one that is written.
+
+    ``response`` None: the field ``response`` of the rows that have it. With ``messages``, the
+    conversation of that field is judged and the other two are not read. ``guess``: nothing was
+    said, so that a file without ``text`` may show where its conversations are.
+    """
+
+    text: str = TEXT
+    response: str | None = None
+    messages: str | None = None
+    verdict: str = VERDICT
+    guess: bool = False
+
+    @property
+    def error(self) -> str:
+        """The field that says why a row has no verdict."""
+        return f"{self.verdict}_error"
+
+    @property
+    def row(self) -> str:
+        """The field of JSONL that keeps a line that is no row."""
+        return f"{self.verdict}_row"
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The fields that rows must have."""
+        if self.messages is not None:
+            return (self.messages,)
+        return (self.text,) if self.response is None else (self.text, self.response)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The fields that are read, if they are there."""
+        if self.messages is not None:
+            return (self.messages,)
+        return (self.text, self.response or RESPONSE)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Those of them that must be texts."""
+        return () if self.messages is not None else self.read
+
+    @property
+    def added(self) -> tuple[str, str]:
+        """The fields that must not be there yet."""
+        return self.verdict, self.error
+
+    def in_fields(self, fields: Iterable[str]) -> Names:
+        """The same where nothing is to be guessed; else with the one conversation there is.
+
+        ``fields`` are the names of a file's fields. A row with a system text beside its messages,
+        or a tree of them, is read whole.
+        """
+        there = set(fields)
+        if not self.guess or self.text in there:
+            return replace(self, guess=False)
+        found = [name for name in _GUESSED if name in there]
+        whole = _TREE in there or any(name in there for name in SYSTEMS)
+        if "custom_id" in there:  # a request in a file for a batch interface
+            found = [name for name in REQUESTS if name in there]
+        if len(found) != 1 and _TREE not in there:
+            return replace(self, guess=False)
+        return replace(self, messages=ROW if whole else found[0], guess=False)
+
+
+def has_field(fields: Iterable[str], name: str) -> bool:
+    """Whether a field of that name or path can be there, by the names of a file's fields."""
+    there = set(fields)
+    return name == ROW or name in there or name.split(".")[0] in there
+
+
+def columns_of(names: Iterable[str], fields: Iterable[str]) -> list[str]:
+    """Which of a file's fields must be read for those names and paths."""
+    there = list(fields)
+    wanted = set(names)
+    wanted |= set(_OF_ROW) if ROW in wanted else set()
+    heads = {name if name in there else name.split(".")[0] for name in wanted}
+    return [name for name in there if name in heads]
+
+
+def field_of(fields: Mapping[str, object], name: str) -> object:
+    """The value of a field, by its name or its path. Raises InputError: there is none."""
+    if name == ROW:
+        return fields
+    if name in fields:
+        return fields[name]
+    value: Any = fields
+    for step in name.split("."):
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            raise InputError(f"the field {name!r} is missing")
+    return value
+
+
+def conversation_of(
+    fields: Mapping[str, object], names: Names, reading: Reading = PLAIN
+) -> Conversation:
+    """The conversation that a row holds. Raises InputError where there is nothing to judge."""
+    names = names.in_fields(fields) if names.guess else names
+    if names.messages is not None:
+        value = field_of(fields, names.messages)
+        if reading.form == "chatml" and isinstance(value, str):
+            return reading(value)
+        return reading(_messages(value, names.messages))
+    text = field_of(fields, names.text)
+    for name in names.needed:
+        field_of(fields, name)
+    prompt = _string(text, names.text)
+    name = names.response or RESPONSE
+    given = field_of(fields, name) if names.response or name in fields else None
+    plain = replace(reading, strict=False, form="auto")
+    user = {"role": "user", "content": prompt}
+    if given is None:
+        _check_not_empty(prompt, names.text)
+        return plain([user])
+    response = _string(given, name)
+    _check_not_empty(response, name)
+    return plain([user, {"role": "assistant", "content": response}])
+
+
+def conversation_in(row: Any, reading: Reading = PLAIN) -> Conversation:
+    """The conversation in a row of a list: a text, a mapping, or messages. Raises InputError."""
+    if isinstance(row, str):
+        return reading([Message("user", row)])
+    if hasattr(row, "_asdict"):  # a named tuple
+        row = {name: value for name, value in row._asdict().items() if not is_missing(value)}
+    if isinstance(row, Mapping):
+        return conversation_of(row, Names(guess=True).in_fields(map(str, row)), reading)
+    if isinstance(row, (bytes, bytearray)) or not isinstance(row, (Iterable, Conversation)):
+        raise InputError(f"a row is {type(row).__name__}: give a text, a mapping or messages")
+    return reading(row)
+
+
+def key_of(conversation: Conversation) -> bytes:
+    """The sha256 by which a conversation is recognised when it comes again.
+
+    What its verdict says of it beside the text is in it too.
+    """
+    plain = [[message.role, message.content] for message in conversation.messages]
+    said = json.dumps([plain, conversation.place, conversation.not_judged])
+    return hashlib.sha256(said.encode("ascii")).digest()
+
+
+def _messages(value: object, name: str) -> object:
+    """A list of messages or an object with one, or one as JSON or ChatML in a text."""
+    if isinstance(value, str) and not is_chatml(value):
+        value = parse_json(value, f"the text in the field {name!r}")
+        value = None if isinstance(value, str) else value
+    if not isinstance(value, (list, dict, str)):
+        raise InputError(f"the field {name!r} is not a list of messages")
+    return value
+
+
+def _string(value: object, name: str) -> str:
+    if value is None:
+        raise InputError(f"the field {name!r} is empty: there is nothing to judge")
+    if not isinstance(value, str):
+        raise InputError(f"the field {name!r} is {_kind(value)}, not a text")
+    return value
+
+
+def _kind(value: object) -> str:
+    for kinds, words in _KINDS:
+        if isinstance(value, kinds):
+            return words
+    return type(value).__name__
+
+
+def _check_not_empty(text: str, name: str) -> None:
+    # As in `edgeguard check`: an empty text is nearly always something that broke before.
+    if not has_visible(text):
+        why = "has no visible character" if text.strip() else "is empty"
+        raise InputError(f"the field {name!r} {why}: there is nothing to judge")

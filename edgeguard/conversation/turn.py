@@ -1,0 +1,105 @@
+"""One message as it came, whatever its form: who speaks, and what is in it.
+
+This module does not know the forms, and decides nothing about what is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edgeguard.errors import InputError
+
+Speaker = Literal["system", "user", "assistant", "tool"]
+"""Who speaks; a tool is whatever comes from outside: results of calls, pages, files."""
+
+SPEAKERS: dict[str, Speaker] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "ipython": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+}
+"""The words for a role in the public forms, in lower case with underscores."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What stands in a message, in order within each kind.
+
+    ``calls`` are the calls of tools, as text; ``media`` says what cannot be read, as "an image";
+    ``thinks``: there is thinking that the reader of the answer was not shown.
+    """
+
+    texts: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    thinks: bool = False
+
+    def __add__(self, other: Content) -> Content:
+        """Both, one after the other."""
+        return Content(
+            self.texts + other.texts,
+            self.calls + other.calls,
+            self.media + other.media,
+            self.thinks or other.thinks,
+        )
+
+    def once(self) -> Content:
+        """The same with each call once: some forms write one in two places."""
+        return replace(self, calls=tuple(dict.fromkeys(self.calls)))
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing in it, not even an empty text."""
+        return self == Content()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message. ``word`` is its role as the form writes it; ``place`` its index as given.
+
+    A message that stands in no list, as the system text beside one, has the place -1.
+    """
+
+    place: int
+    speaker: Speaker
+    word: str
+    content: Content
+
+    @property
+    def name(self) -> str:
+        """The message in words, by its number from 1."""
+        return named(self.place)
+
+
+def named(place: int) -> str:
+    """The message at a place, in words."""
+    return f"message {place + 1}" if place >= 0 else "the system text"
+
+
+def speaker_of(word: object) -> Speaker:
+    """Who speaks, by a role's word. Raises InputError, without the name of the message."""
+    # Not quoted: errors end up in logs, and a client that mixes up its fields sends the text.
+    if word is None:
+        raise InputError(f"has no role; known roles: {_KNOWN}")
+    speaker = SPEAKERS.get(word.lower().replace("-", "_")) if isinstance(word, str) else None
+    if speaker is None:
+        raise InputError(f"has an unknown role; known roles: {_KNOWN}")
+    return speaker
+
+
+_KNOWN = "system, developer, user, assistant, tool, function, and those of docs/conversations.md"
