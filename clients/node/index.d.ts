@@ -73,6 +73,13 @@ export interface CheckOptions {
   signal?: AbortSignal;
 }
 
+/** How messages are read, under the library's names. */
+export interface MessagesOptions extends CheckOptions {
+  strict_messages?: boolean;
+  tool_calls?: boolean;
+  skip_media?: boolean;
+}
+
 export class EdgeguardError extends Error {
   /** JSON-RPC's; -32000 is an exception of the library, whose name is `name`. */
   readonly code: number;
@@ -87,8 +94,12 @@ export class Edgeguard extends EventEmitter {
   readonly pid: number | undefined;
   check(text: string, options?: CheckOptions): Promise<Verdict>;
   checkResponse(prompt: string, response: string, options?: CheckOptions): Promise<Verdict>;
-  checkMessages(messages: Message[], options?: CheckOptions & { fresh?: boolean }): Promise<Verdict>;
-  watch(messages?: Message[], options?: CheckOptions & { interval?: number }): Promise<Watch>;
+  checkMessages(messages: Message[], options?: MessagesOptions & { fresh?: boolean }): Promise<Verdict>;
+  checkTurns(
+    messages: Message[],
+    options?: MessagesOptions & { fresh?: boolean; judge?: "each" | "exchange" | "last" },
+  ): Promise<Verdict[]>;
+  watch(messages?: Message[], options?: MessagesOptions & { interval?: number; category_probabilities?: boolean }): Promise<Watch>;
   policies(): Promise<string[]>;
   unload(): Promise<void>;
   request(method: string, params?: object, options?: { signal?: AbortSignal }): Promise<unknown>;

@@ -75,6 +75,10 @@ export class Edgeguard extends EventEmitter {
     return this.request("check_messages", { messages, ...named(options) }, options);
   }
 
+  async checkTurns(messages, options) {
+    return (await this.request("check_turns", { messages, ...named(options) }, options)).verdicts;
+  }
+
   async policies() {
     return (await this.request("policies")).policies;
   }

@@ -62,6 +62,7 @@ class Methods:
             "check": self.check,
             "check_response": self.check_response,
             "check_messages": self.check_messages,
+            "check_turns": self.check_turns,
             "watch": self.watch,
             "feed": self.feed,
             "end": self.end,
@@ -118,14 +119,50 @@ class Methods:
         messages: list,  # type: ignore[type-arg]
         policy: str | None = None,
         fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> object:
         """Guard.check_messages."""
-        guard = self._ready(call)
-        verdict = guard.check_messages(
-            messages, policy=policy, fresh=fresh, timeout=timeout, cancel=call.cancel
+        verdict = self._ready(call).check_messages(
+            messages,
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=call.cancel,
         )
         return verdict.to_dict()
+
+    def check_turns(
+        self,
+        call: Call,
+        *,
+        messages: list,  # type: ignore[type-arg]
+        judge: str = "each",
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+    ) -> object:
+        """Guard.check_turns, which refuses a word that it does not know."""
+        verdicts = self._ready(call).check_turns(
+            messages,
+            judge=judge,  # type: ignore[arg-type]
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=call.cancel,
+        )
+        return {"verdicts": [verdict.to_dict() for verdict in verdicts]}
 
     def watch(
         self,
@@ -134,6 +171,10 @@ class Methods:
         messages: list,  # type: ignore[type-arg]
         policy: str | None = None,
         interval: int = INTERVAL,
+        category_probabilities: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
         timeout: float | None = None,
     ) -> object:
         """Guard.watch: begin a stream; its name goes to ``feed`` and ``end``."""
@@ -142,7 +183,15 @@ class Methods:
         guard, cancel = self._ready(call), Cancellation()
         with call.cancel.heard_by(cancel.cancel):
             watch = guard.watch(
-                messages, policy=policy, interval=interval, timeout=timeout, cancel=cancel
+                messages,
+                policy=policy,
+                interval=interval,
+                category_probabilities=category_probabilities,
+                strict_messages=strict_messages,
+                tool_calls=tool_calls,
+                skip_media=skip_media,
+                timeout=timeout,
+                cancel=cancel,
             )
         name = f"stream-{next(self._numbers)}"
         self._streams[name] = _Stream(watch, cancel)

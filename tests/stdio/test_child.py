@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 
@@ -10,6 +11,7 @@ import pytest
 from stdio_client import SCHEMA, Child, validate
 
 from edgeguard import Guard
+from edgeguard.stdio.methods import Methods
 
 CALM = "A calm sentence of some forty characters. "
 LONG = CALM * 4000
@@ -33,6 +35,11 @@ def test_every_method_answers_as_the_schema_says(child: Child, nano: Guard) -> N
     answer = child.call("check_response", prompt="Hello", response="Good day.", policy="loose")
     assert answer["mode"] == "response" and answer["policy"] == "loose"
 
+    turns = [*asked, {"role": "assistant", "content": "Good day."}]
+    verdicts = child.call("check_turns", messages=turns, judge="each")["verdicts"]
+    assert [verdict["mode"] for verdict in verdicts] == ["prompt", "response"]
+    assert child.error(child.send("check_turns", messages=turns, judge="all"))["code"] == -32000
+
     begun = child.call("watch", messages=asked)
     assert begun["prompt"]["mode"] == "prompt"
     fed = [child.send("feed", stream=begun["stream"], piece=CALM) for _ in range(5)]
@@ -50,6 +57,16 @@ def test_every_method_answers_as_the_schema_says(child: Child, nano: Guard) -> N
     assert len(child.notifications) > told
     child.call("shutdown")
     assert child.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["check", "check_response", "check_messages", "check_turns", "watch"]
+)
+def test_parameters_are_those_of_the_library(name: str) -> None:
+    there = inspect.signature(getattr(Guard, name)).parameters.keys() - {"self", "cancel"}
+    params = SCHEMA["$defs"]["requests"][name]["properties"]["params"]["properties"]
+    assert params.keys() == there
+    assert inspect.signature(getattr(Methods, name)).parameters.keys() - {"self", "call"} == there
 
 
 def test_requests_overlap_and_one_is_cancelled(child: Child) -> None:
