@@ -23,7 +23,6 @@ from stand_in import TOKENIZER, write_stream
 
 from edgeguard.convert import TYPES, convert
 from edgeguard.gguf import heads as stored
-from edgeguard.session import hidden_states
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.hidden_states import HiddenStates
 from edgeguard.session.library import lib
@@ -139,11 +138,11 @@ class _FlashStates(HiddenStates):
             params.flash_attn_type = 1  # type: ignore[attr-defined]
             return original(model, params)
 
-        hidden_states.lib.llama_init_from_model = init
+        lib.llama_init_from_model = init
         try:
             return super()._new(n_ctx)
         finally:
-            hidden_states.lib.llama_init_from_model = original
+            lib.llama_init_from_model = original
 
 
 def heads_line(session: LlamaSession) -> str:

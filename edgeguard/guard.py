@@ -392,8 +392,8 @@ class Guard:
         reading = Reading(strict_messages, tool_calls, skip_media)
         asked = reading(messages) if messages else None
         if self._is_stream:
-            run, before = self._runner(limit, cancel), asked.messages if asked else ()
-            return Watch(StreamEngine(before, chosen, self._model.get, run, self._free_in_thread))
+            run = self._runner(limit, cancel)
+            return Watch(StreamEngine(asked, chosen, self._model.get, run, self._free_in_thread))
 
         def begin(conversation: Conversation) -> Check:
             deadline = None if limit is None else time.monotonic() + limit

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from edgeguard.conversation.value import UNKNOWN, Conversation
 from edgeguard.errors import InputError
 from edgeguard.policy import Evidence, Policy, decide
 from edgeguard.protocol.answer import Answer, write
-from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import Mode
 from edgeguard.session.stream_interface import StreamSession
 from edgeguard.stream.interface import Reading, TokenLabel
@@ -42,7 +42,7 @@ class StreamEngine:
 
     def __init__(
         self,
-        messages: tuple[Message, ...],
+        conversation: Conversation | None,
         policy: Policy,
         model: Callable[[], Loaded],
         run: Run,
@@ -50,12 +50,13 @@ class StreamEngine:
     ) -> None:
         """``model`` gives the model, in its thread. The last message is judged now.
 
-        ``free`` is such a call that nothing ends early. Without messages the response is judged as
+        ``free`` is such a call that nothing ends early. Without one the response is judged as
         one to a prompt that is not known. Raises InputError where no response can follow.
         """
-        if messages and messages[-1].role != "user":
+        if conversation is not None and conversation.messages[-1].role != "user":
             raise InputError("the last message must be the user's: the response to it is watched")
-        self._messages = messages or (Message("user", ""),)
+        self._conversation = conversation or UNKNOWN
+        self._messages = self._conversation.messages
         self._policy = policy
         self._model = model
         self._run, self._free = run, free
@@ -65,7 +66,7 @@ class StreamEngine:
         self._ended = False
         self._seconds = 0.0
         reading = self._timed(self._begin)
-        self.prompt = self._verdict(reading, "prompt") if messages else None
+        self.prompt = self._verdict(reading, "prompt") if conversation else None
 
     def read(self, text: str, *, last: bool) -> Judged | None:
         """Judge what is new."""
@@ -151,4 +152,6 @@ class StreamEngine:
             reason=decision.reason,
             observed=decision.observed,
             category_probabilities=None if shares is None else CategoryProbabilities(shares),
+            message=self._conversation.place + (mode == "response"),
+            not_judged=self._conversation.not_judged,
         )

@@ -10,6 +10,7 @@ import pytest
 
 from edgeguard.errors import CancelledError, SessionError
 from edgeguard.session.hidden_states import OUTPUTS, HiddenStates
+from edgeguard.session.library import lib
 from edgeguard.session.llama import LlamaSession
 from edgeguard.session.settings import Settings
 
@@ -103,16 +104,14 @@ def test_a_pass_can_be_stopped_in_its_middle(
     session: LlamaSession, states: HiddenStates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The flag comes up between two nodes of the graph, where the library asks for it."""
-    from edgeguard.session import hidden_states
-
-    decode = hidden_states.lib.llama_decode
+    decode = lib.llama_decode
 
     def decode_late(context: object, batch: object) -> object:
         session.flag.set()  # after our own look at it
         return decode(context, batch)
 
     states.read(IDS[:100], 99)
-    monkeypatch.setattr(hidden_states.lib, "llama_decode", decode_late)
+    monkeypatch.setattr(lib, "llama_decode", decode_late)
     with pytest.raises(CancelledError):
         states.read(IDS[:120], 100)
     monkeypatch.undo()
