@@ -31,15 +31,11 @@ class Running(TypedDict, total=False):
     cache: str | None
 
 
-def _threads(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> int | str | None:
-    if value is None or value == BACKGROUND:
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise click.BadParameter(f"it must be a whole number, or {BACKGROUND}") from None
+class _Threads(click.types.IntParamType):
+    """A number of threads, or the word; a type, since the doctor tries variables by theirs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == BACKGROUND else super().convert(value, param, ctx)
 
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
@@ -77,7 +73,7 @@ _RUNNING = (
         "--threads",
         envvar="EDGEGUARD_THREADS",
         metavar=f"INTEGER|{BACKGROUND}",
-        callback=_threads,
+        type=_Threads(),
         help="CPU threads; background leaves one core alone.",
     ),
     click.option(
