@@ -8,10 +8,10 @@
 What is listed here is the public interface; every other module may change.
 """
 
+from typing import TYPE_CHECKING
+
 from edgeguard._version import __version__
-from edgeguard.async_guard import AsyncGuard
 from edgeguard.cancellation import Cancellation
-from edgeguard.check import Check
 from edgeguard.errors import (
     CancelledError,
     ClosedError,
@@ -30,10 +30,14 @@ from edgeguard.errors import (
     StoreError,
     TimeoutError,  # noqa: A004 - it is one
 )
-from edgeguard.guard import Guard
-from edgeguard.stream.interface import TokenLabel
-from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
-from edgeguard.verdict_cache import CacheInfo
+
+if TYPE_CHECKING:
+    from edgeguard.async_guard import AsyncGuard
+    from edgeguard.check import Check
+    from edgeguard.guard import Guard
+    from edgeguard.stream.interface import TokenLabel
+    from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
+    from edgeguard.verdict_cache import CacheInfo
 
 __all__ = [
     "AsyncGuard",
@@ -65,3 +69,31 @@ __all__ = [
     "Verdict",
     "__version__",
 ]
+
+# A program that starts pays for what it uses when it does.
+_LATER = {
+    "AsyncGuard": "async_guard",
+    "CacheInfo": "verdict_cache",
+    "CategoryProbabilities": "verdict",
+    "Check": "check",
+    "Choice": "verdict",
+    "Guard": "guard",
+    "ModelId": "verdict",
+    "Probabilities": "verdict",
+    "TokenLabel": "stream.interface",
+    "Verdict": "verdict",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

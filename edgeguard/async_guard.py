@@ -36,7 +36,7 @@ from edgeguard.errors import (
 from edgeguard.guard import N_CTX, Guard, seconds_of
 from edgeguard.policy import Policy
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import Settings
+from edgeguard.session.settings import Settings, Threads
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo
@@ -67,7 +67,7 @@ class AsyncGuard:
         model: str | os.PathLike[str] | None = None,
         *,
         policy: str = "strict",
-        threads: int | None = None,
+        threads: Threads = None,
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
@@ -267,6 +267,14 @@ class AsyncGuard:
         with self._told():
             guard = await self._ready(None)
         return await asyncio.to_thread(guard.tokenize, text)
+
+    async def unload(self) -> None:
+        """Give the model's memory back, behind earlier calls; the next call loads it again."""
+        import asyncio
+
+        with self._told():
+            guard = await self._ready(None)
+        await asyncio.to_thread(guard.unload)
 
     async def close(self) -> None:
         """Free the memory, after a window that still runs; what waits ends with ClosedError.

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-import click
-
 Progress = Callable[[int, int], None]
 """Called with how much is done and how much there is, in the same unit (bytes, usually)."""
 
@@ -94,6 +92,8 @@ def note(text: str) -> None:
 
 def say(text: str) -> None:
     """Say something on stderr. Where that is full, closed or gone, nothing is said or fails."""
+    import click  # here and not above: a program that imports edgeguard says nothing
+
     with suppress(OSError, ValueError):
         click.echo(text, err=True)
 
@@ -114,6 +114,8 @@ def progress_bar(label: str) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
+    import click
+
     with click.progressbar(length=1, label=label, file=sys.stderr, show_pos=False) as bar:
 
         def update(done: int, total: int) -> None:

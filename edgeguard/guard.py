@@ -33,7 +33,7 @@ from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
 from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import MAX_THREADS, Settings
+from edgeguard.session.settings import BACKGROUND, MAX_THREADS, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
@@ -70,7 +70,7 @@ class Guard:
         model: str | os.PathLike[str] | None = None,
         *,
         policy: str = "strict",
-        threads: int | None = None,
+        threads: Threads = None,
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
@@ -86,7 +86,8 @@ class Guard:
         EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
         policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
         or the TOML file of one.
-        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores.
+        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores;
+        ``background`` leaves one of them alone, for the interface of a program.
         n_ctx: the most tokens of one window; longer texts are judged in several.
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
@@ -427,6 +428,13 @@ class Guard:
         """How often the cache knew an answer, and how many it holds; None without a cache."""
         return None if self._answers is None else self._answers.info()
 
+    def unload(self) -> None:
+        """Give the model's memory back, behind earlier calls; the next call loads it again.
+
+        Raises ClosedError.
+        """
+        self._thread.run(self._model.unload)
+
     def close(self) -> None:
         """Free the memory, after a check that still runs; calling it again does nothing."""
         if self._free.detach() is not None:
@@ -449,11 +457,14 @@ class Guard:
         raise TypeError("a guard cannot be pickled: make one in each process")
 
 
-def _check_options(model: object, threads: int | None, n_ctx: int, device: str) -> None:
+def _check_options(model: object, threads: Threads, n_ctx: int, device: str) -> None:
     if model is not None and not isinstance(model, (str, os.PathLike)):
         raise InputError(f"model is {type(model).__name__}; it must be a name or a path")
-    if threads is not None and not _is_whole(threads, 1, MAX_THREADS):
-        raise InputError(f"threads is {threads!r}; it must be at least 1 and at most {MAX_THREADS}")
+    if threads not in (None, BACKGROUND) and not _is_whole(threads, 1, MAX_THREADS):
+        raise InputError(
+            f"threads is {threads!r}; it must be at least 1 and at most {MAX_THREADS}, "
+            f"or {BACKGROUND!r}"
+        )
     if not _is_whole(n_ctx, 512, None):
         raise InputError(f"n_ctx is {n_ctx!r}; the question alone needs 512 tokens")
     if device not in DEVICES:

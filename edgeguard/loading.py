@@ -20,7 +20,7 @@ from edgeguard.protocol import stream
 from edgeguard.session.compatibility import check_compatible, check_stream
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import Settings
+from edgeguard.session.settings import BACKGROUND, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.stream_interface import StreamSession
 from edgeguard.store.checksum import Stamp, stamp
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Options:
     """What a guard was asked for; see edgeguard.guard.Guard."""
 
-    threads: int | None
+    threads: Threads
     n_ctx: int
     device: str
     allow_random_weights: bool
@@ -118,8 +118,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
     from edgeguard.session.llama import LlamaSession
 
     settings = remembered(plan.model.sha256, library_identity()) or Settings(usable_cores())
-    if plan.options.threads is not None:
-        settings = replace(settings, threads=plan.options.threads)
+    settings = replace(settings, threads=_threads(plan.options.threads, settings.threads))
     session = LlamaSession(
         plan.path,
         settings=settings,
@@ -163,6 +162,12 @@ def load_again(
             "memory: make a new guard"
         )
     return load(replace(plan, plain_weights=first.plain_weights), flag, on_progress)
+
+
+def _threads(asked: Threads, best: int) -> int:
+    if asked == BACKGROUND:
+        return max(1, min(best, usable_cores() - 1))
+    return asked or best
 
 
 def _prefix_folder() -> Path | None:

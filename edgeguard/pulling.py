@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from edgeguard.console import Progress
 from edgeguard.errors import InputError, ModelError, ModelNotFoundError, StoreError
-from edgeguard.store import hub, hub_cache, recorded, registry
+from edgeguard.store import hub, hub_cache, recorded, registry, store
 from edgeguard.store.hub import Stage
 from edgeguard.store.manifest import MODEL, Manifest
-from edgeguard.store.model_file import ModelFile, resolve
+from edgeguard.store.model_file import ModelFile, not_found, resolve
 from edgeguard.store.paths import models_folder
 from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE, Offer, Release
 from edgeguard.store.store import candidates, install, locked, staging
@@ -77,6 +77,20 @@ def pull(
                 hub.fetch(release, file, stage)
             _make(release, type, stage)
         return Pulled(resolve(full_name), is_new, hub_cache.snapshot(release))
+
+
+def carry(name: str, folder: Path, *, type: str = DEFAULT_TYPE) -> ModelFile:  # noqa: A002
+    """Copy an installed model into a folder, for an installer to take along; see store.carry.
+
+    Raises ModelNotFoundError, ModelError (it is damaged), StoreError.
+    """
+    full_name = f"{_row(name).name}-{type}"
+    with locked(wait=True):
+        (model,) = candidates(full_name) or (None,)
+        if model is None:
+            raise not_found(full_name)
+        model.verify()
+        return resolve(store.carry(model, folder.absolute()).folder)
 
 
 def _make(release: Release, kind: str, stage: Stage) -> None:

@@ -11,5 +11,5 @@ hiddenimports = collect_submodules(
 )
 if find_spec("fastapi_offline") is not None:  # the files of the page of `edgeguard serve`
     datas += collect_data_files("fastapi_offline", includes=["static/swagger-ui*"])
-for package in ("edgeguard", "llama-cpp-python", "gguf", "huggingface-hub", "numpy", "click"):
-    datas += copy_metadata(package)
+# Versions for `edgeguard doctor`, and the texts of `edgeguard licenses`.
+datas += copy_metadata("edgeguard", recursive=True)

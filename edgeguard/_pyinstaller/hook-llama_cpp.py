@@ -5,6 +5,7 @@ itself with one number behind (libggml-cpu.so.0). Names with more numbers nobody
 """
 
 import re
+from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_dynamic_libs
 
@@ -13,5 +14,8 @@ binaries = [
     for path, folder in collect_dynamic_libs(
         "llama_cpp", search_patterns=["*.so*", "*.dylib", "*.dll"]
     )
-    if re.search(r"lib(llama|ggml)\.so$|lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", path)
+    # The name alone: the folder is called lib too.
+    if re.search(
+        r"^lib(llama|ggml)\.so$|^lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", Path(path).name
+    )
 ]

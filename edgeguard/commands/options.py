@@ -14,6 +14,7 @@ import click
 from edgeguard.conversation.reader import Reading
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
+from edgeguard.session.settings import BACKGROUND, Threads
 from edgeguard.store.policies import POLICY_VARIABLE
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -22,12 +23,19 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Running(TypedDict, total=False):
     """How a model runs: keyword arguments of Guard, as far as a command takes them."""
 
-    threads: int | None
+    threads: Threads
     n_ctx: int
     device: str
     allow_random_weights: bool
     category_probabilities: bool
     cache: str | None
+
+
+class _Threads(click.types.IntParamType):
+    """A number of threads, or the word; a type, since the doctor tries variables by theirs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == BACKGROUND else super().convert(value, param, ctx)
 
 
 _MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
@@ -61,7 +69,13 @@ _DEVICE = click.option(
     help="auto, or cpu to leave the GPU alone.",
 )
 _RUNNING = (
-    click.option("--threads", envvar="EDGEGUARD_THREADS", type=int, help="CPU threads."),
+    click.option(
+        "--threads",
+        envvar="EDGEGUARD_THREADS",
+        metavar=f"INTEGER|{BACKGROUND}",
+        type=_Threads(),
+        help="CPU threads; background leaves one core alone.",
+    ),
     click.option(
         "--n-ctx",
         envvar="EDGEGUARD_N_CTX",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -25,7 +26,14 @@ from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE
     show_default=True,
     help="Quantization type, the same as of edgeguard convert.",
 )
-def command(name: str, kind: str) -> int:
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Copy the model into a folder as well, for an installer to take along.",
+)
+def command(name: str, kind: str, folder: Path | None) -> int:
     """Fetch the official weights and convert them here.
 
     NAME is gen-0.6b (1.5 GB) unless given; there are also gen-4b, gen-8b, and for texts that are
@@ -34,7 +42,7 @@ def command(name: str, kind: str) -> int:
     An interrupted download goes on where it stopped. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and
     HF_TOKEN mean what they mean to huggingface_hub. Prints the path of the model's file.
     """
-    from edgeguard.pulling import pull
+    from edgeguard.pulling import carry, pull
 
     try:
         pulled = pull(name, type=kind, stage=_stage)
@@ -47,6 +55,9 @@ def command(name: str, kind: str) -> int:
     else:
         note(f"{model.full_name} is installed and judged its test texts as it must")
         note(f"what it was made of may be removed: {pulled.checkpoint}")
+    if folder is not None:
+        model = carry(name, folder, type=kind)
+        note(f"a program judges with it by --model {model.path.parent}, wherever that is copied")
     click.echo(model.path)
     return EXIT_OK
 

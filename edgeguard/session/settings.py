@@ -7,10 +7,16 @@ machine. This module measures nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 N_BATCH = 512
 MAX_THREADS = 512
 """ggml's own bound (GGML_MAX_N_THREADS); far beyond it, making the threads ends the process."""
+
+BACKGROUND: Literal["background"] = "background"
+"""One thread less than there are cores, so that an interface beside it has one for itself."""
+Threads: TypeAlias = int | Literal["background"] | None
+"""As asked for; None takes what was tuned, else the cores."""
 
 
 @dataclass(frozen=True)

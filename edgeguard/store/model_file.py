@@ -17,8 +17,9 @@ from pathlib import Path
 
 from edgeguard.errors import ModelError, ModelNotFoundError
 from edgeguard.store import registry
+from edgeguard.store.manifest import MANIFEST
 from edgeguard.store.preferred import preferred
-from edgeguard.store.store import Installed, candidates, installed
+from edgeguard.store.store import Installed, candidates, installed, open_folder
 
 MODEL_VARIABLE = "EDGEGUARD_MODEL"
 _TRY_NANO = 'edgeguard check --model nano "…"'
@@ -130,6 +131,8 @@ def _from_path(text: str) -> ModelFile:
         is_file, is_folder = path.is_file(), path.is_dir()
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelNotFoundError(f"{text!r} cannot be a path ({error}); check the name") from error
+    if is_folder and (path / MANIFEST).exists():
+        return _from_store(open_folder(path))
     if is_folder:
         raise ModelError(f"{path} is a folder, not a GGUF file; edgeguard convert {path} makes one")
     if not is_file:

@@ -89,6 +89,8 @@ class Installed:
 
     def _damaged(self, reason: str) -> ModelError:
         name = self.full_name
+        if self.folder.parent != models_folder():
+            return ModelError(f"{self.folder} is damaged ({reason}); copy it once more")
         return ModelError(
             f"{name} is damaged ({reason}); edgeguard rm {name}, then edgeguard pull {self._again}"
         )
@@ -107,7 +109,7 @@ def installed() -> tuple[Installed, ...]:
         return ()
     except OSError as error:
         raise _failed(f"the models folder {folder} cannot be read", error) from error
-    return tuple(_open(folder / name) for name in names if is_name(name))
+    return tuple(open_folder(folder / name) for name in names if is_name(name))
 
 
 def candidates(name: str) -> tuple[Installed, ...]:
@@ -184,7 +186,26 @@ def install(staged: Path, manifest: Manifest) -> Installed:
         raise _failed(
             f"{manifest.full_name} cannot be installed in {target.parent}", error
         ) from error
-    return _open(target)
+    return open_folder(target)
+
+
+def carry(model: Installed, folder: Path) -> Installed:
+    """Copy an intact model into another folder, under its full name; return the copy.
+
+    What is there of that name is replaced. Raises StoreError.
+    """
+    target = folder / model.full_name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as work:
+            staged = Path(work) / model.full_name
+            shutil.copytree(model.folder, staged)
+            if os.path.lexists(target):
+                target.rename(Path(work) / "old")
+            staged.rename(target)
+    except OSError as error:
+        raise _failed(f"{model.full_name} cannot be copied to {folder}", error) from error
+    return open_folder(target)
 
 
 def remove(full_name: str) -> None:
@@ -205,7 +226,8 @@ def remove(full_name: str) -> None:
             raise _failed(f"{full_name} cannot be removed", error) from error
 
 
-def _open(folder: Path) -> Installed:
+def open_folder(folder: Path) -> Installed:
+    """The model in a folder of the layout that ``install`` makes."""
     try:
         return Installed(folder, read_manifest(folder))
     except ModelError as error:

@@ -63,7 +63,8 @@ def test_it_converts_and_compares(program: Path, tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "checkpoint")
     for kind in ("q8_0", "q4_k_m"):
         out = str(tmp_path / f"{kind}.gguf")
-        done = run(program, "convert", str(tmp_path / "checkpoint"), "--type", kind, "--out", out)
+        checkpoint = str(tmp_path / "checkpoint")
+        done = run(program, "convert", checkpoint, "--type", kind, "--out", out, "--trust-template")
         assert done.returncode == 0, done.stderr
 
 

@@ -27,7 +27,7 @@ from edgeguard.errors import (
     ModelNotFoundError,
     StoreError,
 )
-from edgeguard.pulling import pull
+from edgeguard.pulling import carry, pull
 from edgeguard.store import paths, registry, resolve
 from edgeguard.store.hub_cache import snapshot
 from edgeguard.store.manifest import MANIFEST, MODEL
@@ -261,3 +261,30 @@ def test_what_a_dead_process_left_is_removed(hub: Hub) -> None:
     pull()
     assert _models() == ["gen-0.6b-q4_k_m", "gen-0.6b-q8_0"]
     assert hub.requests
+
+
+@pytest.mark.usefixtures("hub", "release")
+def test_a_model_is_carried_to_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled = pull(type="q8_0")
+    folder = tmp_path / "installer" / "models"
+    for _ in range(2):  # the second replaces the first
+        carried = carry("gen-0.6b", folder, type="q8_0")
+    assert carried.path == folder / "gen-0.6b-q8_0" / MODEL
+    assert sorted(p.name for p in folder.iterdir()) == ["gen-0.6b-q8_0"]
+    assert sorted(p.name for p in carried.path.parent.iterdir()) == [MANIFEST, MODEL]
+
+    monkeypatch.setenv("EDGEGUARD_HOME", str(tmp_path / "another"))
+    moved = tmp_path / "program" / "gen-0.6b-q8_0"
+    shutil.copytree(carried.path.parent, moved)
+    with Guard(moved, allow_random_weights=True) as guard:
+        assert guard.model.sha256 == pulled.model.sha256
+        assert (guard.model.name, guard.model.type) == ("gen-0.6b", "q8_0")
+    with (moved / MODEL).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    with pytest.raises(ModelError, match="copy it once more"):
+        Guard(moved, allow_random_weights=True)
+    with pytest.raises(ModelNotFoundError, match="edgeguard pull"):
+        carry("gen-0.6b", folder, type="q4_0")

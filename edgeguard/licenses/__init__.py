@@ -1,0 +1,93 @@
+"""The licences of everything that a program with edgeguard in it would ship.
+
+The texts come from the installed packages themselves, edgeguard's requirements and theirs. What
+lies inside a package without its text is kept here, with its source: llama.cpp inside
+llama-cpp-python. This module judges no licence, and knows no package of the program's own.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import PurePath
+
+_WORDS = ("license", "licence", "copying", "notice", "authors")
+
+
+@dataclass(frozen=True)
+class Licensed:
+    """A part: its name and version, its licence in a few words, and the texts that go with it."""
+
+    name: str
+    version: str
+    license: str
+    texts: tuple[str, ...]
+
+
+def licenses() -> tuple[Licensed, ...]:
+    """Each part, edgeguard first. A part whose texts are not found has none."""
+    return (
+        _package("edgeguard"),
+        *(_package(name) for name in sorted(_requirements("edgeguard") - {"edgeguard"})),
+        _llama_cpp(),
+        _python(),
+    )
+
+
+def _package(name: str) -> Licensed:
+    found = metadata.distribution(name)
+    about = found.metadata
+    said = about.get_all("License-Expression") or about.get_all("License") or [_classified(found)]
+    return Licensed(name, found.version, said[0].strip().splitlines()[0], tuple(_texts(found)))
+
+
+def _classified(found: metadata.Distribution) -> str:
+    kinds = found.metadata.get_all("Classifier") or []
+    named = [kind.rpartition(" :: ")[2] for kind in kinds if kind.startswith("License ::")]
+    return ", ".join(named) or "see the text"
+
+
+def _texts(found: metadata.Distribution) -> Iterator[str]:
+    """What a package's own folder of metadata holds of licences."""
+    for file in found.files or ():
+        # A clone that is installed editable has them beside its metadata.
+        inside = len(file.parts) == 1 or file.parts[0].endswith(".dist-info")
+        if inside and any(word in PurePath(file).name.lower() for word in _WORDS):
+            try:
+                yield file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue  # named by the package, and left out by who froze the program
+
+
+def _requirements(name: str) -> set[str]:
+    """A package and all that it needs here, without its extras."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        each = canonicalize_name(waiting.pop())
+        if each in found:
+            continue
+        try:
+            lines = metadata.requires(each) or []
+        except metadata.PackageNotFoundError:
+            continue  # a program that was frozen without it
+        found.add(each)
+        needs = map(Requirement, lines)
+        waiting += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+def _llama_cpp() -> Licensed:
+    text = importlib.resources.files(__name__).joinpath("llama.cpp.txt").read_text("utf-8")
+    return Licensed("llama.cpp", "in llama-cpp-python", "MIT", (text,))
+
+
+def _python() -> Licensed:
+    version = sys.version.partition(" ")[0]
+    return Licensed("Python", version, "PSF-2.0; https://docs.python.org/3/license.html", ())

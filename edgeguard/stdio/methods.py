@@ -1,0 +1,256 @@
+"""The methods of `edgeguard stdio`: a thin coat over a Guard, with the same parameter names.
+
+The model is loaded by ``initialize``, or by the first call that needs it; a load that fails is
+tried again by the next one. This module holds no logic of moderation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import count
+
+from edgeguard._version import __version__
+from edgeguard.cancellation import Cancellation
+from edgeguard.errors import InputError
+from edgeguard.guard import Guard
+from edgeguard.policy import OFFICIAL
+from edgeguard.stdio.connection import Call, Method
+from edgeguard.stdio.jsonrpc import Request
+from edgeguard.stdio.parameters import method
+from edgeguard.store.policies import saved_policies
+from edgeguard.store.versions import version_of
+from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch.watch import Watch
+
+PROTOCOL = 1
+"""Raised when a client that worked would not any more; what is added raises nothing."""
+MAX_STREAMS = 256
+
+Load = Callable[[Cancellation, Callable[[float], None]], Guard]
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A response being judged, and what ends its passes."""
+
+    watch: Watch
+    cancel: Cancellation
+
+
+class Methods:
+    """What can be asked for; ``load`` makes the guard."""
+
+    def __init__(
+        self,
+        load: Load,
+        stop: Callable[[], None],
+        notify: Callable[[str, Mapping[str, object]], None],
+    ) -> None:
+        self._load, self._stop, self._notify = load, stop, notify
+        self._loading = threading.Lock()
+        self._guard: Guard | None = None
+        self._told = -1
+        self._streams: dict[str, _Stream] = {}
+        self._numbers = count(1)
+
+    def table(self) -> dict[str, Method]:
+        """Each method by its name."""
+        named: dict[str, Callable[..., object]] = {
+            "initialize": self.initialize,
+            "check": self.check,
+            "check_response": self.check_response,
+            "check_messages": self.check_messages,
+            "check_turns": self.check_turns,
+            "watch": self.watch,
+            "feed": self.feed,
+            "end": self.end,
+            "policies": self.policies,
+            "unload": self.unload,
+            "shutdown": self.shutdown,
+        }
+        return {name: method(function) for name, function in named.items()}
+
+    def initialize(self, call: Call, *, protocol: int = PROTOCOL) -> object:
+        """Load the model, and say what is here.
+
+        ``protocol`` is the client's. It gets ours, and decides whether it can go on.
+        """
+        del protocol
+        guard = self._ready(call)
+        return {
+            "protocol": PROTOCOL,
+            "edgeguard": __version__,
+            "llama_cpp_python": version_of("llama-cpp-python"),
+            "capabilities": [*sorted(self.table()), "cancel", "progress"],
+            "model": asdict(guard.model),
+            "device": guard.device,
+            "policy": guard.policy.name,
+        }
+
+    def check(
+        self, call: Call, *, text: str, policy: str | None = None, timeout: float | None = None
+    ) -> object:
+        """Guard.check."""
+        guard = self._ready(call)
+        return guard.check(text, policy=policy, timeout=timeout, cancel=call.cancel).to_dict()
+
+    def check_response(
+        self,
+        call: Call,
+        *,
+        prompt: str,
+        response: str,
+        policy: str | None = None,
+        timeout: float | None = None,
+    ) -> object:
+        """Guard.check_response."""
+        guard = self._ready(call)
+        verdict = guard.check_response(
+            prompt, response, policy=policy, timeout=timeout, cancel=call.cancel
+        )
+        return verdict.to_dict()
+
+    def check_messages(
+        self,
+        call: Call,
+        *,
+        messages: list,  # type: ignore[type-arg]
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+    ) -> object:
+        """Guard.check_messages."""
+        verdict = self._ready(call).check_messages(
+            messages,
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=call.cancel,
+        )
+        return verdict.to_dict()
+
+    def check_turns(
+        self,
+        call: Call,
+        *,
+        messages: list,  # type: ignore[type-arg]
+        judge: str = "each",
+        policy: str | None = None,
+        fresh: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+    ) -> object:
+        """Guard.check_turns, which refuses a word that it does not know."""
+        verdicts = self._ready(call).check_turns(
+            messages,
+            judge=judge,  # type: ignore[arg-type]
+            policy=policy,
+            fresh=fresh,
+            strict_messages=strict_messages,
+            tool_calls=tool_calls,
+            skip_media=skip_media,
+            timeout=timeout,
+            cancel=call.cancel,
+        )
+        return {"verdicts": [verdict.to_dict() for verdict in verdicts]}
+
+    def watch(
+        self,
+        call: Call,
+        *,
+        messages: list,  # type: ignore[type-arg]
+        policy: str | None = None,
+        interval: int = INTERVAL,
+        category_probabilities: bool = False,
+        strict_messages: bool = False,
+        tool_calls: bool = False,
+        skip_media: bool = False,
+        timeout: float | None = None,
+    ) -> object:
+        """Guard.watch: begin a stream; its name goes to ``feed`` and ``end``."""
+        if len(self._streams) >= MAX_STREAMS:
+            raise InputError(f"{MAX_STREAMS} streams are open: end one of them")
+        guard, cancel = self._ready(call), Cancellation()
+        with call.cancel.heard_by(cancel.cancel):
+            watch = guard.watch(
+                messages,
+                policy=policy,
+                interval=interval,
+                category_probabilities=category_probabilities,
+                strict_messages=strict_messages,
+                tool_calls=tool_calls,
+                skip_media=skip_media,
+                timeout=timeout,
+                cancel=cancel,
+            )
+        name = f"stream-{next(self._numbers)}"
+        self._streams[name] = _Stream(watch, cancel)
+        return {"stream": name, "prompt": None if watch.prompt is None else watch.prompt.to_dict()}
+
+    def feed(self, call: Call, *, stream: str, piece: str) -> object:
+        """Watch.feed; when it is cancelled, so is the stream."""
+        opened = self._stream(stream)
+        with call.cancel.heard_by(opened.cancel.cancel):
+            return opened.watch.feed(piece).to_dict()
+
+    def end(self, call: Call, *, stream: str, judge: bool = True) -> object:
+        """Watch.end, and the end of the stream however it goes; without ``judge`` that alone."""
+        opened = self._stream(stream)
+        del self._streams[stream]
+        with opened.watch as watch, call.cancel.heard_by(opened.cancel.cancel):
+            verdict = watch.end().to_dict() if judge else None
+            return {"verdict": verdict, "state": watch.state.to_dict()}
+
+    def policies(self, _call: Call) -> object:
+        """The names of the policies that are here."""
+        return {"policies": [*OFFICIAL, *saved_policies()]}
+
+    def unload(self, _call: Call) -> object:
+        """Give the model's memory back; the next call loads it again."""
+        if self._guard is not None:
+            self._guard.unload()
+        return {}
+
+    def shutdown(self, _call: Call) -> object:
+        """Answer, and end the process."""
+        self._stop()
+        return {}
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._guard is not None:
+            self._guard.close()
+
+    def _ready(self, call: Call) -> Guard:
+        with self._loading:
+            if self._guard is None:
+                self._guard = self._load(call.cancel, self._progress)
+            return self._guard
+
+    def _progress(self, share: float) -> None:
+        percent = int(100 * share)
+        if percent != self._told:  # llama.cpp tells each tensor
+            self._told = percent
+            self._notify("progress", {"stage": "load", "share": share})
+
+    def _stream(self, name: str) -> _Stream:
+        stream = self._streams.get(name)
+        if stream is None:
+            raise InputError("there is no such stream: it has ended, or was never begun")
+        return stream
+
+
+def lane(request: Request) -> str | None:
+    """What is fed to a stream is read in the order in which it came."""
+    stream = request.params.get("stream")
+    return stream if request.method in ("feed", "end") and isinstance(stream, str) else None
