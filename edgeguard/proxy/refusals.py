@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeguard.proxy.requests import Asked, Form
@@ -73,7 +73,7 @@ def stream_error(form: Form, message: str, code: str) -> list[Event]:
         said = {"type": "api_error", "message": message}
         return [event({"type": "error", "error": said}, "error")]
     if form == "responses":
-        body = {"type": "error", "code": code, "message": message, "param": None}
+        body: Body = {"type": "error", "code": code, "message": message, "param": None}
         return [event(body, "error")]
     return [event({"error": {"message": message, "type": "server_error", "code": code}}), _DONE]
 
@@ -193,7 +193,7 @@ def _choices(asked: Asked, text: str, shown: Shown) -> list[Event]:
     if chat and shown.first:
         said["delta"].pop("role")
     end: Body = {"delta": {}} if chat else {"text": ""}
-    chunks = [
+    chunks: list[Body] = [
         {"choices": [{"index": 0, **said, "finish_reason": None, "logprobs": None}]},
         {"choices": [{"index": 0, **end, "finish_reason": _FILTER, "logprobs": None}]},
     ]
@@ -252,13 +252,13 @@ def _anthropic(asked: Asked, text: str, shown: Shown) -> list[Event]:
     return [event(step, str(step["type"])) for step in steps]
 
 
-_WHOLE: Mapping[Form, Any] = {
+_WHOLE: Mapping[Form, Callable[[str, str, Body], Body]] = {
     "chat": _chat,
     "completions": _completion,
     "responses": _response,
     "messages": _message,
 }
-_STREAM: Mapping[Form, Any] = {
+_STREAM: Mapping[Form, Callable[[Asked, str, Shown], list[Event]]] = {
     "chat": _choices,
     "completions": _choices,
     "responses": _responses,

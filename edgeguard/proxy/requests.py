@@ -16,7 +16,7 @@ from edgeguard.conversation.reader import Reading
 from edgeguard.conversation.value import Conversation
 from edgeguard.errors import InputError
 from edgeguard.protocol.visible import has_visible
-from edgeguard.proxy.words import text_of, without_media, words
+from edgeguard.proxy.words import without_media, words
 from edgeguard.server.http_errors import HttpError
 
 Form = Literal["chat", "completions", "responses", "messages", "embeddings"]
@@ -73,7 +73,7 @@ def asked(form: Form, body: object, reading: Reading, allows: Callable[[str], bo
             for name, value in body.items()
             if name not in _SETTINGS | used and not (name in _ELSEWHERE and allows(name))
         }
-        beside += [_written(value) for value in rest.values() if text_of(value)]
+        beside += [_written(value) for value in rest.values() if _may_be_text(value)]
         beside += _unread([body[name] for name in used if name in body], conversation, beside)
         return Asked(form, body, conversation, tuple(_parts(conversation, beside)))
     except InputError as error:
@@ -139,6 +139,10 @@ def _inner(text: str) -> list[str]:
 
 def _alone(text: str) -> Conversation:
     return Reading()([{"role": "user", "content": text}])
+
+
+def _may_be_text(value: object) -> bool:
+    return isinstance(value, (str, dict, list)) and bool(value)
 
 
 def _written(value: object) -> str:
