@@ -169,19 +169,18 @@ def test_a_client_that_leaves(model: Upstream, seed: int) -> None:
     """The upstream is let go, and the proxy goes on."""
     chance = random.Random(seed)
 
-    def endless(_path: str, _body: object) -> Iterator[bytes]:
-        while not model.cut.is_set():
-            yield from stream(chat_events(["A mild sentence that goes on. "])[:2], pause=0.002)
-
     model.cut.clear()
     model.reply = lambda _path, _body: _endless(model)
     with proxying(model.url, seconds=0.005) as served:
-        with served.client() as client, suppress(httpx.HTTPError):
-            with client.stream("POST", "/v1/chat/completions", json=ASKED) as answer:
-                end = time.monotonic() + chance.random() * 0.4
-                for _ in answer.iter_bytes():
-                    if time.monotonic() > end:
-                        break
+        with (
+            served.client() as client,
+            suppress(httpx.HTTPError),
+            client.stream("POST", "/v1/chat/completions", json=ASKED) as answer,
+        ):
+            end = time.monotonic() + chance.random() * 0.4
+            for _ in answer.iter_bytes():
+                if time.monotonic() > end:
+                    break
         assert model.cut.wait(10)
         model.reply = lambda _path, _body: stream(chat_events(["Mild."]))
         with served.client() as client:
@@ -222,10 +221,13 @@ def test_a_proxy_that_is_killed(model: Upstream, seed: int) -> None:
         )
         body = ""
         killer.start()
-        with httpx.Client(trust_env=False) as client, suppress(httpx.HTTPError):
-            with client.stream("POST", f"{url}/v1/chat/completions", json=ASKED) as answer:
-                for part in answer.iter_text():
-                    body += part
+        with (
+            httpx.Client(trust_env=False) as client,
+            suppress(httpx.HTTPError),
+            client.stream("POST", f"{url}/v1/chat/completions", json=ASKED) as answer,
+        ):
+            for part in answer.iter_text():
+                body += part
         killer.join()
         assert "bomb" not in body
     finally:

@@ -313,7 +313,7 @@ def test_blocks_as_errors(model: Upstream) -> None:
 
 def test_keys_are_apart(model: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
     options = {"upstream_key": "sk-upstream", "api_key": "mine"}
-    model.reply = lambda _path, body: whole({"error": {"message": "not sk-upstream"}}, 401)
+    model.reply = lambda _path, _body: whole({"error": {"message": "not sk-upstream"}}, 401)
     with proxying(model.url, **options) as served, served.client() as client:  # type: ignore[arg-type]
         assert ask(client).status_code == 401
         before = len(model.asked)
