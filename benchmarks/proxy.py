@@ -38,9 +38,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "proxy.md"
 PAUSE = 0.02
 SAFE = "The small dog went for a long walk by the sea and came home happy. "
 HARM = "I will kill you with a bomb. "
-HARMLESS = SAFE * 12
-HARMFUL = SAFE * 6 + HARM * 4 + SAFE * 2
-START = len(SAFE * 6)
+HARMLESS = SAFE * 6
+HARMFUL = SAFE * 4 + HARM * 4 + SAFE
+START = len(SAFE * 4)
 INTERVALS = (20, 40, 80, 160)
 MODES: dict[str, dict[str, Any] | None] = {
     "LiteLLM, no guardrail": None,

@@ -73,6 +73,12 @@ def make_app(
     if settings.cors_origins:
         layers.insert(1, cors(settings.cors_origins))
 
+    async def health(_request: Request) -> Response:
+        return await own.health()
+
+    async def livez(_request: Request) -> Response:
+        return await own.livez()
+
     async def show(_request: Request) -> Response:
         return Response(
             metrics.text() + judge.counts.text(), headers={"content-type": CONTENT_TYPE}
@@ -80,8 +86,8 @@ def make_app(
 
     return Starlette(
         routes=[
-            Route("/health", lambda _request: own.health()),
-            Route("/livez", lambda _request: own.livez()),
+            Route("/health", health),
+            Route("/livez", livez),
             Route("/metrics", show),
             Mount("/", app=Proxy(proxy, judge, upstream)),
         ],

@@ -101,4 +101,4 @@ def _read(name: str, data: str) -> Event:
     if not isinstance(value, dict):
         raise GarbageError("an event is no object")
     # One line, whatever it came as: the client's reader of lines must see what was read here.
-    return Event(name, data if "\n" not in data else json.dumps(value), value)
+    return Event(name, json.dumps(value) if {"\n", "\r"} & set(data) else data, value)

@@ -6,6 +6,7 @@ knows the names of the public APIs and judges nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ _NO_TEXT = frozenset(
 """Names, ids and words of the protocol."""
 _SEALED = frozenset({"signature", "encrypted_content", "usage", "timings", "logprobs"})
 """What no reader sees as a text of its own: seals, counts, and the tokens of the same text."""
+_ARGUMENTS = frozenset({"input", "arguments", "args", "parameters"})
+"""What a tool is called with: there no name is one of the protocol."""
 _LONGEST_NAME = 256
 _MEDIA = frozenset({"audio", "image", "images", "image_url", "input_image", "b64_json", "file"})
 
@@ -42,7 +45,10 @@ def words(value: object, path: Path = ()) -> Iterator[Words]:
             yield Words(path, value)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            if name not in _SEALED:
+            if name in _ARGUMENTS and isinstance(inner, dict):
+                if inner:  # its names are the caller's, and say something too
+                    yield Words((*path, name), json.dumps(inner, ensure_ascii=False))
+            elif name not in _SEALED:
                 yield from words(inner, (*path, name))
     elif isinstance(value, list):
         for place, inner in enumerate(value):

@@ -141,6 +141,20 @@ def test_every_text_of_an_answer_is_judged(
     assert "content_filter" in answer.text
 
 
+def test_the_names_in_a_call_are_judged_too(client: httpx.Client, model: Upstream) -> None:
+    call = {"type": "tool_use", "id": "1", "name": "f"}
+    for given, end in (
+        ({"id": "x"}, "tool_use"),
+        ({"id": "unsafe"}, "refusal"),
+        ({"unsafe": 1}, "refusal"),
+    ):
+        content = [{**call, "input": given}]
+        message = {"id": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use"}
+        model.reply = lambda _path, _body, said=message | {"content": content}: whole(said)
+        answer = client.post("/v1/messages", json={"model": "m", "max_tokens": 9, "messages": MILD})
+        assert answer.json()["stop_reason"] == end
+
+
 def test_paths_that_are_not_known(proxy: Served, client: httpx.Client, model: Upstream) -> None:
     before = len(model.asked)
     for path in ("/v1/images/generations", "/api/chat", "/v1/files", "/v1/chat/completions/x"):
@@ -329,6 +343,11 @@ def test_keys_are_apart(model: Upstream, capfd: pytest.CaptureFixture[str]) -> N
             assert headers["authorization"] == "Bearer sk-upstream"
             assert "mine" not in headers.values()
     assert "sk-upstream" not in "".join(capfd.readouterr())
+
+
+def test_the_pages_of_operation(client: httpx.Client) -> None:
+    assert client.get("/livez").json() == {"status": "ok"}
+    assert client.get("/health").json()["status"] == "ok"
 
 
 @pytest.mark.parametrize("prompt", ["parallel", "first"])
