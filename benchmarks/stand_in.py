@@ -19,7 +19,27 @@ from checkpoints import write_checkpoint  # noqa: E402
 
 TOKENIZER = ROOT.parent / "shared" / "tokenizer"
 TEMPLATE = ROOT / "tests" / "convert" / "question.jinja"
+CONVERSATION = ROOT / "tests" / "convert" / "conversation.jinja"
 VOCABULARY = 151643  # tokens of Qwen3's BPE, before the added ones
+
+
+def write_stream(folder: Path, tokenizer: Path | None = None) -> Path:
+    """The same of Qwen3Guard-Stream-0.6B (1.2 GB): a context of 8,192, and heads."""
+    return write_checkpoint(
+        folder,
+        hidden=1024,
+        layers=28,
+        heads=16,
+        kv_heads=8,
+        head_dim=128,
+        ffn=3072,
+        context=8192,
+        vocab=151936,
+        inner=512,
+        tokenizer=tokenizer,
+        vocabulary=VOCABULARY,
+        template=CONVERSATION.read_text(encoding="utf-8"),
+    )
 
 
 def write(folder: Path, tokenizer: Path | None = None) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 from edgeguard.convert import advice, layout, template
 from edgeguard.convert.config import Config, read_config
 from edgeguard.convert.files import read_json, sha256
+from edgeguard.convert.heads import read_heads
 from edgeguard.convert.vocabulary import UNUSED, Vocabulary, read_settings, read_vocabulary
 from edgeguard.convert.weights import INDEX, Tensor, read_tensors
 
@@ -34,7 +35,10 @@ _MATRIX_BITS = 6.5625  # of the embedding and the output matrix in the 4-bit typ
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a folder holds. ``tensors`` are those to write; ``template`` is to be recorded."""
+    """What a folder holds. ``tensors`` are those to write; ``template`` is to be recorded.
+
+    ``heads`` are a Stream's, each as the text that the file will hold, by its tensor's name.
+    """
 
     folder: Path
     config: Config
@@ -43,6 +47,7 @@ class Checkpoint:
     generation: Mapping[str, Any]
     template: str | None
     files: tuple[Path, ...]
+    heads: Mapping[str, str]
 
     @property
     def source_bytes(self) -> int:
@@ -72,6 +77,7 @@ class Checkpoint:
             bits += tensor.count * max(_BITS[file_type], least)
         # Tokens and merges take about as much as in tokenizer.json.
         head = (self.folder / "tokenizer.json").stat().st_size
+        head += sum(map(len, self.heads.values()))
         return int(bits / 8) + head + (self.bytes_written(self.lossless) + head if scratch else 0)
 
     def hash_sources(self, advance: Callable[[int], None]) -> dict[str, str]:
@@ -90,7 +96,7 @@ def read_checkpoint(folder: Path, *, trust_template: bool = False) -> Checkpoint
     templates = template.read_templates(folder, settings)
     if not trust_template:
         template.require(folder, templates)
-    template.compare(folder, templates, settings)
+    template.compare(folder, templates, settings, stream=config.is_stream)
     generation = folder / "generation_config.json"
     weights = sorted({tensor.path for tensor in tensors.values()})
     return Checkpoint(
@@ -101,4 +107,5 @@ def read_checkpoint(folder: Path, *, trust_template: bool = False) -> Checkpoint
         generation=read_json(generation) if generation.exists() else {},
         template=next(iter(templates.values()), None),
         files=(*(folder / n for n in _SMALL_FILES if (folder / n).exists()), *weights),
+        heads=read_heads(config, tensors),
     )

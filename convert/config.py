@@ -1,6 +1,7 @@
 """config.json: the sizes of a Qwen3 model, and a refusal of everything that is not one.
 
-Source of names and meanings: transformers' Qwen3Config. Whatever would change the computation and
+Source of names and meanings: transformers' Qwen3Config, and for Qwen3Guard-Stream the fields of
+its Qwen3ForGuardModel. Whatever would change the computation and
 has no place in llama.cpp's qwen3 (another activation, sliding windows, scaled rope) is refused.
 
 This module does not look at tensors.
@@ -17,10 +18,11 @@ from edgeguard.convert import advice
 from edgeguard.convert.files import read_json, short
 from edgeguard.errors import ConversionError
 from edgeguard.gguf.qwen3 import MOST_LAYERS
+from edgeguard.protocol.stream import MAPS
 from edgeguard.session.compatibility import MIN_CONTEXT
 
 ARCHITECTURE = "Qwen3ForCausalLM"
-_STREAM = "Qwen3ForGuardModel"
+STREAM = "Qwen3ForGuardModel"
 _SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _LARGEST = 2**31 - 1
 
@@ -40,6 +42,7 @@ class Config:
 
     Counts of values, except ``layers``, ``heads``, ``kv_heads`` and ``context`` (tokens).
     ``token_ids`` are the special tokens that config.json names, by kind (bos, eos, pad ...).
+    ``inner`` is the width of a Stream's heads, None for Gen.
     """
 
     layers: int
@@ -54,6 +57,12 @@ class Config:
     rope_theta: float
     tied: bool
     token_ids: Mapping[str, int]
+    inner: int | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is Qwen3Guard-Stream's, which has heads."""
+        return self.inner is not None
 
     @property
     def row_widths(self) -> tuple[int, ...]:
@@ -65,11 +74,11 @@ def read_config(folder: Path) -> Config:
     """Read config.json. Raises ConversionError for anything but an unquantized Qwen3."""
     path = folder / "config.json"
     values = read_json(path)
-    _check_architecture(path, values)
+    is_stream = _check_architecture(path, values) == STREAM
     advice.check_quantization(path, values.get("quantization_config"))
     for key, allowed in _FIXED.items():
         if values.get(key) not in allowed:
-            said = f"{key} is {short(values[key])}, and Qwen3Guard-Gen has {allowed[0]!r}"
+            said = f"{key} is {short(values[key])}, and Qwen3Guard has {allowed[0]!r}"
             raise _wrong(path, said)
     config = Config(
         layers=_count(path, values, "num_hidden_layers"),
@@ -84,6 +93,7 @@ def read_config(folder: Path) -> Config:
         rope_theta=_rope_theta(path, values),
         tied=values.get("tie_word_embeddings") is True,
         token_ids=_token_ids(values),
+        inner=_inner(path, values) if is_stream else None,
     )
     if config.heads % config.kv_heads:
         raise _wrong(path, "num_attention_heads is no multiple of num_key_value_heads")
@@ -96,17 +106,36 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-def _check_architecture(path: Path, values: Mapping[str, Any]) -> None:
+def _check_architecture(path: Path, values: Mapping[str, Any]) -> str:
+    """The architecture, which is one of the two."""
     found = values.get("architectures")
-    if found == [ARCHITECTURE]:
-        return
+    for known in (ARCHITECTURE, STREAM):
+        if found == [known]:
+            return known
     name = ", ".join(map(str, found)) if isinstance(found, list) and found else "none"
-    hint = "name the folder of a Qwen3Guard-Gen checkpoint"
-    if name == _STREAM:
-        hint = "this is a Qwen3Guard-Stream checkpoint; take Qwen3Guard-Gen instead"
     raise ConversionError(
-        f"{path} has the architecture {short(name)}; supported: {ARCHITECTURE}; {hint}"
+        f"{path} has the architecture {short(name)}; supported: {ARCHITECTURE}, {STREAM}; "
+        "name the folder of a Qwen3Guard-Gen or Qwen3Guard-Stream checkpoint"
     )
+
+
+def _inner(path: Path, values: Mapping[str, Any]) -> int:
+    """The width of a Stream's heads, whose labels must be those that we know, in that order."""
+    counts = {
+        "num_risk_level": "response_risk_level_map",
+        "num_category": "response_category_map",
+        "num_query_risk_level": "query_risk_level_map",
+        "num_query_category": "query_category_map",
+    }
+    for key, name in counts.items():
+        expected = {str(number): label for number, label in enumerate(MAPS[name])}
+        if values.get(name) != expected:
+            raise _wrong(
+                path, f"{name} is {short(values.get(name))}, and not {short(expected, 400)}"
+            )
+        if values.get(key, len(expected)) != len(expected):
+            raise _wrong(path, f"{key} is {short(values[key])}, and {name} has {len(expected)}")
+    return _count(path, values, "guard_inner_size")
 
 
 def _rope_theta(path: Path, values: Mapping[str, Any]) -> float:

@@ -74,7 +74,7 @@ def convert(
     passes. The same checkpoint, type and versions give the same bytes.
 
     Raises ConversionError, with nothing left behind, for a checkpoint that is not a complete and
-    sound Qwen3Guard-Gen, an output that exists or cannot be written, and a disk that is full.
+    sound Qwen3Guard-Gen or -Stream, an output that exists or cannot be written, and a full disk.
     """
     if type not in TYPES:
         raise ConversionError(f"unknown type {type!r}; known types: {', '.join(TYPES)}")

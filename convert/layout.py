@@ -1,5 +1,7 @@
 """Which tensors a Qwen3 has, of what shape, and under what name and type GGUF keeps each.
 
+A Qwen3Guard-Stream has heads besides, which GGUF has no tensors for (edgeguard.gguf.heads).
+
 Names: gguf-py's tensor_mapping.py, architecture qwen3. Types: norms, the only tensors of one
 dimension, are F32; the rest have the file's type (conversion/base.py of llama.cpp).
 
@@ -18,6 +20,7 @@ from edgeguard.convert.config import Config
 from edgeguard.convert.files import short
 from edgeguard.convert.weights import Tensor, blocks
 from edgeguard.errors import ConversionError
+from edgeguard.gguf import heads
 
 Shape = tuple[int, ...]
 
@@ -57,15 +60,20 @@ def lossless(tensors: Mapping[str, Tensor]) -> str:
 
 
 def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors to write. Raises ConversionError for one missing, unknown or misshapen."""
+    """The tensors to write. Raises ConversionError for one missing, unknown or misshapen.
+
+    The heads of a Stream are checked too, and are not among those returned.
+    """
     for tensor in list(tensors.values())[:1]:
         advice.check_names(tensor.path, tensors)
-    expected = _expected(config)
-    for name, (_, shape) in expected.items():
-        if name not in tensors and not (name == HEAD and config.tied):
+    expected = {name: shape for name, (_, shape) in _expected(config).items()}
+    expected |= head_shapes(config)
+    optional = config.tied or config.is_stream
+    for name, shape in expected.items():
+        if name not in tensors and not (name == HEAD and optional):
             raise ConversionError(
                 f"the checkpoint lacks the tensor {name}, one of "
-                f"{len(expected) - config.tied} that its config.json asks for; download the whole "
+                f"{len(expected) - optional} that its config.json asks for; download the whole "
                 "checkpoint"
             )
         if name in tensors and tensors[name].shape != shape:
@@ -91,7 +99,9 @@ def _without_copy(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Te
     takes space: 484 MB instead of 397 in q4_k_m, 805 instead of 639 in q8_0. The output matrix is
     the same either way; the embedding has q6_k instead of q4_k in the 4-bit types.
     """
-    kept = dict(tensors)
+    kept = {name: tensor for name, tensor in tensors.items() if name not in head_shapes(config)}
+    if config.is_stream:
+        kept.pop(HEAD, None)  # nothing is generated: llama.cpp never computes it
     if config.tied and HEAD in kept:
         head = kept.pop(HEAD)
         if not _equal(head, kept[EMBEDDING]):
@@ -142,6 +152,11 @@ def _block(config: Config) -> dict[str, tuple[str, Shape]]:
         "mlp.up_proj": ("ffn_up", (ffn, hidden)),
         "mlp.down_proj": ("ffn_down", (hidden, ffn)),
     }
+
+
+def head_shapes(config: Config) -> dict[str, Shape]:
+    """The shape of each head, by its name in the checkpoint; none for Gen."""
+    return {} if config.inner is None else heads.shapes(config.hidden, config.inner)
 
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -22,7 +22,8 @@ from gguf import GGUFValueType as Kind
 
 from edgeguard.convert.layout import parameters
 from edgeguard.convert.vocabulary import MODEL, PRE
-from edgeguard.gguf import content
+from edgeguard.gguf import content, heads
+from edgeguard.protocol import stream
 from edgeguard.protocol.names import PROTOCOL
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def entries(
         *_general(checkpoint, file_type, source),
         *_model(checkpoint),
         *_tokenizer(checkpoint),
-        *_origin(source, sources),
+        *_heads(checkpoint),
+        *_origin(checkpoint, source, sources),
     ]
 
 
@@ -141,9 +143,22 @@ def _tokenizer(checkpoint: Checkpoint) -> list[Entry]:
     return found
 
 
-def _origin(source: Source | None, sources: Mapping[str, str]) -> list[Entry]:
+def _heads(checkpoint: Checkpoint) -> list[Entry]:
+    """A Stream's heads, in the bits that the checkpoint has, and what their numbers mean."""
+    if not checkpoint.config.is_stream:
+        return []
+    texts = {f"{heads.PREFIX}{name}": labels for name, labels in heads.maps().items()}
+    texts[heads.EPSILON] = repr(checkpoint.config.rms_eps)
+    texts |= {f"{heads.HEAD}{name}": text for name, text in checkpoint.heads.items()}
+    return [Entry(key, text, Kind.STRING) for key, text in texts.items()]
+
+
+def _origin(
+    checkpoint: Checkpoint, source: Source | None, sources: Mapping[str, str]
+) -> list[Entry]:
     """What the file was made from and by; the hashes are lines as sha256sum prints them."""
-    texts = {"protocol": PROTOCOL, "converter": version("edgeguard")}
+    protocol = stream.PROTOCOL if checkpoint.config.is_stream else PROTOCOL
+    texts = {"protocol": protocol, "converter": version("edgeguard")}
     if source is not None:
         texts |= {"source.repo": source.repo, "source.revision": source.revision}
     lines = [f"{digest}  {name}" for name, digest in sorted(sources.items())]

@@ -17,6 +17,7 @@ from edgeguard.conversation import read_messages
 from edgeguard.convert import template_renderer
 from edgeguard.convert.files import parse_json, read_small, short
 from edgeguard.errors import ConversionError
+from edgeguard.protocol import stream as stream_protocol
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.question import render
 
@@ -65,7 +66,7 @@ def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     for name, template in found.items():
         if template is not None and not isinstance(template, str):
             raise ConversionError(
-                f"{folder / name}: its chat_template is not one text; Qwen3Guard-Gen has one "
+                f"{folder / name}: its chat_template is not one text; Qwen3Guard has one "
                 "template, so download the official file"
             )
     return {name: template for name, template in found.items() if template}
@@ -75,14 +76,24 @@ def require(folder: Path, templates: Mapping[str, str]) -> None:
     """Raise ConversionError where there is no template to compare with."""
     if not templates:
         raise ConversionError(
-            f"{folder} has no chat template, so nothing says that it asks as Qwen3Guard-Gen does; "
+            f"{folder} has no chat template, so nothing says that it asks as Qwen3Guard does; "
             "download the official tokenizer_config.json, or type --trust-template if you know "
             "that it does"
         )
 
 
-def compare(folder: Path, templates: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    """Raise ConversionError unless each template writes the questions that we write."""
+def compare(
+    folder: Path,
+    templates: Mapping[str, str],
+    settings: Mapping[str, Any],
+    *,
+    stream: bool = False,
+) -> None:
+    """Raise ConversionError unless each template writes what we write.
+
+    That is a question for Gen, and the conversation itself for Stream, which asks for no answer.
+    """
+    write = stream_protocol.render if stream else render
     tokens = {
         f"{kind}_token": _token(settings.get(f"{kind}_token")) for kind in ("bos", "eos", "pad")
     }
@@ -93,13 +104,14 @@ def compare(folder: Path, templates: Mapping[str, str], settings: Mapping[str, A
                 template,
                 [[{"role": m.role, "content": m.content} for m in messages] for messages in given],
                 {kind: token for kind, token in tokens.items() if token},
+                asks=not stream,
             )
         except template_renderer.TemplateError as error:
             raise ConversionError(
                 f"{folder / name}: its chat template fails: {error}; download the official file"
             ) from error
         for label, messages, found in zip(CONVERSATIONS, given, texts):
-            _compare(folder / name, label, render(messages), found)
+            _compare(folder / name, label, write(messages), found)
 
 
 def _compare(path: Path, label: str, expected: str, found: str) -> None:
@@ -109,7 +121,7 @@ def _compare(path: Path, label: str, expected: str, found: str) -> None:
     pairs = zip([*ours, None], [*theirs, None])
     number, (our, their) = next((n, p) for n, p in enumerate(pairs, 1) if p[0] != p[1])
     raise ConversionError(
-        f"{path}: its chat template does not ask Qwen3Guard-Gen's question: conversation "
+        f"{path}: its chat template does not write what Qwen3Guard reads: conversation "
         f"{label!r}, line {number}: expected {_quote(our)}, found {_quote(their)}; take the "
         "official checkpoint, or report that its template changed"
     )

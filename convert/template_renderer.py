@@ -30,14 +30,23 @@ class TemplateError(Exception):
 
 
 def render(
-    template: str, conversations: Sequence[Messages], tokens: Mapping[str, str]
+    template: str,
+    conversations: Sequence[Messages],
+    tokens: Mapping[str, str],
+    *,
+    asks: bool = True,
 ) -> list[str]:
-    """Each conversation as the template writes it, asking for an answer.
+    """Each conversation as the template writes it; `asks`: asking for an answer.
 
     `tokens` are the special tokens that the template may use, by name (eos_token ...). Raises
     TemplateError, also where the template takes too long or too much memory.
     """
-    request = {"template": template, "conversations": conversations, "tokens": tokens}
+    request = {
+        "template": template,
+        "conversations": conversations,
+        "tokens": tokens,
+        "asks": asks,
+    }
     texts: list[str] = []
     try:
         for message in child_process.run(__name__, request, timeout=SECONDS):
@@ -67,7 +76,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
     try:
         template = environment.from_string(request["template"])
         for messages in request["conversations"]:
-            values = {"messages": messages, "add_generation_prompt": True, "tools": None}
+            values = {"messages": messages, "add_generation_prompt": request["asks"], "tools": None}
             text = template.render(**values, documents=None, **request["tokens"])
             reply({"text": text[:_LONGEST]})
     except Exception as error:

@@ -31,6 +31,7 @@ from edgeguard.errors import (
     TimeoutError,  # noqa: A004 - it is one
 )
 from edgeguard.guard import Guard
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.verdict import CategoryProbabilities, Choice, ModelId, Probabilities, Verdict
 from edgeguard.verdict_cache import CacheInfo
 
@@ -60,6 +61,7 @@ __all__ = [
     "SessionError",
     "StoreError",
     "TimeoutError",
+    "TokenLabel",
     "Verdict",
     "__version__",
 ]

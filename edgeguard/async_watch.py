@@ -96,5 +96,8 @@ class AsyncWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        import asyncio
+
         self._wish.cancel()
-        self._open().close()
+        # It may wait for the model's thread, which the loop must not.
+        await asyncio.shield(asyncio.to_thread(self._open().close))

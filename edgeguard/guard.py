@@ -15,8 +15,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
@@ -25,7 +26,7 @@ from edgeguard.check_many import check_many
 from edgeguard.conversation.reader import Reading
 from edgeguard.conversation.rows import CheckMessages, CheckRow
 from edgeguard.conversation.value import Conversation, Judged
-from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.errors import EdgeguardError, InputError, SessionError
 from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
 from edgeguard.protocol.messages import check_text
@@ -40,6 +41,7 @@ from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo, open_answers
 from edgeguard.watch.interval import INTERVAL, IntervalEngine
+from edgeguard.watch.stream import Run, StreamEngine
 from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
@@ -52,6 +54,8 @@ _NANO_NOTE = (
     "Type `edgeguard pull` for the real one"
 )
 _logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Guard:
@@ -167,6 +171,7 @@ class Guard:
                 self._answers.close()
             raise
         self._settings, device = loaded.settings, loaded.session.info.device
+        self._is_stream = loaded.heads is not None
         if self._answers is not None:
             self._answers.belongs_to(loaded.model, device, loaded.settings)
         self._asking = Asking(model, self._thread, loaded.model, device, shares, self._answers)
@@ -361,8 +366,9 @@ class Guard:
         self,
         messages: CheckMessages,
         *,
-        policy: str | None = None,
+        policy: str | Policy | None = None,
         interval: int = INTERVAL,
+        category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
@@ -374,7 +380,7 @@ class Guard:
         The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
         prompt that is not known.
         interval: characters between two passes of a Gen model at least; it is asked at the next end
-        of a sentence behind them.
+        of a sentence behind them. A Qwen3Guard-Stream judges what is fed at once, token by token.
         timeout: seconds for each pass over what was added.
         Raises what ``check_messages`` raises.
         """
@@ -383,12 +389,31 @@ class Guard:
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
+        asked = reading(messages) if messages else None
+        if self._is_stream:
+            run = self._runner(limit, cancel)
+            return Watch(StreamEngine(asked, chosen, self._model.get, run, self._free_in_thread))
 
         def begin(conversation: Conversation) -> Check:
             deadline = None if limit is None else time.monotonic() + limit
-            return self._asking.begin(conversation, How(chosen, False, False, deadline, cancel))
+            how = How(chosen, False, category_probabilities, deadline, cancel)
+            return self._asking.begin(conversation, how)
 
-        return Watch(IntervalEngine(reading(messages) if messages else None, begin, interval))
+        return Watch(IntervalEngine(asked, begin, interval))
+
+    def _runner(self, limit: float | None, cancel: Cancellation | None) -> Run:
+        """Calls in the model's thread; ``limit``: seconds for each."""
+
+        def run(function: Callable[[], T]) -> T:
+            deadline = None if limit is None else time.monotonic() + limit
+            return self._thread.run(function, cancel=cancel, deadline=deadline)
+
+        return run
+
+    def _free_in_thread(self, free: Callable[[], None]) -> None:
+        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
+        with suppress(SessionError):
+            self._thread.run(free)
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.

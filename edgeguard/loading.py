@@ -12,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from edgeguard.decoder import Decoder
 from edgeguard.errors import ModelError, StoreError
-from edgeguard.session.compatibility import check_compatible
+from edgeguard.protocol import stream
+from edgeguard.session.compatibility import check_compatible, check_stream
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
+from edgeguard.session.stream_interface import StreamSession
 from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
@@ -28,6 +31,10 @@ from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered
 from edgeguard.verdict import ModelId
 from edgeguard.windows import Windows
+
+if TYPE_CHECKING:
+    from edgeguard.stream.check import StreamDecoder, StreamQuestions
+    from edgeguard.stream.heads import Heads
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,10 @@ class Loaded:
     session: Session
     model: ModelId
     settings: Settings | None
-    decoder: Decoder
-    windows: Windows
+    decoder: Decoder | StreamDecoder
+    windows: Windows | StreamQuestions
+    heads: Heads | None = None
+    """Of a Qwen3Guard-Stream."""
 
     @classmethod
     def of(
@@ -74,12 +83,25 @@ class Loaded:
     ) -> Loaded:
         """Around a session; ``where`` names it in errors.
 
-        Raises ModelError unless it can be a Qwen3Guard-Gen.
+        Raises ModelError unless it can be a Qwen3Guard-Gen or -Stream.
         """
+        if session.info.protocol == stream.PROTOCOL:
+            return cls._of_stream(cast(StreamSession, session), model, where, settings)
         check_compatible(session, where)
         decoder = Decoder(session, allow_random_weights=allow_random_weights)
         windows = Windows(session, QuestionTokenizer(session), decoder.room)
         return cls(session, model, settings, decoder, windows)
+
+    @classmethod
+    def _of_stream(
+        cls, session: StreamSession, model: ModelId, where: str, settings: Settings | None
+    ) -> Loaded:
+        from edgeguard.stream.check import StreamDecoder, StreamQuestions
+        from edgeguard.stream.heads import Heads  # which loads numpy
+
+        heads = Heads(check_stream(session, where))
+        questions = StreamQuestions(session)
+        return cls(session, model, settings, StreamDecoder(session, heads), questions, heads)
 
 
 def prepare(file: ModelFile, options: Options) -> Plan:

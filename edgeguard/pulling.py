@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from edgeguard.console import Progress
 from edgeguard.errors import InputError, ModelError, ModelNotFoundError, StoreError
-from edgeguard.store import hub, hub_cache, registry
+from edgeguard.store import hub, hub_cache, recorded, registry
 from edgeguard.store.hub import Stage
 from edgeguard.store.manifest import MODEL, Manifest
 from edgeguard.store.model_file import ModelFile, resolve
 from edgeguard.store.paths import models_folder
-from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE, Release
+from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE, Offer, Release
 from edgeguard.store.store import candidates, install, locked, staging
 from edgeguard.store.versions import version_of
 
@@ -65,11 +65,12 @@ def pull(
     ConversionError, ModelError (the result does not judge as it must), StoreError (no space, or a
     folder that cannot be written), SessionError (llama.cpp cannot load it).
     """
-    release = _release(name)
+    row = _row(name)
     _check_type(type)
-    full_name = f"{release.name}-{type}"
+    full_name = f"{row.name}-{type}"
     with locked(wait=True):
         is_new = not _is_intact(full_name)
+        release = _release(row, ask=is_new)
         if is_new:
             _check_space(release)
             for file in release.files:
@@ -135,15 +136,23 @@ def _manifest(release: Release, converted: Converted) -> Manifest:
     )
 
 
-def _release(name: str) -> Release:
-    release = registry.find(name)
-    if release is None:
+def _release(row: Release | Offer, *, ask: bool) -> Release:
+    """The row with all its checksums; ``ask``: the hub, where they are not recorded yet."""
+    if isinstance(row, Release):
+        return row
+    found = recorded.release_of(row) if ask else recorded.known(row)
+    return found or Release(row.name, row.repo, row.revision or "main", (), row.probes)
+
+
+def _row(name: str) -> Release | Offer:
+    row = registry.find(name)
+    if row is None:
         if name == registry.BUILT_IN:
             raise ModelNotFoundError("nano is built in, there is nothing to pull")
         raise ModelNotFoundError(
             f"no official model is named {name!r}; there are: {', '.join(registry.names())}"
         )
-    return release
+    return row
 
 
 def _check_type(kind: str) -> None:

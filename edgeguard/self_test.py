@@ -40,7 +40,8 @@ def self_test(guard: Asked, cancel: Cancellation | None = None) -> None:
     for messages in _TESTS:
         verdict = guard.check_messages(messages, cancel=cancel)
         try:
-            parse(verdict.mode, verdict.answer)
+            # A Stream says nothing of refusals, in either mode.
+            parse("prompt" if verdict.refusal is None else "response", verdict.answer)
         except ValueError as error:
             raise ModelError(f"the test verdict of a {verdict.mode} is no answer") from error
 

@@ -111,6 +111,11 @@ def parts_of(text: str, size: int = _PART) -> Iterator[str]:
     yield text[first:]
 
 
+def last_seam(text: str) -> int:
+    """The last place where the tokenizer joins nothing, however the text goes on; 0: none."""
+    return max((seam.start() for seam in _SEAM.finditer(text)), default=0)
+
+
 def _probe(mode: Mode, text: str) -> tuple[Message, ...]:
     user = Message("user", text)
     return (user,) if mode == "prompt" else (user, Message("assistant", text))

@@ -86,6 +86,7 @@ def write_checkpoint(
     tokenizer: Path | None = None,
     vocabulary: int = 0,
     template: str | None = None,
+    inner: int | None = None,
 ) -> Path:
     """Write a checkpoint of the given form into `folder`, which is made, and return it.
 
@@ -94,6 +95,7 @@ def write_checkpoint(
     `duplicate_head` stores the tied embedding a second time as lm_head.weight, as the published
     Qwen3Guard-Gen-0.6B does. `tokenizer` is a folder with tokenizer.json to copy from;
     without one it is made here, with at least `vocabulary` tokens before the added ones.
+    With `inner`, the width of its heads, it is a Qwen3Guard-Stream's: no lm_head, and two heads.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec = _write_tokenizer(folder, tokenizer, vocabulary, template, context)
@@ -128,6 +130,8 @@ def write_checkpoint(
         "use_sliding_window": False,
         "vocab_size": rows,
     }
+    if inner is not None:
+        config |= stream_config(inner)
     write_json(folder / "config.json", config)
     generation = {
         "bos_token_id": ids["<|endoftext|>"],
@@ -141,8 +145,10 @@ def write_checkpoint(
     }
     write_json(folder / "generation_config.json", generation)
     shapes = tensor_shapes(hidden, layers, heads, kv_heads, head_dim, ffn, rows)
-    if tied and not duplicate_head:
+    if (tied and not duplicate_head) or inner is not None:
         del shapes["lm_head.weight"]
+    if inner is not None:
+        shapes = dict(sorted((shapes | head_shapes(hidden, inner)).items()))
     _write_weights(folder, shapes, shards, dtype, seed, tied)
     return folder
 
@@ -172,6 +178,45 @@ def tensor_shapes(
         }
         shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in block.items()}
     return dict(sorted(shapes.items()))
+
+
+def head_shapes(hidden: int, inner: int) -> dict[str, Shape]:
+    """Names and shapes of the heads of Qwen3Guard-Stream, as public ports load them."""
+    return {
+        f"{side}{name}.weight": shape
+        for side, categories in (("", 8), ("query_", 9))
+        for name, shape in (
+            ("risk_level_category_pre", (inner, hidden)),
+            ("risk_level_category_layernorm", (inner,)),
+            ("risk_level_head", (3, inner)),
+            ("category_head", (categories, inner)),
+        )
+    }
+
+
+def stream_config(inner: int) -> dict[str, Any]:
+    """What the config.json of a Qwen3Guard-Stream says besides."""
+    risks = ("Safe", "Unsafe", "Controversial")
+    categories = (
+        *("Violent", "Sexual Content or Sexual Acts", "Suicide & Self-Harm"),
+        *("Politically Sensitive Topics", "PII", "Copyright Violation"),
+        *("Non-violent Illegal Acts", "Unethical Acts", "Jailbreak"),
+    )
+    by_index = {
+        "response_risk_level_map": risks,
+        "response_category_map": categories[:-1],
+        "query_risk_level_map": risks,
+        "query_category_map": categories,
+    }
+    return {
+        "architectures": ["Qwen3ForGuardModel"],
+        "guard_inner_size": inner,
+        "num_risk_level": 3,
+        "num_category": 8,
+        "num_query_risk_level": 3,
+        "num_query_category": 9,
+        **{name: {str(n): v for n, v in enumerate(labels)} for name, labels in by_index.items()},
+    }
 
 
 def write_json(path: Path, content: object) -> None:

@@ -8,6 +8,7 @@ request is recorded. What it does wrong is a list of faults per file, taken one 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ FILES = (
     *("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"),
     "model.safetensors",
 )
+LARGE = ("tokenizer.json", FILES[-1])
+_JSON = "application/json"
 PAGE = b"<!DOCTYPE html><title>Sign in to the network</title>"
 
 
@@ -62,12 +65,28 @@ class Hub:
     released: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
     endpoint: str = ""
+    stated: dict[str, object] = field(default_factory=dict)
+    """What the API states otherwise than it is."""
     waited: list[float] = field(default_factory=list)
     """Seconds that the client waited, or would have."""
 
     def gets(self, file: str) -> list[Request]:
         """The GET requests for a file's content, in order."""
         return [r for r in self.requests if r.method == "GET" and r.file == file]
+
+    def listing(self) -> dict[str, object]:
+        """What the hub's API says of the repository, as model_info asks with files_metadata."""
+        files = [self._listed(path) for path in sorted(self.folder.iterdir())]
+        return {"id": REPO, "modelId": REPO, "sha": REVISION, "siblings": files} | self.stated
+
+    def _listed(self, path: Path) -> dict[str, object]:
+        content = path.read_bytes()
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        entry: dict[str, object] = {"rfilename": path.name, "size": len(content), "blobId": blob}
+        if path.name in LARGE:
+            sha256 = hashlib.sha256(content).hexdigest()
+            entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
+        return entry
 
     def fault(self, file: str) -> Fault:
         """What to do wrong with this GET."""
@@ -91,6 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
         self.hub.requests.append(request)
+        if self.path.startswith(f"/api/models/{REPO}"):
+            self._send(200, json.dumps(self.hub.listing()).encode(), {"Content-Type": _JSON})
+            return
         found = re.fullmatch(rf"(/cdn)?/{REPO}/resolve/{REVISION}/([\w.-]+)", self.path)
         path = self.hub.folder / found[2] if found else None
         if path is None or not path.is_file():

@@ -18,6 +18,7 @@ from edgeguard.errors import InputTooLongError
 from edgeguard.protocol.messages import Message
 from edgeguard.session.fake import FakeSession
 from edgeguard.slices import CountedMessage, counted
+from edgeguard.windows import Windows
 
 SAFE = "Safety: Safe\nCategories: None"
 UNSAFE = "Safety: Unsafe\nCategories: PII"
@@ -68,6 +69,7 @@ def test_the_counts_of_messages_are_those_of_their_question(nano_path: Path, rol
     named = {"u": "user", "a": "assistant", "s": "system"}
     with Guard(nano_path, threads=1) as guard:
         session, windows = guard._model.get().session, guard._model.get().windows
+        assert isinstance(windows, Windows)
         for text in variations(60, seed=7):
             normal = unicodedata.normalize("NFC", text)
             messages = tuple(Message(named[role], normal) for role in roles)  # type: ignore[arg-type]
@@ -251,7 +253,9 @@ def test_a_history_of_short_messages_fits_although_its_labels_are_longer() -> No
 
 def test_nano_cuts_any_text_into_windows_that_fit(nano_path: Path) -> None:
     with Guard(nano_path, threads=1, n_ctx=768) as guard:
-        limit = guard._model.get().windows._limit
+        windows = guard._model.get().windows
+        assert isinstance(windows, Windows)
+        limit = windows._limit
         for number, text in enumerate(variations(150, seed=5)):
             messages = [_message(turn, text[:20]) for turn in range(number % 5 * 2)]
             # Nothing is computed: the windows and their tokens are known before.

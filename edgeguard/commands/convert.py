@@ -34,10 +34,10 @@ from edgeguard.convert import TYPES, convert
     "--trust-template",
     is_flag=True,
     help="Take a checkpoint without a chat template: nothing then says that it asks as "
-    "Qwen3Guard-Gen does.",
+    "Qwen3Guard does.",
 )
 def command(checkpoint: Path, type_: str, out: Path, trust_template: bool) -> None:
-    """Convert a Hugging Face checkpoint of Qwen3Guard-Gen to GGUF.
+    """Convert a Hugging Face checkpoint of Qwen3Guard-Gen or Qwen3Guard-Stream to GGUF.
 
     CHECKPOINT is a folder with config.json, tokenizer.json and the safetensors files.
     """

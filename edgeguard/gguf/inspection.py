@@ -3,7 +3,7 @@
 A file of ours must be what its own digest says. Other people's must have the header of a
 Qwen3Guard-Gen, and no number that no model has. A file whose sha256 is known needs neither.
 
-This module loads numpy only for a file without a digest, and never llama.cpp.
+This module loads numpy only for a Stream's heads and a file without a digest; never llama.cpp.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import BinaryIO, Protocol
 
 from edgeguard.digest import CHUNK
 from edgeguard.files import open_regular
-from edgeguard.gguf import content, qwen3, vocabulary
+from edgeguard.gguf import content, heads, qwen3, vocabulary
 from edgeguard.gguf.header import Header, OtherFileError, parse_header
+from edgeguard.protocol import stream
 
 _OURS = "edgeguard."
+_PROTOCOL = "edgeguard.protocol"
 _AGAIN = "fetch it again with `edgeguard pull`, or make it again with `edgeguard convert`"
 
 
@@ -71,7 +73,9 @@ def _header(file: BinaryIO) -> Header:
     try:
         if content.digest_in(header) is None and ours:
             raise ValueError(f"it lacks {content.KEY}, which edgeguard writes into each file")
-        qwen3.check(header, ours=ours)
+        sizes = qwen3.check(header, ours=ours)
+        if header.keys.get(_PROTOCOL) == stream.PROTOCOL:
+            heads.read(heads.texts(header.keys), sizes.hidden)
     except ValueError as error:
         what = "is damaged" if ours else "is damaged, or is no Qwen3Guard-Gen"
         raise UnsoundError(f"{what}: {error}; {_AGAIN}") from error

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 
 from edgeguard.guard import Guard
 from edgeguard.policy import Policy
-from edgeguard.server import chat, moderations, native, pages
+from edgeguard.server import chat, moderations, native, pages, watching
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
 from edgeguard.server.logprobs import tokens_of
@@ -24,6 +24,7 @@ from edgeguard.server.metrics import CONTENT_TYPE, Metrics
 from edgeguard.server.observed import CLIENT_LEFT
 from edgeguard.server.requests import B, read
 from edgeguard.server.settings import Settings
+from edgeguard.server.watching import Watching
 from edgeguard.worker.worker import Worker
 
 OFFICIAL_NAMES = ("Qwen/Qwen3Guard-Gen-0.6B", "Qwen3Guard-Gen-0.6B")
@@ -38,6 +39,7 @@ class Endpoints:
         self._metrics = metrics
         self._reading = asyncio.Lock()
         self._judging = Judging(worker, metrics)
+        self._watching = Watching(worker, metrics, settings.queue)
         self._more_policies = settings.policies
         self._started = int(time.time())
 
@@ -157,6 +159,15 @@ class Endpoints:
             return JSONResponse(native.response(verdicts))
         (verdict,) = verdicts
         return JSONResponse(verdict.to_dict())
+
+    async def stream(self, body: watching.StreamRequest) -> Response:
+        """Judges a response sentence by sentence, and says how far it may be shown.
+
+        Server-sent events: a `state` after each pass, and at the end the `verdict`, or an `error`.
+        """
+        options = self._options(body.policy, body.category_probabilities)
+        events = await self._watching.events(body, options)
+        return StreamingResponse(events, media_type="text/event-stream")
 
     async def read(self, request: Request, model: type[B]) -> B:
         """One body after the other, and others are served in between."""

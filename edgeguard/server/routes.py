@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, get_type_hints
 
 from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from edgeguard.server import answers, chat
+from edgeguard.server import answers, chat, watching
 from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
 
@@ -32,6 +32,7 @@ def router(endpoints: Endpoints) -> APIRouter:
     found = APIRouter(route_class=_reading(endpoints))
     _add_pages(found, endpoints)
     _add_judging(found, endpoints)
+    _add_watching(found, endpoints)
     _add_models(found, endpoints)
     _add_operation(found, endpoints)
     return found
@@ -86,6 +87,20 @@ def _add_judging(found: APIRouter, endpoints: Endpoints) -> None:
         tags=["edgeguard"],
         response_model=answers.Verdict | answers.Verdicts,
         responses=responses(*ALL_ERRORS),
+        openapi_extra=may_need_key(),
+    )
+
+
+def _add_watching(found: APIRouter, endpoints: Endpoints) -> None:
+    found.add_api_route(
+        "/v1/guard/stream",
+        endpoints.stream,
+        methods=["POST"],
+        operation_id="guardStream",
+        summary="A response, judged while it is read",
+        tags=["edgeguard"],
+        response_class=StreamingResponse,
+        responses=responses(*ALL_ERRORS, content=watching.EVENTS),
         openapi_extra=may_need_key(),
     )
 

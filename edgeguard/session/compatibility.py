@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import NoReturn
 
 from edgeguard.errors import ModelError
+from edgeguard.gguf import heads
+from edgeguard.protocol import stream
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import PROTOCOL, SEVERITIES, categories
 from edgeguard.protocol.question import CONTROLS
 from edgeguard.session.interface import Session
+from edgeguard.session.stream_interface import StreamSession
 
 _logger = logging.getLogger(__name__)
 
@@ -29,10 +33,29 @@ _NAME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """A name of the family, perhaps behind its owner's, with a size or a type after it."""
+_STREAM_NAME = re.compile(r"qwen3[ _-]?guard[ _-]?stream", re.IGNORECASE | re.ASCII)
 
 
 def check_compatible(session: Session, path: str) -> None:
     """Raise ModelError, naming the file, unless it can be a Qwen3Guard-Gen."""
+    _check_form(session, path)
+    _check_purpose(session, path)
+    _check_vocabulary(session, path)
+
+
+def check_stream(session: StreamSession, path: str) -> heads.Weights:
+    """The heads of a Qwen3Guard-Stream; ModelError, naming the file, unless it can be one."""
+    _check_form(session, path)
+    if session.info.protocol != stream.PROTOCOL:
+        _refuse(path, f"it was made for {session.info.protocol!r}", "Qwen3Guard-Stream")
+    _check_vocabulary(session, path)
+    try:
+        return heads.read(session.metadata, session.hidden)
+    except ValueError as error:
+        _refuse(path, str(error), "Qwen3Guard-Stream")
+
+
+def _check_form(session: Session, path: str) -> None:
     info = session.info
     if info.architecture != ARCHITECTURE:
         _refuse(path, f"its architecture is {info.architecture!r}, not {ARCHITECTURE!r}")
@@ -41,8 +64,6 @@ def check_compatible(session: Session, path: str) -> None:
         _refuse(path, f"its tokenizer is {found}, not {'/'.join(TOKENIZER)}")
     if info.n_ctx_train < MIN_CONTEXT:
         _refuse(path, f"its context of {info.n_ctx_train} tokens is under {MIN_CONTEXT}")
-    _check_purpose(session, path)
-    _check_vocabulary(session, path)
 
 
 def _check_purpose(session: Session, path: str) -> None:
@@ -51,6 +72,12 @@ def _check_purpose(session: Session, path: str) -> None:
     if info.protocol is not None and info.protocol != PROTOCOL:
         _refuse(path, f"it was made for the protocol {info.protocol!r}, not {PROTOCOL!r}")
     if info.protocol is None:
+        if _STREAM_NAME.search(info.name):
+            _refuse(
+                path,
+                f"it calls itself {info.name!r}, and holds no heads: other converters leave them "
+                "out, and without them it judges nothing",
+            )
         if not _NAME.fullmatch(info.name):
             _refuse(path, f"it calls itself {info.name!r}, not Qwen3Guard-Gen")
         _logger.info("no protocol recorded in the file; its name says Qwen3Guard-Gen")
@@ -69,8 +96,8 @@ def _check_vocabulary(session: Session, path: str) -> None:
             _refuse(path, "its tokenizer does not give a text back")
 
 
-def _refuse(path: str, why: str) -> None:
+def _refuse(path: str, why: str, family: str = "Qwen3Guard-Gen") -> NoReturn:
     raise ModelError(
-        f"{path} is not a Qwen3Guard-Gen model that can be trusted: {why}; "
+        f"{path} is not a {family} model that can be trusted: {why}; "
         "make one with `edgeguard pull` or `edgeguard convert`"
     )

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,7 @@ __all__ = [
     "library_info",
     "load_model",
     "start_library",
+    "stops_after",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -157,6 +159,36 @@ def load_model(
             "`edgeguard verify`, or fetch it again with `edgeguard pull`"
         )
     return model, "cpu"
+
+
+def stops_after(names: tuple[bytes, ...]) -> Any:
+    """A callback for a context that ends each pass after the first tensor that has such a name.
+
+    What follows it in the graph is not computed. None where the library gives no names.
+    """
+    name_of = _tensor_names()
+    if name_of is None:
+        return None
+
+    def heard(tensor: int, asks: bool, _data: object) -> bool:
+        # Asked beforehand: is it wanted? Asked with it computed: shall the pass go on?
+        return asks and bool((name_of(tensor) or b"").startswith(names))
+
+    return lib.ggml_backend_sched_eval_callback(heard)
+
+
+@cache
+def _tensor_names() -> Any:
+    """ggml's own function, which llama_cpp does not pass on."""
+    folder = library_folder()
+    if folder is None:
+        return None
+    for file in sorted(folder.glob("*ggml-base*")):
+        with suppress(OSError, AttributeError):
+            function = ctypes.CDLL(os.fspath(file)).ggml_get_name
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_char_p
+            return function
+    return None
 
 
 def last_error() -> str:

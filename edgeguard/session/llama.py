@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import usable_cores
+from edgeguard.session.hidden_states import HiddenStates
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.prefix_cache import PrefixCache
@@ -75,6 +77,7 @@ class LlamaSession:
         self._files_at = (prefixes, sha256) if prefixes and sha256 else None
         self._files = self._prefix_files()
         self._reading: PrefixCache | None = None
+        self._states: weakref.WeakSet[HiddenStates] = weakref.WeakSet()
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of a plain text."""
@@ -117,11 +120,30 @@ class LlamaSession:
             raise SessionError("nothing is read yet: there is nothing to extend")
         return reading.extend(list(tokens), back)
 
+    @property
+    def hidden(self) -> int:
+        """How many values a hidden state has."""
+        return int(lib.llama_model_n_embd(self._open()._model))
+
+    def metadata(self, key: str) -> str | None:
+        """A text in the file's header; None where it has no such key."""
+        return self._open()._metadata(key)
+
+    def hidden_states(self) -> HiddenStates:
+        """A new, empty context that gives hidden states; see States."""
+        states = HiddenStates(
+            self._open()._model, size=self.n_ctx, settings=self._settings, flag=self.flag
+        )
+        self._states.add(states)
+        return states
+
     def use(self, settings: Settings) -> None:
         """Compute with other settings from now on; what was computed is forgotten."""
         self._open().free_contexts()
         self._settings = settings
         self._files = self._prefix_files()
+        for states in list(self._states):
+            states.use(settings)
 
     def free_contexts(self) -> None:
         """Give the contexts' memory back; they are made anew when they are needed."""
@@ -129,6 +151,8 @@ class LlamaSession:
             cache.free()
         self._caches.clear()
         self._reading = None
+        for states in list(self._states):
+            states.free()
 
     def close(self) -> None:
         """Free the context and the model; calling it again does nothing."""
@@ -199,4 +223,7 @@ class LlamaSession:
     def _metadata(self, key: str) -> str | None:
         buffer = ctypes.create_string_buffer(1024)
         size = lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        if size >= len(buffer):  # a head of a Stream has millions of digits
+            buffer = ctypes.create_string_buffer(size + 1)
+            lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return None if size < 0 else buffer.value.decode("utf-8", "replace")

@@ -121,10 +121,16 @@ def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progres
                 fruitless, refusals = 0, refusals + 1
             final = pause is None or isinstance(error, OfflineModeIsEnabled)
             if final or fruitless == _ATTEMPTS:
-                raise _translated(error, release, file, constants.ENDPOINT) from error
+                raise translated(error, release, file, constants.ENDPOINT) from error
             _log.info("%s broke off (%s), it goes on", file.name, error)
             assert pause is not None
         time.sleep(pause)
+
+
+def read_into(release: Release, file: SourceFile, output: BinaryIO) -> None:
+    """Fetch a small file, unchecked, into an open one. Raises DownloadError."""
+    with _quiet_hub():
+        _get(release, file, output, lambda _done, _total: None)
 
 
 def _pause(error: HfHubHTTPError, file: SourceFile, refusals: int) -> float | None:
@@ -152,26 +158,27 @@ def _request(release: Release, file: SourceFile, counted: _Counted) -> None:
         hf_hub_url(release.repo, file.name, revision=release.revision),
         cast(BinaryIO, counted),
         resume_size=counted.tell(),
-        headers=_headers(),
+        headers=headers(),
         displayed_filename=file.name,
         _nb_retries=0,  # after which errors it tries again differs between its versions
     )
 
 
-def _headers() -> dict[str, str]:
+def headers() -> dict[str, str]:
+    """What each request says of us."""
     from huggingface_hub import constants, get_token
 
     from edgeguard.store.versions import version_of
 
     # Compressed text could not be continued in the middle.
-    headers = {
+    said = {
         "user-agent": f"edgeguard/{version_of('edgeguard')}",
         "accept-encoding": "identity",
     }
     token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    return headers
+        said["authorization"] = f"Bearer {token}"
+    return said
 
 
 class _Counted:
@@ -227,7 +234,7 @@ def _expect(release: Release, file: SourceFile, partial: Path, stage: Stage) -> 
     )
 
 
-def _translated(
+def translated(
     error: Exception, release: Release, file: SourceFile, endpoint: str
 ) -> DownloadError:
     """The hub's exception as one line: what failed, and what to type."""

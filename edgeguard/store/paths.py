@@ -60,6 +60,11 @@ def trials_folder() -> Path:
     return home() / "cache" / "trials"
 
 
+def pins_folder() -> Path:
+    """The folder of checksums that were recorded at a first pull."""
+    return home() / "pins"
+
+
 def tuning_folder() -> Path:
     """The folder of what `edgeguard tune` found on this machine."""
     return home() / "tuning"

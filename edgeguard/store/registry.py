@@ -3,7 +3,8 @@
 A row pins a commit and the sha256 of each file at that commit, so that what is converted here is
 what was looked at when the row was written. Only these files are fetched: tensors and text, no
 pickles and no code. The checksums agree in several independent public repositories that pin the
-same commit.
+same commit. Where no such repositories were found, the row is an offer: its checksums are recorded
+at the first pull.
 
 This module fetches nothing and does not know what is installed.
 """
@@ -40,6 +41,22 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """An official model that is not wholly pinned; see edgeguard.store.recorded.
+
+    ``files`` are those that several public sources agree on. ``revision`` is None where they name
+    none, or different ones: the hub's newest at the first pull then.
+    """
+
+    name: str
+    repo: str
+    revision: str | None
+    files: tuple[SourceFile, ...]
+    probes: tuple[Probe, ...]
+    random_weights: bool = False
+
+
+@dataclass(frozen=True)
 class Release:
     """An official model: a repository at a commit, its files, and the probes it must pass."""
 
@@ -62,7 +79,7 @@ PROBES = (
     # The model card's own example, in its own words.
     Probe("How can I make a bomb?", flagged=True),
 )
-"""What every Qwen3Guard-Gen must tell apart."""
+"""What every Qwen3Guard must tell apart."""
 
 RELEASES: tuple[Release, ...] = (
     Release(
@@ -99,11 +116,40 @@ RELEASES: tuple[Release, ...] = (
 """Small files first: a wrong address or a blocked network shows before the long download."""
 
 
-def find(name: str) -> Release | None:
+_TOKENIZER = next(file for file in RELEASES[0].files if file.name == "tokenizer.json")
+
+OFFERS: tuple[Offer, ...] = (
+    Offer("gen-4b", "Qwen/Qwen3Guard-Gen-4B", None, (), PROBES),
+    Offer("gen-8b", "Qwen/Qwen3Guard-Gen-8B", None, (), PROBES),
+    Offer(
+        "stream-0.6b",
+        "Qwen/Qwen3Guard-Stream-0.6B",
+        "419364a715de9840d47b1457982f64ff37f90ed4",  # six public programs
+        (
+            _TOKENIZER,
+            SourceFile(  # two of them
+                "model.safetensors",
+                "e0a2eac6cc79cca5bf35bf8fb356f94c333dd9715f4f0dd58883b01f2fe33419",
+                1_194_258_680,
+            ),
+        ),
+        PROBES,
+    ),
+    Offer("stream-4b", "Qwen/Qwen3Guard-Stream-4B", None, (), PROBES),
+    Offer("stream-8b", "Qwen/Qwen3Guard-Stream-8B", None, (), PROBES),
+)
+"""Commits of the larger ones are named by one public program each, or by two that differ."""
+
+
+def find(name: str) -> Release | Offer | None:
     """The row of that name, or None."""
-    return next((release for release in RELEASES if release.name == name), None)
+    return next((row for row in _rows() if row.name == name), None)
 
 
 def names() -> tuple[str, ...]:
     """The names that can be pulled."""
-    return tuple(release.name for release in RELEASES)
+    return tuple(row.name for row in _rows())
+
+
+def _rows() -> list[Release | Offer]:
+    return [*RELEASES, *OFFERS]

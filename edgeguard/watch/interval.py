@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from edgeguard.check import Check
 from edgeguard.conversation.value import UNKNOWN, Conversation
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.watch.pieces import is_sentence_end, word_end
 from edgeguard.watch.watch import Judged
 
@@ -52,6 +53,10 @@ class IntervalEngine:
         verdict = self._check(text[:end]).verdict()
         start, self._judged_to = self._judged_to, end
         return Judged(end, verdict, start if verdict.flagged else None, self._windows)
+
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """None: it has no labels of tokens."""
+        return ()
 
     def close(self) -> None:
         """Nothing is held: the guard has it."""

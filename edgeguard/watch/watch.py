@@ -7,9 +7,10 @@
                 break
         verdict = watch.end()
 
-Two engines judge: a Qwen3Guard-Stream token by token, and a Qwen3Guard-Gen at intervals
-(edgeguard.watch.interval). This module holds what is the same for both: nothing is safe before it
-is judged, what is flagged stays flagged, and what is released is never taken back.
+Two engines judge: a Qwen3Guard-Stream token by token (edgeguard.watch.stream), and a
+Qwen3Guard-Gen at intervals (edgeguard.watch.interval). This module holds what is the same for
+both: nothing is safe before it is judged, what is flagged stays flagged, and what is released is
+never taken back.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Protocol
 from edgeguard.errors import ClosedError, InputError
 from edgeguard.protocol.names import SEVERITY_RANK
 from edgeguard.protocol.visible import has_visible
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.verdict import Verdict
 from edgeguard.watch.pieces import Pieces
 from edgeguard.watch.state import WatchState
@@ -31,13 +33,14 @@ class Judged:
     """What an engine found: up to which character it read, and where harm begins, if it does.
 
     ``verdict`` is that of the text up to ``to``. Where that is flagged, ``start`` is the last place
-    up to which it is not.
+    up to which it is not. ``safe_to``: up to where it may be shown then; None: all that is judged.
     """
 
     to: int
     verdict: Verdict
     start: int | None = None
     windows: int = 1
+    safe_to: int | None = None
 
 
 class Engine(Protocol):
@@ -53,6 +56,9 @@ class Engine(Protocol):
         The text begins with that of the call before. ``last``: nothing comes any more, so all of
         it must be judged before None.
         """
+
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """The labels of the tokens judged so far; none from an engine that has no tokens."""
 
     def close(self) -> None:
         """Free what the engine holds."""
@@ -83,6 +89,11 @@ class Watch:
     def text(self) -> str:
         """What was fed so far, as far as its last character is complete."""
         return self._pieces.text
+
+    @property
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """What a Qwen3Guard-Stream says of each token judged so far; none from a Gen."""
+        return self._engine.labels()
 
     def feed(self, piece: str | bytes) -> WatchState:
         """Take the next piece of the response, cut anywhere; judge it if it is time to.
@@ -157,11 +168,12 @@ def _after(state: WatchState, judged: Judged) -> WatchState:
             probabilities=verdict.probabilities,
         )
     start = max(judged.start or 0, state.safe_to)
+    safe = judged.to if judged.safe_to is None else judged.safe_to
     return replace(
         state,
         flagged=verdict.flagged,
         judged_to=judged.to,
-        safe_to=start if verdict.flagged else judged.to,
+        safe_to=start if verdict.flagged else max(safe, state.safe_to),
         span=(start, judged.to) if verdict.flagged else None,
         reason=getattr(verdict, "reason", ""),
         windows=judged.windows,

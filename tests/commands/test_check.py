@@ -144,10 +144,10 @@ def test_a_conversation_from_a_pipe_with_a_name_and_from_a_name_that_is_no_utf_8
     messages = json.dumps([{"role": "user", "content": HARMFUL}])
     pipe, odd = tmp_path / "pipe", tmp_path / os.fsdecode(b"caf\xe9.json")
     os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_text(messages))
+    writer = threading.Thread(target=lambda: pipe.write_text(messages), daemon=True)
     writer.start()
     assert check("--messages", str(pipe)).returncode == 1
-    writer.join()
+    writer.join(10)
     odd.write_text(messages)
     assert check("--messages", str(odd)).returncode == 1
 

@@ -203,9 +203,9 @@ def test_a_built_in_model_that_was_changed(edgeguard: CommandLine, nano: Path) -
 
 
 def test_verify_of_nothing(edgeguard: CommandLine) -> None:
-    ended = edgeguard("verify", "gen-4b")
+    ended = edgeguard("verify", "gen-99b")
     assert (ended.code, ended.out) == (2, "")
-    assert "no model is named 'gen-4b'" in ended.err
+    assert "no model is named 'gen-99b'" in ended.err
 
 
 def test_path(edgeguard: CommandLine, nano: Path) -> None:
@@ -273,7 +273,7 @@ def test_rm_takes_a_damaged_model(edgeguard: CommandLine) -> None:
 
 @pytest.mark.usefixtures("no_home")
 def test_pull_errors_are_one_line(edgeguard: CommandLine) -> None:
-    for arguments in (("nano",), ("gen-4b",), ("--type", "q9")):
+    for arguments in (("nano",), ("gen-99b",), ("--type", "q9")):
         ended = edgeguard("pull", *arguments)
         assert (ended.code, ended.out) == (2, "")
         assert len(ended.err.splitlines()) == 1

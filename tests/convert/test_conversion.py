@@ -16,7 +16,7 @@ import gguf
 import numpy as np
 import pytest
 from checkpoints import to_bf16, write_checkpoint
-from reference import TEMPLATE
+from reference import DATA, TEMPLATE
 
 from edgeguard.convert import TYPES, Converted, Source, convert, gguf_file, quantizer
 from edgeguard.errors import ConversionError
@@ -29,10 +29,16 @@ FILE_TYPES = {"bf16": 32, "f16": 1, "q8_0": 7, "q6_k": 18, "q4_k_m": 15, "q4_k_s
 SOURCE = Source("Qwen/Qwen3Guard-Gen-0.6B", "fada3b2f655b89601929198343c94cd2f64d93cc")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("c") / "checkpoint"
-    return write_checkpoint(folder, template=TEMPLATE, duplicate_head=True)
+CONVERSATION = (DATA / "conversation.jinja").read_text(encoding="utf-8")
+KINDS: dict[str, dict[str, Any]] = {
+    "gen": {"template": TEMPLATE, "duplicate_head": True},
+    "stream": {"template": CONVERSATION, "inner": 32},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp(request.param) / "c", **KINDS[request.param])
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -53,7 +59,8 @@ def test_every_type_is_written_and_recorded(tmp_path: Path, checkpoint: Path, ki
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
 
     found = metadata(out)
-    assert found["edgeguard.protocol"] == "qwen3guard-gen"
+    model = checkpoint.parent.name.rstrip("0123456789")
+    assert found["edgeguard.protocol"] == f"qwen3guard-{model}"
     assert found["edgeguard.converter"] == version("edgeguard")
     assert found["edgeguard.source.repo"] == SOURCE.repo
     assert found["edgeguard.source.revision"] == SOURCE.revision
@@ -62,7 +69,7 @@ def test_every_type_is_written_and_recorded(tmp_path: Path, checkpoint: Path, ki
     ]
     assert found["general.file_type"] == FILE_TYPES[kind]
     assert found["general.name"] == "Qwen3Guard-Gen-0.6B"
-    assert found["tokenizer.chat_template"] == TEMPLATE
+    assert found["tokenizer.chat_template"] == KINDS[model]["template"]
 
     assert steps[-1][0] == steps[-1][1] and steps == sorted(steps)
     assert len({total for _, total in steps}) == 1

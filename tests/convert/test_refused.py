@@ -61,7 +61,7 @@ def test_no_template_is_no_qwen3guard(folder: Path) -> None:
 
 def test_a_template_that_is_trusted_must_still_be_ours_where_there_is_one(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("something else", encoding="utf-8")
-    assert "does not ask Qwen3Guard-Gen's question" in _refused(folder, trust=True)
+    assert "does not write what Qwen3Guard reads" in _refused(folder, trust=True)
 
 
 def test_the_command_takes_it_by_name(folder: Path) -> None:

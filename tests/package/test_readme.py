@@ -13,8 +13,8 @@ from edgeguard.cli import ALIASES, COMMANDS, cli
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_runs() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.S))
+def test_the_python_runs(code: str) -> None:
     exec(compile(code, "README.md", "exec"), {})
 
 

@@ -158,6 +158,23 @@ def test_a_conversation(page: Page) -> None:
     assert page.facts()["Judged"].startswith("the response: ")
 
 
+def test_a_response_is_coloured_while_it_is_typed(page: Page) -> None:
+    page.kind("stream")
+    page.type("#prompt", MILD)
+    calm = "A calm sentence of some forty characters. "
+    page.find("#response").send_keys(calm)
+    page.until(lambda: page.find("#watched .safe").text.strip() == calm.strip())
+    assert page.severity() == "Safe"
+    page.find("#response").send_keys("It is unsafe. " + calm * 3)
+    page.until(lambda: "unsafe" in page.find("#watched .harm").text)
+    assert page.find("#watched .safe").text.strip() == calm.strip()
+    assert "calm" in page.find("#watched .open").text
+    page.until(lambda: page.severity() == "Unsafe")
+    page.kind("prompt")
+    assert not page.find("#watched").is_displayed()
+    assert not page.find("#result").is_displayed()
+
+
 def test_everything_by_keyboard(page: Page) -> None:
     # The browser focuses what is to have the focus after the page is loaded, not with it.
     page.until(lambda: page.browser.switch_to.active_element.get_attribute("id") == "prompt")
@@ -301,7 +318,7 @@ def test_the_api_is_described_and_can_be_tried(browser: Chrome) -> None:
         page.wait("#operations-edgeguard-guard")
         paths = [path.text for path in page.all(".opblock-summary-path")]
         assert paths[:2] == ["/v1/chat/completions", "/v1/moderations"]
-        assert len(paths) == 8
+        assert len(paths) == 9
         guard = "#operations-edgeguard-guard"
         page.find(f"{guard} .opblock-summary-control").click()
         page.wait(f"{guard} .try-out__btn").click()

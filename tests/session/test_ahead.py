@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgeguard import Guard
+from edgeguard.decoder import Decoder
 from edgeguard.protocol.messages import Message
 from edgeguard.session.llama import LlamaSession
 from edgeguard.session.settings import Settings
@@ -49,11 +50,11 @@ def test_a_wrong_guess_leaves_nothing_behind(session: LlamaSession) -> None:
 
 def test_the_guess_is_the_safe_answer_up_to_the_refusal(nano: Guard) -> None:
     session = nano._model.get().session
-    written = b"".join(
-        map(session.token_bytes, nano._model.get().decoder._ahead["response"])
-    ).decode()
+    decoder = nano._model.get().decoder
+    assert isinstance(decoder, Decoder)
+    written = b"".join(map(session.token_bytes, decoder._ahead["response"])).decode()
     assert written == " Safe\nCategories: None\nRefusal:"
-    assert nano._model.get().decoder._ahead["prompt"] == ()
+    assert decoder._ahead["prompt"] == ()
 
 
 def test_a_safe_response_takes_one_pass(nano: Guard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from edgeguard.session.fake import FAKE_INFO, FakeSession
         ({"tokenizer": "llama"}, "tokenizer is llama/qwen2"),
         ({"pre_tokenizer": "default"}, "tokenizer is gpt2/default"),
         ({"n_ctx_train": 128}, "context of 128 tokens"),
-        ({"protocol": "qwen3guard-stream"}, "made for the protocol 'qwen3guard-stream'"),
+        ({"protocol": "qwen3guard-x"}, "made for the protocol 'qwen3guard-x'"),
         ({"protocol": None, "name": "Qwen3 0.6B"}, "calls itself 'Qwen3 0.6B'"),
         ({"protocol": None, "name": ""}, "calls itself ''"),
         ({"protocol": None, "name": "Not-a-Qwen3Guard-Genuine"}, "calls itself 'Not-a-Qwen"),

@@ -230,7 +230,7 @@ def test_a_small_disk_is_noticed_before_the_download(
     ("call", "error", "say"),
     [
         (lambda: pull("nano"), ModelNotFoundError, "built in"),
-        (lambda: pull("gen-4b"), ModelNotFoundError, "there are: gen-0.6b"),
+        (lambda: pull("gen-99b"), ModelNotFoundError, "there are: gen-0.6b"),
         (lambda: pull("../x"), ModelNotFoundError, "no official model"),
         (lambda: pull(type="q9"), InputError, "there are: bf16, .*q4_k_m"),
         (lambda: pull(type="../x"), InputError, "there is no type"),

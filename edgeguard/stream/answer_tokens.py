@@ -1,0 +1,105 @@
+"""The tokens of a conversation and of a response that grows, and where each token ends.
+
+A response is one run for the tokenizer with the blank line before it. Behind the last word border
+(edgeguard.tokens.last_seam) nothing changes any more, whatever follows; what stands after it is
+tokenized again each time. Of that, the last tokens wait: half a word has other labels than the
+whole one, and between one and four last tokens change as text arrives. Where a text has no borders
+for long, as in Thai or in an address, the tokens before these four are given without waiting, and
+taken back in the rare case that they change.
+
+This module computes nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from edgeguard.errors import ModelError
+from edgeguard.protocol.question import Control, Piece
+from edgeguard.protocol.stream import ANSWER_START
+from edgeguard.session.interface import Session
+from edgeguard.stream.text import GrowingText
+from edgeguard.tokens import ids_of, last_seam
+
+HELD_BACK = 4
+_LONGEST = 1 << 13
+"""Characters without a border; beyond it the text is cut, and may have a token more."""
+
+
+def ids(session: Session, pieces: Iterable[Piece]) -> list[int]:
+    """The ids of pieces: control tokens by name, everything else as plain text in NFC."""
+    found: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, Control):
+            token = session.control_token(piece.text)
+            if token is None:
+                raise ModelError(f"the model's vocabulary has no token {piece.text}")
+            found.append(token)
+        else:
+            found.extend(ids_of(session, unicodedata.normalize("NFC", piece)))
+    return found
+
+
+class AnswerTokens:
+    """The tokens of a response; ``ids`` are those that can be judged by now."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._text = GrowingText()
+        self._tail = ANSWER_START  # from the last border on
+        self._settled: list[int] = []
+        self._open: list[int] = []
+        self._sizes: dict[int, int] = {}
+        self._whole = False
+
+    @property
+    def ids(self) -> list[int]:
+        """The blank line included, whose token is no part of the response."""
+        held = 0 if self._whole else HELD_BACK
+        return self._settled + self._open[: max(0, len(self._open) - held)]
+
+    @property
+    def length(self) -> int:
+        """Characters that were given."""
+        return self._text.length
+
+    def add(self, text: str) -> None:
+        """More of the response. Raises CancelledError; the text is kept then."""
+        self._tail += self._text.add(text)
+        self._tokenize()
+
+    def end(self) -> None:
+        """Nothing more comes: every token can be judged."""
+        self._tail += self._text.end()
+        self._tokenize()
+        self._whole = True
+
+    def ends(self, tokens: list[int], start: int) -> list[int]:
+        """Where tokens end, in bytes of the response in NFC; ``start``: where the first begins."""
+        found = []
+        for token in tokens:
+            start += self._size(token)
+            found.append(start)
+        return found
+
+    def place(self, byte: int, *, up: bool = False) -> int:
+        """The character of the given text in which a byte of the NFC text is."""
+        return self._text.place(max(byte, 0), up=up)
+
+    def _tokenize(self) -> None:
+        while (border := self._border()) > 0:
+            settled = list(ids_of(self._session, self._tail[:border]))
+            self._settled += settled
+            self._tail = self._tail[border:]
+        self._open = list(ids_of(self._session, self._tail))
+
+    def _border(self) -> int:
+        """Where the tail can be cut: at the last border, or anywhere if it is too long."""
+        border = last_seam(self._tail)
+        return border or (_LONGEST if len(self._tail) > 2 * _LONGEST else 0)
+
+    def _size(self, token: int) -> int:
+        if token not in self._sizes:
+            self._sizes[token] = len(self._session.token_bytes(token))
+        return self._sizes[token]

@@ -1,0 +1,260 @@
+"""A Qwen3Guard-Stream beside a response that is being written: each new token costs one token.
+
+The conversation is read once, up to the ``<|im_end|>`` of the user's message, where the query
+heads judge it. The response's tokens follow in the same context, and the response heads label each.
+The header of the answer is not judged; the ``<|im_end|>`` and the line break that end it are, as
+in the authors' evaluation.
+
+A response that outgrows the context goes on in another window: as much of the conversation as half
+a context holds, the last tokens that were judged (a quarter of what is left), and then the new
+ones. A label that was given stays. A prompt that outgrows it is judged in overlapping windows, of
+which the worst counts. A harm that was found stays found.
+
+This module does not know which thread computes, and makes no verdict of a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import takewhile
+
+from edgeguard.errors import InputError
+from edgeguard.protocol.messages import Message
+from edgeguard.protocol.names import CATEGORIES, SAFE, SEVERITIES, SEVERITY_RANK, Mode, Severity
+from edgeguard.protocol.stream import (
+    ANSWER_START,
+    RISKS,
+    after_answer,
+    before_answer,
+    categories,
+    conversation,
+)
+from edgeguard.session.stream_interface import States, StreamSession
+from edgeguard.stream import rule
+from edgeguard.stream.answer_tokens import AnswerTokens, ids
+from edgeguard.stream.heads import Heads
+from edgeguard.stream.interface import Reading, TokenLabel
+
+_ORDER = tuple(RISKS.index(severity) for severity in SEVERITIES)
+
+
+class StreamJudge:
+    """Judges one response. After an error text is kept, and the next call goes on."""
+
+    def __init__(
+        self,
+        session: StreamSession,
+        heads: Heads,
+        *,
+        harmful: Collection[Severity],
+        in_a_row: int = rule.IN_A_ROW,
+    ) -> None:
+        """``harmful``: the severities that flag. ``in_a_row``: so many tokens of one count."""
+        if in_a_row < 1:
+            raise InputError(f"in_a_row is {in_a_row}; it must be 1 or more")
+        self._session = session
+        self._heads = heads
+        self._harmful = frozenset(harmful)
+        self._in_a_row = in_a_row
+        self._states: States = session.hidden_states()
+        self._answer = AnswerTokens(session)
+        self._blank = ids(session, [ANSWER_START])
+        self._before: list[int] = []  # the conversation and the answer's header
+        self._begins = 0  # the first of the answer's tokens that the context holds
+        self._ids: list[int] = []  # the answer's tokens that were judged
+        self._ends: list[int] = []  # where they end, in bytes
+        self._labels: list[TokenLabel] = []  # of these, without those of the blank line
+        self._windows = 1
+        self._severity: Severity = SAFE
+        self._safe_to = 0
+        self._span: tuple[int, int] | None = None
+
+    def begin(self, messages: tuple[Message, ...]) -> Reading:
+        """Judge the user's message at its end. Raises SessionError, ModelError, CancelledError."""
+        tokens = ids(self._session, conversation(messages))
+        found = [label_at_end(self._states, self._heads, w) for w in windows(self._session, tokens)]
+        self._before = end_of_conversation(self._session, tokens)
+        self._before += ids(self._session, before_answer())
+        worst = max(found, key=lambda label: (SEVERITY_RANK[label.severity], harm(label)))
+        return Reading(
+            severity=worst.severity,
+            probabilities=worst.probabilities,
+            categories=named(worst, "prompt"),
+            flagged=worst.severity in self._harmful,
+            judged_to=0,
+            safe_to=0,
+            span=None,
+            tokens=len(tokens),
+            windows=len(found),
+            category_probabilities=by_category(worst, "prompt"),
+        )
+
+    def feed(self, text: str) -> Reading:
+        """More of the response: judge what can be judged by now. Raises what ``begin`` does."""
+        self._answer.add(text)
+        return self._go_on(self._answer.ids)
+
+    def end(self) -> Reading:
+        """Judge the rest, and the tokens that end an answer."""
+        self._answer.end()
+        return self._go_on(self._answer.ids + ids(self._session, after_answer()))
+
+    @property
+    def length(self) -> int:
+        """Characters of the response that were fed."""
+        return self._answer.length
+
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """The labels of the tokens judged so far."""
+        return tuple(self._labels)
+
+    def close(self) -> None:
+        """Free the context."""
+        self._states.free()
+
+    def _go_on(self, tokens: list[int]) -> Reading:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._ids, tokens))
+        self._take_back(sum(1 for _ in same))
+        while len(self._ids) < len(tokens):
+            self._make_room()
+            room = self._session.n_ctx - len(self._held())
+            self._judge(tokens[len(self._ids) : len(self._ids) + room])
+        return self._reading()
+
+    def _take_back(self, kept: int) -> None:
+        """Forget the labels of tokens that the text has no more."""
+        if kept == len(self._ids):
+            return
+        gone = sum(1 for end in self._ends[kept:] if end > 0)
+        del self._labels[len(self._labels) - gone :], self._ids[kept:], self._ends[kept:]
+        self._begins = min(self._begins, kept)
+
+    def _held(self) -> list[int]:
+        """What stands before the next token in the context."""
+        blank = self._blank if self._begins else []
+        return self._before + blank + self._ids[self._begins :]
+
+    def _make_room(self) -> None:
+        """Go on in another window where the context is full."""
+        if len(self._held()) < self._session.n_ctx:
+            return
+        free = self._session.n_ctx - len(self._before) - len(self._blank)
+        self._begins = len(self._ids) - free // 4
+        self._windows += 1
+
+    def _judge(self, tokens: list[int]) -> None:
+        """Label tokens that follow those judged."""
+        held = self._held()
+        states = self._states.read(held + tokens, len(held))
+        start = self._ends[-1] if self._ends else -len(ANSWER_START)
+        ends = self._answer.ends(tokens, start)
+        risks, shares = self._heads.labels(states, "response")
+        for begin, end, risk, share in zip([start, *ends], ends, risks.tolist(), shares.tolist()):
+            if end > 0:
+                first, last = self._answer.place(begin), self._answer.place(end, up=True)
+                self._labels.append(label(first, last, risk, share))
+        self._ids += tokens
+        self._ends += ends
+
+    def _reading(self) -> Reading:
+        labels = self._labels
+        found = rule.severity(labels, self._in_a_row)
+        self._severity = max(self._severity, found, key=lambda one: SEVERITY_RANK[one])
+        judged_to = self._answer.place(self._ends[-1]) if self._ends else 0
+        self._follow_harm(judged_to)
+        decided = rule.deciding(labels, self._in_a_row)
+        category = rule.category(labels, self._in_a_row)
+        return Reading(
+            severity=self._severity,
+            probabilities=decided.probabilities if decided else (1.0, 0.0, 0.0),
+            categories=() if category is None else (categories("response")[category],),
+            flagged=self._span is not None,
+            judged_to=judged_to,
+            safe_to=self._safe_to,
+            span=self._span,
+            tokens=len(self._before) + len(self._ids),
+            windows=self._windows,
+            category_probabilities=by_category(decided, "response") if decided else None,
+        )
+
+    def _follow_harm(self, judged_to: int) -> None:
+        """Where harm began, and up to where the text may be shown."""
+        labels = self._labels
+        flagging = [
+            (first, end)
+            for first, end in rule.runs(labels, self._in_a_row)
+            if labels[first].severity in self._harmful
+        ]
+        if flagging:
+            first, end = flagging[0]
+            start = self._span[0] if self._span else labels[first].start
+            self._span = (start, max(labels[end - 1].end, start))
+        if self._span is not None:
+            self._safe_to = max(self._safe_to, min(self._span[0], judged_to))
+            return
+        doubtful = rule.suspected(labels, self._harmful)
+        safe = labels[-doubtful].start if doubtful else judged_to
+        self._safe_to = max(self._safe_to, min(safe, judged_to))
+
+
+def windows(session: StreamSession, tokens: list[int]) -> list[list[int]]:
+    """A conversation that ends with ``<|im_end|>``, in overlapping windows that end with it too."""
+    if len(tokens) <= session.n_ctx:
+        return [tokens]
+    start, end = _opening(session), tokens[-1:]
+    size = session.n_ctx - len(start) - len(end)
+    body, step = tokens[:-1], size - size // 8
+    firsts = [at for at in range(0, len(body), step) if at == 0 or at + size // 8 < len(body)]
+    return [
+        (body[at : at + size] if at == 0 else [*start, *body[at : at + size]]) + end
+        for at in firsts
+    ]
+
+
+def label_at_end(states: States, heads: Heads, tokens: Sequence[int]) -> TokenLabel:
+    """What the query heads say of a conversation at its last token."""
+    risks, shares = heads.labels(states.read(tokens, len(tokens) - 1), "prompt")
+    return label(0, 0, risks[0].tolist(), shares[0].tolist())
+
+
+def label(start: int, end: int, risks: list[float], shares: list[float]) -> TokenLabel:
+    """The likeliest severity of a token, and all probabilities."""
+    return TokenLabel(
+        start,
+        end,
+        RISKS[max(range(len(risks)), key=risks.__getitem__)],
+        tuple(risks[index] for index in _ORDER),
+        tuple(shares),
+    )
+
+
+def named(found: TokenLabel, mode: Mode) -> tuple[str, ...]:
+    """The likeliest category of what is not Safe."""
+    if found.severity == SAFE:
+        return ()
+    shares = found.categories
+    return (categories(mode)[max(range(len(shares)), key=shares.__getitem__)],)
+
+
+def by_category(found: TokenLabel, mode: Mode) -> tuple[tuple[str, float], ...]:
+    """The shares of the categories, in the order of CATEGORIES."""
+    shares = dict(zip(categories(mode), found.categories))
+    return tuple((name, shares[name]) for name in CATEGORIES if name in shares)
+
+
+def harm(found: TokenLabel) -> float:
+    """The probability that it is not Safe."""
+    return 1.0 - found.probabilities[SEVERITIES.index(SAFE)]
+
+
+def end_of_conversation(session: StreamSession, tokens: list[int]) -> list[int]:
+    """The conversation as far as half a context holds it: its end, behind an opening."""
+    half = session.n_ctx // 2
+    if len(tokens) <= half:
+        return list(tokens)
+    start = _opening(session)
+    return [*start, *tokens[len(tokens) - half + len(start) :]]
+
+
+def _opening(session: StreamSession) -> list[int]:
+    return ids(session, conversation((Message("user", ""),))[:-1])
