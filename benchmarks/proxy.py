@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import secrets
 import socket
 import statistics
 import subprocess
@@ -35,6 +36,7 @@ import machine  # noqa: E402
 import upstream as fake  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "proxy.md"
+KEY = f"sk-{secrets.token_hex(24)}"  # LiteLLM does not start without a strong one
 PAUSE = 0.02
 SAFE = "The small dog went for a long walk by the sea and came home happy. "
 HARM = "I will kill you with a bomb. "
@@ -76,7 +78,7 @@ def ask(url: str, story: str) -> Seen:
         "stream": True,
     }
     started, first, text, end = time.perf_counter(), 0.0, "", ""
-    headers = {"authorization": "Bearer sk-1234"}
+    headers = {"authorization": f"Bearer {KEY}"}
     with httpx.stream(
         "POST", f"{url}/chat/completions", json=body, headers=headers, timeout=120, trust_env=False
     ) as answer:
@@ -147,7 +149,11 @@ def litellm(binary: str, upstream: str, guard: str, mode: dict[str, Any] | None)
         file = Path(folder) / "config.yaml"
         file.write_text(json.dumps(config))  # JSON is YAML
         command = [binary, "--config", str(file), "--port", str(port), "--host", "127.0.0.1"]
-        env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1"}
+        env = {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_MASTER_KEY": KEY,
+            "NO_PROXY": "127.0.0.1",
+        }
         with program(command, f"{url}/health/liveliness", **env):
             yield f"{url}/v1"
 
