@@ -244,9 +244,9 @@ def page(rows: list[tuple[str, str]], options: argparse.Namespace) -> str:
             f"A made-up model streams a word every {PAUSE * 1000:.0f} ms: a harmless story of "
             f"{len(HARMLESS)} characters, and one that turns harmful at character {START}. "
             "*First text* and *whole answer* are those of the harmless one. *Leak* is the most "
-            "characters of the harm, and of what follows it, that a client saw in any round. LiteLLM's "
-            "pre_call and during_call judge the prompt alone, which is harmless here. A machine that "
-            "does other work shows it in the times: what they differ by from nobody between, above "
+            "characters of the harm, and of what follows it, that a client saw in any round. "
+            "LiteLLM's pre_call and during_call judge the prompt alone, which is harmless here. A "
+            "machine that does other work shows it in the times: what they differ by from nobody between, above "
             "or below, is then noise.",
             "",
             *table,

@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ class Upstream:
     """What was asked of it, and what it answers."""
 
     url: str = ""
-    reply: Callable[[str, Body], Reply] = lambda _path, _body: whole({})
+    reply: Any = lambda _path, _body: whole({})
     asked: list[tuple[str, dict[str, str], Body]] = field(default_factory=list)
     cut: threading.Event = field(default_factory=threading.Event)
     sent: bytearray = field(default_factory=bytearray)

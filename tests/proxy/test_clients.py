@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import anthropic
 import openai
@@ -30,7 +31,7 @@ STORY = [
     "And so it ended.",
 ]
 HARM = [*STORY[:3], "Now follows something unsafe in it. ", "And more of that. "]
-ASKED = [{"role": "user", "content": "Tell me a story."}]
+ASKED: Any = [{"role": "user", "content": "Tell me a story."}]
 REFUSAL = "stopped by a content filter"
 
 Cut = Callable[[Iterable[bytes]], Iterable[bytes]]
@@ -43,7 +44,7 @@ CUTS: dict[str, Cut] = {
 
 
 @pytest.fixture(scope="module")
-def client(proxy: Served) -> Iterator[openai.OpenAI]:
+def client(proxy: Served) -> Iterator[Any]:
     with openai.OpenAI(api_key="x", base_url=f"{proxy.url}/v1", max_retries=0) as found:
         yield found
 
@@ -54,14 +55,14 @@ def claude(proxy: Served) -> Iterator[anthropic.Anthropic]:
         yield found
 
 
-def chat(client: openai.OpenAI, **options: object) -> tuple[str, str | None]:
+def chat(client: Any, **options: object) -> tuple[str, str | None]:
     """The text of a streamed chat, and how it ended."""
     text, end = "", None
     for chunk in client.chat.completions.create(
         model="m",
         messages=ASKED,
         stream=True,
-        **options,  # type: ignore[call-overload]
+        **options,
     ):
         for choice in chunk.choices:
             text += choice.delta.content or ""
@@ -70,17 +71,13 @@ def chat(client: openai.OpenAI, **options: object) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_a_harmless_story_comes_as_it_was_written(
-    client: openai.OpenAI, model: Upstream, cut: Cut
-) -> None:
+def test_a_harmless_story_comes_as_it_was_written(client: Any, model: Upstream, cut: Cut) -> None:
     model.reply = lambda _path, _body: stream(cut(chat_events(STORY)))
     assert chat(client) == ("".join(STORY), "stop")
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_a_harmful_one_is_stopped_before_it(
-    client: openai.OpenAI, model: Upstream, cut: Cut
-) -> None:
+def test_a_harmful_one_is_stopped_before_it(client: Any, model: Upstream, cut: Cut) -> None:
     model.reply = lambda _path, _body: stream(cut(chat_events(HARM)))
     text, end = chat(client)
     assert end == "content_filter"
@@ -89,7 +86,7 @@ def test_a_harmful_one_is_stopped_before_it(
     assert REFUSAL in text
 
 
-def test_a_text_by_characters(client: openai.OpenAI, model: Upstream) -> None:
+def test_a_text_by_characters(client: Any, model: Upstream) -> None:
     model.reply = lambda _path, _body: stream(chat_events("".join(STORY)))
     assert chat(client) == ("".join(STORY), "stop")
     model.reply = lambda _path, _body: stream(chat_events("".join(HARM)))
@@ -97,7 +94,7 @@ def test_a_text_by_characters(client: openai.OpenAI, model: Upstream) -> None:
     assert ("unsafe" in text, end) == (False, "content_filter")
 
 
-def test_halves_of_a_character_in_two_events(client: openai.OpenAI, model: Upstream) -> None:
+def test_halves_of_a_character_in_two_events(client: Any, model: Upstream) -> None:
     model.reply = lambda _path, _body: stream(
         chat_events(["A dog \ud83d", "\udc15 swims. ", "End"])
     )
@@ -106,12 +103,12 @@ def test_halves_of_a_character_in_two_events(client: openai.OpenAI, model: Upstr
     assert end == "stop"
 
 
-def test_usage_and_end_of_a_block(client: openai.OpenAI, model: Upstream) -> None:
+def test_usage_and_end_of_a_block(client: Any, model: Upstream) -> None:
     model.reply = lambda _path, _body: stream(chat_events(HARM))
     chunks = list(
         client.chat.completions.create(
             model="m",
-            messages=ASKED,  # type: ignore[arg-type]
+            messages=ASKED,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -120,29 +117,27 @@ def test_usage_and_end_of_a_block(client: openai.OpenAI, model: Upstream) -> Non
     assert {chunk.id for chunk in chunks} == {"chatcmpl-1"}
 
 
-def test_a_flagged_prompt(client: openai.OpenAI, model: Upstream) -> None:
+def test_a_flagged_prompt(client: Any, model: Upstream) -> None:
     model.reply = lambda _path, _body: stream(chat_events(STORY))
-    messages = [{"role": "user", "content": "Do something unsafe."}]
-    said = client.chat.completions.create(model="m", messages=messages)  # type: ignore[call-overload]
+    messages: Any = [{"role": "user", "content": "Do something unsafe."}]
+    said = client.chat.completions.create(model="m", messages=messages)
     assert said.choices[0].finish_reason == "content_filter"
     assert REFUSAL in said.choices[0].message.content
-    parts = list(
-        client.chat.completions.create(model="m", messages=messages, stream=True)  # type: ignore[call-overload]
-    )
+    parts = list(client.chat.completions.create(model="m", messages=messages, stream=True))
     assert "dog" not in "".join(part.choices[0].delta.content or "" for part in parts)
     assert parts[-1].choices[0].finish_reason == "content_filter"
 
 
-def test_answers_in_one_piece(client: openai.OpenAI, model: Upstream) -> None:
+def test_answers_in_one_piece(client: Any, model: Upstream) -> None:
     for text, end in (("".join(STORY), "stop"), ("".join(HARM), "content_filter")):
         answer = chat_whole(text)
         model.reply = lambda _path, _body, answer=answer: whole(answer)
-        said = client.chat.completions.create(model="m", messages=ASKED).choices[0]  # type: ignore[arg-type]
+        said = client.chat.completions.create(model="m", messages=ASKED).choices[0]
         assert said.finish_reason == end
         assert (said.message.content == text) == (end == "stop")
 
 
-def test_completions(client: openai.OpenAI, model: Upstream) -> None:
+def test_completions(client: Any, model: Upstream) -> None:
     def answer(text: str) -> dict[str, object]:
         choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}
         return {"id": "c", "object": "text_completion", "created": 1, "model": "m"} | {
@@ -156,7 +151,7 @@ def test_completions(client: openai.OpenAI, model: Upstream) -> None:
     assert "unsafe" not in said.choices[0].text
 
 
-def test_calls_of_tools_are_judged(client: openai.OpenAI, model: Upstream) -> None:
+def test_calls_of_tools_are_judged(client: Any, model: Upstream) -> None:
     for place, end in (("Paris", "stop"), ("unsafe", "content_filter")):
         arguments = f'{{"place": "{place}"}}'
         call = {
@@ -165,7 +160,7 @@ def test_calls_of_tools_are_judged(client: openai.OpenAI, model: Upstream) -> No
             "function": {"name": "weather", "arguments": arguments},
         }
         model.reply = lambda _path, _body, call=call: whole(chat_whole(None, tool_calls=[call]))
-        said = client.chat.completions.create(model="m", messages=ASKED).choices[0]  # type: ignore[arg-type]
+        said = client.chat.completions.create(model="m", messages=ASKED).choices[0]
         assert said.finish_reason == end
         pieces = [{"index": 0, **call, "function": {"name": "weather", "arguments": ""}}]
         deltas = [{"index": 0, "function": {"arguments": letter}} for letter in arguments]
@@ -178,7 +173,7 @@ def test_calls_of_tools_are_judged(client: openai.OpenAI, model: Upstream) -> No
         parts = [events[0], *made, *events[2:]]
         model.reply = lambda _path, _body, parts=parts: stream(parts)
         text, streamed_end = "", None
-        for chunk in client.chat.completions.create(model="m", messages=ASKED, stream=True):  # type: ignore[arg-type]
+        for chunk in client.chat.completions.create(model="m", messages=ASKED, stream=True):
             for choice in chunk.choices:
                 for one in choice.delta.tool_calls or []:
                     text += one.function.arguments or "" if one.function else ""
@@ -195,7 +190,7 @@ def _json(value: object) -> bytes:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_responses(client: openai.OpenAI, model: Upstream, cut: Cut) -> None:
+def test_responses(client: Any, model: Upstream, cut: Cut) -> None:
     for pieces, status in ((STORY, "completed"), (HARM, "incomplete")):
         model.reply = lambda _path, _body, p=pieces: stream(cut(response_events(p)))
         with client.responses.stream(model="m", input="Tell me a story.") as events:
@@ -237,16 +232,16 @@ def test_anthropic(claude: anthropic.Anthropic, model: Upstream, cut: Cut) -> No
     assert "anthropic-version" in model.asked[-1][1]
 
 
-def test_the_upstream_is_asked_what_was_judged(client: openai.OpenAI, model: Upstream) -> None:
+def test_the_upstream_is_asked_what_was_judged(client: Any, model: Upstream) -> None:
     model.reply = lambda _path, _body: whole(chat_whole("Mild."))
-    client.chat.completions.create(model="m", messages=ASKED, temperature=0.5)  # type: ignore[arg-type]
+    client.chat.completions.create(model="m", messages=ASKED, temperature=0.5)
     path, headers, body = model.asked[-1]
     assert path == "/v1/chat/completions"
     assert headers["authorization"] == "Bearer x"
     assert body == {"model": "m", "messages": ASKED, "temperature": 0.5}
 
 
-def test_embeddings(client: openai.OpenAI, model: Upstream) -> None:
+def test_embeddings(client: Any, model: Upstream) -> None:
     data = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}]
     answer = {"object": "list", "data": data, "model": "m"}
     model.reply = lambda _path, _body: whole(answer | {"usage": {"prompt_tokens": 1}})

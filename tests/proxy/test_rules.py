@@ -290,7 +290,7 @@ def text_of(body: str) -> str:
 def test_observe_lets_all_through_and_says_so(model: Upstream, tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     pieces = ["A mild start of a story. ", "Now an unsafe part of it. ", "And the end."]
-    options = {"observe": True, "audit_log": str(log)}
+    options: Any = {"observe": True, "audit_log": str(log)}
     with proxying(model.url, **options) as served, served.client() as client:
         model.reply = lambda _path, _body: stream(chat_events(pieces))
         answer = ask(client, [{"role": "user", "content": "An unsafe one."}], stream=True)
@@ -326,9 +326,9 @@ def test_blocks_as_errors(model: Upstream) -> None:
 
 
 def test_keys_are_apart(model: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
-    options = {"upstream_key": "sk-upstream", "api_key": "mine"}
+    options: Any = {"upstream_key": "sk-upstream", "api_key": "mine"}
     model.reply = lambda _path, _body: whole({"error": {"message": "not sk-upstream"}}, 401)
-    with proxying(model.url, **options) as served, served.client() as client:  # type: ignore[arg-type]
+    with proxying(model.url, **options) as served, served.client() as client:
         assert ask(client).status_code == 401
         before = len(model.asked)
         client.headers["authorization"] = "Bearer wrong"
