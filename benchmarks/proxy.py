@@ -246,8 +246,8 @@ def page(rows: list[tuple[str, str]], options: argparse.Namespace) -> str:
             "*First text* and *whole answer* are those of the harmless one. *Leak* is the most "
             "characters of the harm, and of what follows it, that a client saw in any round. "
             "LiteLLM's pre_call and during_call judge the prompt alone, which is harmless here. A "
-            "machine that does other work shows it in the times: what they differ by from nobody between, above "
-            "or below, is then noise.",
+            "machine that does other work shows it in the times: what they differ by from nobody "
+            "between, above or below, is then noise.",
             "",
             *table,
             "",
