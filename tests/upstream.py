@@ -92,7 +92,7 @@ def chat_whole(text: str | None, **message: object) -> Body:
 
 def message_events(pieces: Iterable[str]) -> list[bytes]:
     """Anthropic's stream."""
-    message = {
+    message: Body = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
