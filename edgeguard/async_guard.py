@@ -108,12 +108,22 @@ class AsyncGuard:
         )
         return guard
 
+    @classmethod
+    def on_worker(cls, worker: Worker) -> AsyncGuard:
+        """A guard that asks a worker which somebody else has made, as a server has one."""
+        guard = cls.__new__(cls)
+        guard._use(worker)
+        return guard
+
     def _set_up(self, load: Callable[[Cancellation], Guard]) -> None:
         from edgeguard.worker.worker import Worker
 
+        self._use(Worker(load, timeout=None))
+
+    def _use(self, worker: Worker) -> None:
         self._threads: ThreadPoolExecutor | None = None
         self._process = os.getpid()
-        self._worker = Worker(load, timeout=None)
+        self._worker = worker
         self._free = weakref.finalize(self, _abandon, self._worker)
 
     @property

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "mcp": "Offer a tool that judges, over stdin and stdout (Model Context Protocol).",
     "path": "Print where a model's file lies.",
     "policy": "List, show, write, check or remove policies: which rules apply.",
+    "proxy": "Guard the answers of any model behind an OpenAI-compatible endpoint.",
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
     "serve": "Serve verdicts over HTTP, and a page to try it on.",

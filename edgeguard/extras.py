@@ -13,12 +13,22 @@ from typing import Literal
 
 from edgeguard.errors import MissingExtraError
 
-Extra = Literal["eval", "mcp", "parquet", "server"]
+Extra = Literal["eval", "mcp", "parquet", "proxy", "server"]
 
 _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
     "mcp": {"mcp": "mcp"},
     "parquet": {"pyarrow": "pyarrow"},
+    "proxy": {
+        "fastapi": "fastapi",
+        "fastapi_offline": "fastapi-offline",
+        "h11": "h11",
+        "httpx": "httpx",
+        "prometheus_client": "prometheus-client",
+        "pydantic": "pydantic",
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+    },
     "server": {
         "fastapi": "fastapi",
         "fastapi_offline": "fastapi-offline",

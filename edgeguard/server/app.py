@@ -69,7 +69,7 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
         Middleware(Bounded, max_body=settings.max_body, places=2 * (settings.queue + 1)),
     ]
     if settings.cors_origins:
-        layers.insert(1, _cors(settings.cors_origins))
+        layers.insert(1, cors(settings.cors_origins))
     app = FastAPI(
         version=__version__,
         openapi_url=None,  # these are routes of ours, behind the same layers
@@ -86,7 +86,8 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
     return app
 
 
-def _cors(origins: tuple[str, ...]) -> Middleware:
+def cors(origins: tuple[str, ...]) -> Middleware:
+    """The layer that lets the pages of these origins ask."""
     return Middleware(
         CORSMiddleware,
         allow_origins=origins,
@@ -102,10 +103,15 @@ async def _lifespan(
 ) -> AsyncIterator[dict[str, Any]]:
     """The state goes to every connection (edgeguard.server.connection)."""
     connection_limit: ConnectionLimit = state["connection_limit"]
-    asyncio.get_running_loop().set_exception_handler(partial(_loop_error, connection_limit))
+    loop_errors(connection_limit)
     worker.start()
     yield state
     await asyncio.to_thread(worker.stop)
+
+
+def loop_errors(connection_limit: ConnectionLimit) -> None:
+    """Have the loop's own errors noted."""
+    asyncio.get_running_loop().set_exception_handler(partial(_loop_error, connection_limit))
 
 
 def _loop_error(

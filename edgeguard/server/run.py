@@ -19,6 +19,7 @@ from types import FrameType
 from typing import NoReturn
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError
@@ -42,8 +43,15 @@ _BACKLOG = 256
 _logger = logging.getLogger(__name__)
 
 
-def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
+def serve(
+    settings: Settings,
+    load: Callable[[Cancellation], Guard],
+    build: Callable[[Settings, Worker], ASGIApp] = make_app,
+    about: str = "; the API is described at {url}/docs",
+) -> None:
     """Serve until a signal. ``load`` makes the guard, in the worker's thread.
+
+    ``build`` makes the application; ``about`` is what is said of it when it is ready.
 
     Raises ServerError (the address cannot be had), and what loading the model raises.
     """
@@ -61,8 +69,7 @@ def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
         limits, speed = worker.limits, worker.queue.speed
         say(
             _logger,
-            f"{guard.model.name} {guard.model.type} is ready at {url}; the API is described at "
-            f"{url}/docs",
+            f"{guard.model.name} {guard.model.type} is ready at {url}{about.format(url=url)}",
         )
         say(
             _logger,
@@ -71,7 +78,7 @@ def serve(settings: Settings, load: Callable[[Cancellation], Guard]) -> None:
         )
 
     worker = make_worker(settings, load, on_ready=on_ready, on_failure=on_failure)
-    server = make_server(settings, worker)
+    server = make_server(settings, worker, build)
     _warn_if_open(settings)
     try:
         with _hangup(server):
@@ -103,10 +110,14 @@ def make_worker(
     )
 
 
-def make_server(settings: Settings, worker: Worker) -> uvicorn.Server:
+def make_server(
+    settings: Settings,
+    worker: Worker,
+    build: Callable[[Settings, Worker], ASGIApp] = make_app,
+) -> uvicorn.Server:
     """The server around an application; it logs no path, for a path may quote a text."""
     config = uvicorn.Config(
-        make_app(settings, worker),
+        build(settings, worker),
         http=Connection,
         ws="none",
         loop="asyncio",

@@ -1,0 +1,245 @@
+"""`edgeguard proxy`: an endpoint in front of any model, which shows nothing before it is judged.
+
+    edgeguard proxy --upstream http://127.0.0.1:11434/v1
+
+Reads the options and starts edgeguard.proxy. This module holds no logic of moderation.
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from edgeguard.cancellation import Cancellation
+from edgeguard.commands.options import Running, above_zero, guard_options
+from edgeguard.errors import EXIT_OK, InputError
+from edgeguard.extras import require
+from edgeguard.guard import Guard
+from edgeguard.proxy import settings as defaults
+from edgeguard.proxy.settings import ProxySettings
+from edgeguard.server.settings import HOST, LOG_FORMATS, QUEUE, Settings
+from edgeguard.store import find_policy
+from edgeguard.watch.interval import INTERVAL
+
+_KEY = "EDGEGUARD_API_KEY"
+_UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
+
+
+@click.command(name="proxy")
+@guard_options
+@click.option(
+    "--upstream",
+    envvar="EDGEGUARD_UPSTREAM",
+    required=True,
+    metavar="URL",
+    help="The endpoint behind, as in http://127.0.0.1:11434/v1. Its key is read from "
+    f"{_UPSTREAM_KEY} alone.",
+)
+@click.option(
+    "--prompt",
+    envvar="EDGEGUARD_PROMPT",
+    type=click.Choice(defaults.PROMPTS),
+    default=defaults.PROMPTS[0],
+    show_default=True,
+    help="Ask the upstream while the prompt is judged, or only after it has passed.",
+)
+@click.option(
+    "--block",
+    envvar="EDGEGUARD_BLOCK",
+    type=click.Choice(defaults.BLOCKS),
+    default=defaults.BLOCKS[0],
+    show_default=True,
+    help="What a client gets for what is blocked: a short text and content_filter, or an error.",
+)
+@click.option(
+    "--refusal",
+    envvar="EDGEGUARD_REFUSAL",
+    default=defaults.REFUSAL,
+    metavar="TEXT",
+    help="That text.",
+)
+@click.option(
+    "--observe",
+    envvar="EDGEGUARD_OBSERVE",
+    is_flag=True,
+    help="Let everything through; count and mark what would have been blocked.",
+)
+@click.option(
+    "--fail-open",
+    envvar="EDGEGUARD_FAIL_OPEN",
+    is_flag=True,
+    help="Let through what the guard could not judge; else it is refused.",
+)
+@click.option(
+    "--skip-media",
+    envvar="EDGEGUARD_SKIP_MEDIA",
+    is_flag=True,
+    help="Let pictures, sounds and files pass unjudged; else they are refused.",
+)
+@click.option(
+    "--interval",
+    envvar="EDGEGUARD_INTERVAL",
+    type=int,
+    default=INTERVAL,
+    show_default=True,
+    help="Characters of an answer between two checks, at least.",
+)
+@click.option(
+    "--allow",
+    envvar="EDGEGUARD_ALLOW",
+    multiple=True,
+    metavar="PATH|FIELD",
+    help="What may pass unjudged: a path as /v1/models, or a field of requests that brings in "
+    "what the upstream keeps, as previous_response_id. Can be given several times.",
+)
+@click.option(
+    "--upstream-timeout",
+    envvar="EDGEGUARD_UPSTREAM_TIMEOUT",
+    type=float,
+    default=defaults.UPSTREAM_TIMEOUT,
+    show_default=True,
+    callback=above_zero,
+    help="Seconds that the upstream may be silent.",
+)
+@click.option(
+    "--timeout",
+    envvar="EDGEGUARD_TIMEOUT",
+    type=float,
+    default=defaults.JUDGE_TIMEOUT,
+    show_default=True,
+    callback=above_zero,
+    help="Seconds that one check may take; then it has failed.",
+)
+@click.option(
+    "--audit-log",
+    envvar="EDGEGUARD_AUDIT_LOG",
+    metavar="FILE",
+    help="A JSON line for each verdict, without texts; the file is rotated.",
+)
+@click.option("--host", envvar="EDGEGUARD_HOST", default=HOST, show_default=True)
+@click.option(
+    "--port",
+    envvar="EDGEGUARD_PORT",
+    type=int,
+    default=defaults.PORT,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@click.option(
+    "--api-key",
+    envvar=_KEY,
+    metavar="KEY",
+    help="Asked of clients. Without it, and without a key for the upstream, the clients' own key "
+    "goes to the upstream.",
+)
+@click.option(
+    "--without-key",
+    envvar="EDGEGUARD_WITHOUT_KEY",
+    is_flag=True,
+    help="Serve other machines although there is no key.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    envvar="EDGEGUARD_ALLOWED_HOSTS",
+    metavar="NAME",
+    multiple=True,
+    help="A name that requests may give as this proxy's host; can be given several times.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    envvar="EDGEGUARD_CORS_ORIGINS",
+    metavar="ORIGIN",
+    multiple=True,
+    help="A web origin whose pages may ask; can be given several times.",
+)
+@click.option("--queue", envvar="EDGEGUARD_QUEUE", type=int, default=QUEUE, show_default=True)
+@click.option(
+    "--max-body",
+    envvar="EDGEGUARD_MAX_BODY",
+    type=int,
+    default=defaults.MAX_BODY,
+    show_default=True,
+    help="Bytes of a request; more gets 413.",
+)
+@click.option(
+    "--log-format",
+    envvar="EDGEGUARD_LOG_FORMAT",
+    type=click.Choice(LOG_FORMATS),
+    default=LOG_FORMATS[0],
+    show_default=True,
+    help="The log on stderr: text, or a JSON object a line.",
+)
+def command(
+    model: str | None,
+    policy: str,
+    running: Running,
+    upstream: str,
+    prompt: str,
+    block: str,
+    refusal: str,
+    observe: bool,
+    fail_open: bool,
+    skip_media: bool,
+    interval: int,
+    allow: tuple[str, ...],
+    upstream_timeout: float,
+    timeout: float,
+    audit_log: str | None,
+    host: str,
+    port: int,
+    api_key: str | None,
+    without_key: bool,
+    allowed_hosts: tuple[str, ...],
+    cors_origins: tuple[str, ...],
+    queue: int,
+    max_body: int,
+    log_format: str,
+) -> int:
+    """Serve any model's API, judged, until Ctrl-C.
+
+    Clients change their base URL and nothing else. Prompts, tools and answers are judged; an
+    answer is shown no further than it is judged, also while it is written.
+    """
+    if api_key is None and os.environ.get(_KEY) == "":
+        raise InputError(f"{_KEY} is empty: set it to the key, or unset it to serve without one")
+    proxy = ProxySettings(
+        upstream=upstream,
+        upstream_key=os.environ.get(_UPSTREAM_KEY) or None,
+        has_client_key=api_key is not None,
+        prompt=prompt,
+        block=block,
+        refusal=refusal,
+        observe=observe,
+        fail_open=fail_open,
+        skip_media=skip_media,
+        interval=interval,
+        allow=frozenset(allow),
+        upstream_timeout=upstream_timeout,
+        judge_timeout=timeout,
+        audit_log=audit_log,
+    )
+    settings = Settings(
+        host=host,
+        port=port,
+        api_key=api_key,
+        without_key=without_key,
+        allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins,
+        queue=queue,
+        max_body=max_body,
+        timeout=timeout,
+        log_format=log_format,
+        policies=(find_policy(policy),),
+    )
+
+    def load(cancel: Cancellation) -> Guard:
+        return Guard(model, policy=policy, cancel=cancel, **running)
+
+    require("proxy", "the proxy")
+    from edgeguard.proxy.run import serve
+
+    serve(proxy, settings, load)
+    return EXIT_OK
