@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -192,23 +193,27 @@ def test_it_does_not_grow_without_end(tmp_path: Path) -> None:
         kept.close()
 
 
-def _fill(file: Path, process: int) -> None:
-    kept = AnswerFile(file)
-    for number in range(200):
-        kept.put(f"{process} {number}".encode(), f"{process} {number}")
-        assert kept.get(f"{process} {number}".encode()) == f"{process} {number}"
-    kept.close()
+_FILL = """
+import sys
+from pathlib import Path
+from edgeguard.answer_files import AnswerFile
+
+kept = AnswerFile(Path(sys.argv[1]))
+for number in range(200):
+    text = f"{sys.argv[2]} {number}"
+    kept.put(text.encode(), text)
+    assert kept.get(text.encode()) == text
+kept.close()
+"""
 
 
 def test_two_processes_share_the_file(tmp_path: Path) -> None:
     file = tmp_path / "answers.db"
-    context = multiprocessing.get_context("spawn")
-    running = [context.Process(target=_fill, args=(file, number)) for number in range(2)]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join()
-    assert [process.exitcode for process in running] == [0, 0]
+    running = [
+        subprocess.Popen([sys.executable, "-c", _FILL, str(file), str(number)])
+        for number in range(2)
+    ]
+    assert [process.wait(60) for process in running] == [0, 0]
     kept = AnswerFile(file)
     assert kept.size() == 400
     kept.close()

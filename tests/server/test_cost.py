@@ -113,8 +113,8 @@ def test_what_a_client_left_is_not_computed_further_and_the_rest_is_right() -> N
             sock.close()
         started = time.monotonic()
         assert client.post("/v1/guard", json={"prompt": "unsafe"}).json()["flagged"] is True
-        assert time.monotonic() - started < 1
-        assert served.worker.queue.in_flight == (0, 0)
+        assert time.monotonic() - started < 2  # what they wanted takes more
+        until(lambda: served.worker.queue.in_flight == (0, 0))
 
 
 def ask_many(served: Served, number: int) -> None:
