@@ -97,19 +97,11 @@ class AnswerFile:
             self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
         )
         try:
-            (mark,) = database.execute("PRAGMA application_id").fetchone()
-            (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if mark != _MARK and tables:
-                raise sqlite3.DatabaseError("it is a database of something else")
+            if not _is_ours(database):
+                _make(database)
             with suppress(sqlite3.OperationalError):  # where another process is just doing it
                 database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS answers "
-                "(number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, value TEXT NOT NULL)"
-            )
-            if mark != _MARK:
-                database.execute(f"PRAGMA application_id = {_MARK}")
         except BaseException:
             database.close()
             raise
@@ -182,3 +174,23 @@ class AnswerFile:
             f"{self._path} cannot be used as a cache ({reason}): remove it if it is a damaged "
             "cache, or name another file"
         )
+
+
+def _is_ours(database: sqlite3.Connection) -> bool:
+    (mark,) = database.execute("PRAGMA application_id").fetchone()
+    return bool(mark == _MARK)
+
+
+def _make(database: sqlite3.Connection) -> None:
+    """Make the table in an empty file; one process does it, and the others find it made."""
+    database.execute("BEGIN IMMEDIATE")
+    if not _is_ours(database):
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables:
+            raise sqlite3.DatabaseError("it is a database of something else")
+        database.execute(
+            "CREATE TABLE answers "
+            "(number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, value TEXT NOT NULL)"
+        )
+        database.execute(f"PRAGMA application_id = {_MARK}")
+    database.execute("COMMIT")
