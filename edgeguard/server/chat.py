@@ -20,7 +20,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
 from edgeguard.server.parameters import OfOtherServers
-from edgeguard.server.reading import Asked, asked
+from edgeguard.server.reading import WITH_CALLS, Asked, asked
 from edgeguard.server.requests import AsInteger, Body, ChatMessage, plain
 from edgeguard.server.stops import can_stand
 
@@ -180,7 +180,7 @@ def check(body: ChatRequest) -> None:
 
 def texts_of(body: ChatRequest) -> list[Asked]:
     """The conversation that is judged."""
-    return asked(plain(body.messages), "messages")
+    return asked(plain(body.messages), "messages", reading=WITH_CALLS)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,14 @@ from edgeguard.server.categories import (
     keys_of,
 )
 from edgeguard.server.http_errors import HttpError
-from edgeguard.server.reading import Asked, Options, asked, asked_prompt, asked_response
+from edgeguard.server.reading import (
+    WITH_CALLS,
+    Asked,
+    Options,
+    asked,
+    asked_prompt,
+    asked_response,
+)
 from edgeguard.server.requests import Body, ChatMessage, Text, TextPart, plain, text_of
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.verdict import Verdict
@@ -127,7 +134,9 @@ def texts_of(body: ModerationRequest, options: Options, mode: Mode = "prompt") -
     """What is judged, in the order of the results; ``options`` are those of Guard.begin."""
     given = body.input
     if not isinstance(given, str) and isinstance(given[0], ChatMessage):
-        return asked(plain([m for m in given if isinstance(m, ChatMessage)]), "input", options)
+        return asked(
+            plain([m for m in given if isinstance(m, ChatMessage)]), "input", options, WITH_CALLS
+        )
     ask = partial(_ask, mode, body.prompt or "", options)
     if isinstance(given, str):
         return ask(given, "input")

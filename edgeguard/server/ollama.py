@@ -24,7 +24,7 @@ from edgeguard.guard import Guard
 from edgeguard.server.chat import Most, Stop
 from edgeguard.server.logprobs import Answered
 from edgeguard.server.parameters import Nothing
-from edgeguard.server.reading import Asked, asked
+from edgeguard.server.reading import WITH_CALLS, Asked, asked
 from edgeguard.server.requests import Body, ChatMessage, plain
 
 VERSION = "0.13.0"
@@ -112,7 +112,7 @@ class NameRequest(Body):
 
 def texts_of_chat(body: ChatRequest) -> list[Asked]:
     """The conversation that is judged; none if there is no message."""
-    return asked(plain(body.messages), "messages") if body.messages else []
+    return asked(plain(body.messages), "messages", reading=WITH_CALLS) if body.messages else []
 
 
 def texts_of_prompt(body: GenerateRequest) -> list[Asked]:

@@ -34,6 +34,8 @@ class Reading:
 
 
 PLAIN = Reading()
+WITH_CALLS = Reading(tool_calls=True)
+"""Where an answer has no place for what was passed over, nothing is."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from pydantic import (
 )
 from starlette.requests import Request
 
-from edgeguard.protocol import messages as protocol
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.json_body import parse, path_of
 
@@ -76,16 +75,22 @@ Content = Annotated[
 
 
 class ChatMessage(Body):
-    """A message; the fields beside role and content are what clients send back of an answer."""
+    """A message; what becomes of each role and of calls is the table in docs/conversations.md.
 
-    role: protocol.Role
-    content: Content
+    The fields beside those are what clients send back of an answer.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Content | None = None
     name: str | None = Field(None, description="Accepted; the question has no place for it.")
     refusal: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     audio: None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: None = None
+    tool_calls: Annotated[
+        list[dict[str, Any]] | None, Field(description="Judged as text: names and arguments.")
+    ] = None
+    tool_call_id: str | None = None
+    function_call: dict[str, Any] | None = None
     reasoning_content: str | None = Field(None, description="Accepted; it is not judged.")
     reasoning: str | None = Field(None, description="Accepted; it is not judged.")
 
@@ -109,8 +114,16 @@ async def read(request: Request, model: type[B]) -> B:
 
 
 def plain(messages: Iterable[ChatMessage]) -> list[dict[str, object]]:
-    """Messages with nothing but role and text."""
-    return [{"role": each.role, "content": text_of(each.content)} for each in messages]
+    """Messages with nothing but what is read of them: role, text and calls."""
+    return [
+        {
+            "role": each.role,
+            "content": None if each.content is None else text_of(each.content),
+            **({"tool_calls": each.tool_calls} if each.tool_calls else {}),
+            **({"function_call": each.function_call} if each.function_call else {}),
+        }
+        for each in messages
+    ]
 
 
 def text_of(content: str | list[TextPart]) -> str:

@@ -330,3 +330,24 @@ def test_the_severity_is_found_under_the_real_tokenizer(nano: Guard) -> None:
     assert alone.choices[0].place == decides.place
     assert dict(alone.choices[0].tokens) == pytest.approx(dict(decides.tokens))
     assert write(Said(verdict.severity, verdict.categories, None)) == verdict.answer
+
+
+def test_calls_and_what_tools_say_are_judged(client: httpx.Client) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    asked = {"role": "user", "content": "What is the weather?"}
+    calls = {"role": "assistant", "content": None, "tool_calls": [call]}
+
+    def flagged(*messages: dict[str, object]) -> tuple[str, bool]:
+        answer = client.post("/v1/chat/completions", json={"messages": messages})
+        assert answer.status_code == 200, answer.text
+        moderated = client.post("/v1/moderations", json={"input": messages})
+        first = answer.json()["choices"][0]["message"]["content"].split("\n")[0]
+        return first, moderated.json()["results"][0]["flagged"]
+
+    assert flagged(asked, calls) == ("Safety: Safe", False)
+    harm = {**call, "function": {"name": "look", "arguments": '{"for": "unsafe"}'}}
+    assert flagged(asked, {**calls, "tool_calls": [harm]}) == ("Safety: Unsafe", True)
+    said = {"role": "tool", "tool_call_id": "1", "content": "It is unsafe outside."}
+    assert flagged(asked, calls, said) == ("Safety: Unsafe", True)
+    developer = {"role": "developer", "content": "Be kind."}
+    assert flagged(developer, asked) == ("Safety: Safe", False)
