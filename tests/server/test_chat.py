@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -337,7 +338,7 @@ def test_calls_and_what_tools_say_are_judged(client: httpx.Client) -> None:
     asked = {"role": "user", "content": "What is the weather?"}
     calls = {"role": "assistant", "content": None, "tool_calls": [call]}
 
-    def flagged(*messages: dict[str, object]) -> tuple[str, bool]:
+    def flagged(*messages: Mapping[str, object]) -> tuple[str, bool]:
         answer = client.post("/v1/chat/completions", json={"messages": messages})
         assert answer.status_code == 200, answer.text
         moderated = client.post("/v1/moderations", json={"input": messages})
