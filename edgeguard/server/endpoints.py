@@ -174,6 +174,7 @@ class Endpoints:
         Server-sent events: a `state` after each pass, and at the end the `verdict`, or an `error`.
         """
         options = self.options(body.policy, body.category_probabilities)
+        self.loaded()
         events = await self._watching.events(body, options)
         return StreamingResponse(events, media_type="text/event-stream")
 

@@ -13,16 +13,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
+from edgeguard.async_guard import AsyncGuard
 from edgeguard.async_watch import AsyncWatch
-from edgeguard.cancellation import Cancellation
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.protocol.visible import has_visible
 from edgeguard.server.http_errors import HttpError, translate
@@ -30,8 +28,6 @@ from edgeguard.server.judging import come_back
 from edgeguard.server.metrics import Metrics
 from edgeguard.server.native import HowRead
 from edgeguard.server.requests import Text
-from edgeguard.watch.watch import Watch
-from edgeguard.worker.queue import NotReadyError
 from edgeguard.worker.worker import Worker
 
 _PIECE = 16
@@ -64,11 +60,11 @@ class Watching:
     """The watches of one server; ``most`` may be open at a time."""
 
     def __init__(self, worker: Worker, metrics: Metrics, most: int) -> None:
+        self._guard = AsyncGuard.on_worker(worker)
         self._worker = worker
         self._metrics = metrics
         self._most = most
         self._open = 0
-        self._threads: ThreadPoolExecutor | None = None
 
     async def events(
         self, body: StreamRequest, options: Mapping[str, object]
@@ -77,22 +73,14 @@ class Watching:
         messages = _asked(body)
         if not has_visible(body.response):
             raise translate(InputError("there is nothing to judge: it is empty"), "response")
-        watch = AsyncWatch(partial(self._begin, messages, _how(body, options)), self._pool())
+        watch = self._guard.watch(messages, **_how(body, options))
         opened = self._opened(watch)
         try:
             await opened.__aenter__()
-        except NotReadyError as error:
-            raise come_back(str(error), "not_ready", 5) from None
         except EdgeguardError as error:
             where = "prompt" if body.messages is None else "messages"
             raise translate(error, where) from None
         return self._judged(opened, watch, body.response)
-
-    async def _begin(
-        self, messages: list[dict[str, Any]], how: Mapping[str, Any], wish: Cancellation
-    ) -> Callable[[], Watch]:
-        guard = await self._worker.ready(time.monotonic())
-        return partial(guard.watch, messages, **how, cancel=wish)
 
     @asynccontextmanager
     async def _opened(self, watch: AsyncWatch) -> AsyncIterator[None]:
@@ -135,11 +123,6 @@ class Watching:
         self._metrics.verdict(verdict)
         yield _event("verdict", verdict.to_dict())
 
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="edgeguard-watch")
-        return self._threads
-
 
 def _asked(body: StreamRequest) -> list[dict[str, Any]]:
     if body.messages is not None and body.prompt is not None:
@@ -154,8 +137,8 @@ def _asked(body: StreamRequest) -> list[dict[str, Any]]:
     return [] if body.prompt is None else [{"role": "user", "content": body.prompt}]
 
 
-def _how(body: StreamRequest, options: Mapping[str, object]) -> dict[str, object]:
-    """The keyword arguments of Guard.watch."""
+def _how(body: StreamRequest, options: Mapping[str, object]) -> dict[str, Any]:
+    """The keyword arguments of AsyncGuard.watch."""
     return {
         **options,
         "strict_messages": bool(body.strict_messages),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -103,6 +104,22 @@ def test_what_is_wrong_with_a_request_is_a_status(
     answer = client.post("/v1/guard/stream", json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+def test_while_the_model_loads_it_is_503() -> None:
+    go_on = threading.Event()
+
+    def load(_cancel: object) -> Guard:
+        assert go_on.wait(20)
+        return Guard.with_session(SESSION)
+
+    with serving(load=load, ready=False) as served, served.client() as client:
+        try:
+            answer = client.post("/v1/guard/stream", json={"response": "All is well."})
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "not_ready"
+        finally:
+            go_on.set()
 
 
 def test_a_client_that_leaves_frees_the_model(client: httpx.Client) -> None:
