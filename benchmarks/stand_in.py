@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -20,24 +21,26 @@ from checkpoints import write_checkpoint  # noqa: E402
 TOKENIZER = ROOT.parent / "shared" / "tokenizer"
 TEMPLATE = ROOT / "tests" / "convert" / "question.jinja"
 CONVERSATION = ROOT / "tests" / "convert" / "conversation.jinja"
-VOCABULARY = 151643  # tokens of Qwen3's BPE, before the added ones
+SHAPE: dict[str, Any] = {
+    "hidden": 1024,
+    "layers": 28,
+    "heads": 16,
+    "kv_heads": 8,
+    "head_dim": 128,
+    "ffn": 3072,
+    "vocab": 151936,
+    "vocabulary": 151643,  # tokens of Qwen3's BPE, before the added ones
+}
 
 
 def write_stream(folder: Path, tokenizer: Path | None = None) -> Path:
     """The same of Qwen3Guard-Stream-0.6B (1.2 GB): a context of 8,192, and heads."""
     return write_checkpoint(
         folder,
-        hidden=1024,
-        layers=28,
-        heads=16,
-        kv_heads=8,
-        head_dim=128,
-        ffn=3072,
+        **SHAPE,
         context=8192,
-        vocab=151936,
         inner=512,
         tokenizer=tokenizer,
-        vocabulary=VOCABULARY,
         template=CONVERSATION.read_text(encoding="utf-8"),
     )
 
@@ -46,19 +49,12 @@ def write(folder: Path, tokenizer: Path | None = None) -> Path:
     """Write the checkpoint; without a tokenizer's folder the vocabulary is made up."""
     return write_checkpoint(
         folder,
-        hidden=1024,
-        layers=28,
-        heads=16,
-        kv_heads=8,
-        head_dim=128,
-        ffn=3072,
+        **SHAPE,
         context=32768,
-        vocab=151936,
         # As published: the embedding is tied, and stored a second time as lm_head.weight.
         tied=True,
         duplicate_head=True,
         tokenizer=tokenizer,
-        vocabulary=VOCABULARY,
         template=TEMPLATE.read_text(encoding="utf-8"),
     )
 

@@ -15,29 +15,21 @@ from edgeguard.errors import MissingExtraError
 
 Extra = Literal["eval", "mcp", "parquet", "proxy", "server"]
 
+_SERVER = {
+    "fastapi": "fastapi",
+    "fastapi_offline": "fastapi-offline",
+    "h11": "h11",
+    "prometheus_client": "prometheus-client",
+    "pydantic": "pydantic",
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+}
 _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},
     "mcp": {"mcp": "mcp"},
     "parquet": {"pyarrow": "pyarrow"},
-    "proxy": {
-        "fastapi": "fastapi",
-        "fastapi_offline": "fastapi-offline",
-        "h11": "h11",
-        "httpx": "httpx",
-        "prometheus_client": "prometheus-client",
-        "pydantic": "pydantic",
-        "starlette": "starlette",
-        "uvicorn": "uvicorn",
-    },
-    "server": {
-        "fastapi": "fastapi",
-        "fastapi_offline": "fastapi-offline",
-        "h11": "h11",
-        "prometheus_client": "prometheus-client",
-        "pydantic": "pydantic",
-        "starlette": "starlette",
-        "uvicorn": "uvicorn",
-    },
+    "proxy": {**_SERVER, "httpx": "httpx"},
+    "server": _SERVER,
 }
 """What is imported of each extra, and the package that brings it."""
 

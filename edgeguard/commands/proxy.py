@@ -12,17 +12,17 @@ import os
 import click
 
 from edgeguard.cancellation import Cancellation
+from edgeguard.commands.listening import KEY, check_key, listening_options
 from edgeguard.commands.options import Running, above_zero, guard_options
-from edgeguard.errors import EXIT_OK, InputError
+from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.proxy import settings as defaults
 from edgeguard.proxy.settings import ProxySettings
-from edgeguard.server.settings import HOST, LOG_FORMATS, QUEUE, Settings
+from edgeguard.server.settings import HOST, QUEUE, Settings
 from edgeguard.store import find_policy
 from edgeguard.watch.interval import INTERVAL
 
-_KEY = "EDGEGUARD_API_KEY"
 _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
 
 
@@ -128,32 +128,10 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
 )
 @click.option(
     "--api-key",
-    envvar=_KEY,
+    envvar=KEY,
     metavar="KEY",
     help="Asked of clients. Without it, and without a key for the upstream, the clients' own key "
     "goes to the upstream.",
-)
-@click.option(
-    "--without-key",
-    envvar="EDGEGUARD_WITHOUT_KEY",
-    is_flag=True,
-    help="Serve other machines although there is no key.",
-)
-@click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    envvar="EDGEGUARD_ALLOWED_HOSTS",
-    metavar="NAME",
-    multiple=True,
-    help="A name that requests may give as this proxy's host; can be given several times.",
-)
-@click.option(
-    "--cors-origin",
-    "cors_origins",
-    envvar="EDGEGUARD_CORS_ORIGINS",
-    metavar="ORIGIN",
-    multiple=True,
-    help="A web origin whose pages may ask; can be given several times.",
 )
 @click.option("--queue", envvar="EDGEGUARD_QUEUE", type=int, default=QUEUE, show_default=True)
 @click.option(
@@ -164,14 +142,7 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     show_default=True,
     help="Bytes of a request; more gets 413.",
 )
-@click.option(
-    "--log-format",
-    envvar="EDGEGUARD_LOG_FORMAT",
-    type=click.Choice(LOG_FORMATS),
-    default=LOG_FORMATS[0],
-    show_default=True,
-    help="The log on stderr: text, or a JSON object a line.",
-)
+@listening_options
 def command(
     model: str | None,
     policy: str,
@@ -203,8 +174,7 @@ def command(
     Clients change their base URL and nothing else. Prompts, tools and answers are judged; an
     answer is shown no further than it is judged, also while it is written.
     """
-    if api_key is None and os.environ.get(_KEY) == "":
-        raise InputError(f"{_KEY} is empty: set it to the key, or unset it to serve without one")
+    check_key(api_key)
     proxy = ProxySettings(
         upstream=upstream,
         upstream_key=os.environ.get(_UPSTREAM_KEY) or None,

@@ -5,20 +5,18 @@ Reads the options and starts edgeguard.server. This module holds no logic of mod
 
 from __future__ import annotations
 
-import os
-
 import click
 from click.core import ParameterSource
 
 from edgeguard.cancellation import Cancellation
+from edgeguard.commands.listening import KEY, check_key, listening_options
 from edgeguard.commands.options import Running, above_zero, answer_options, model_options
-from edgeguard.errors import EXIT_OK, InputError
+from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
 from edgeguard.policy import STRICT
 from edgeguard.server.settings import (
     HOST,
-    LOG_FORMATS,
     MAX_BODY,
     OLLAMA_PORT,
     PORT,
@@ -28,8 +26,6 @@ from edgeguard.server.settings import (
 from edgeguard.store import find_policy
 from edgeguard.store.policies import POLICY_VARIABLE
 from edgeguard.worker.limits import TIMEOUT
-
-_KEY = "EDGEGUARD_API_KEY"
 
 
 @click.command(name="serve")
@@ -62,26 +58,10 @@ _KEY = "EDGEGUARD_API_KEY"
 )
 @click.option(
     "--api-key",
-    envvar=_KEY,
+    envvar=KEY,
     metavar="KEY",
     help="Asked of clients as Bearer token. Others on this machine can read a command line: "
     "prefer the variable.",
-)
-@click.option(
-    "--without-key",
-    envvar="EDGEGUARD_WITHOUT_KEY",
-    is_flag=True,
-    help="Serve other machines although there is no key.",
-)
-@click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    envvar="EDGEGUARD_ALLOWED_HOSTS",
-    metavar="NAME",
-    multiple=True,
-    help="A name that requests may give as this server's host; can be given several times. "
-    "Without a key, others are refused but for addresses, localhost and --host. The variable "
-    "holds them with spaces between.",
 )
 @click.option(
     "--queue",
@@ -125,15 +105,6 @@ _KEY = "EDGEGUARD_API_KEY"
     "it again.  [default: never]",
 )
 @click.option(
-    "--cors-origin",
-    "cors_origins",
-    envvar="EDGEGUARD_CORS_ORIGINS",
-    metavar="ORIGIN",
-    multiple=True,
-    help="A web origin whose pages may ask; can be given several times. The variable holds them "
-    "with spaces between.",
-)
-@click.option(
     "--alias",
     "aliases",
     envvar="EDGEGUARD_ALIASES",
@@ -172,14 +143,7 @@ _KEY = "EDGEGUARD_API_KEY"
     metavar="PATH",
     help="The path under which a proxy shows this server, such as /guard.",
 )
-@click.option(
-    "--log-format",
-    envvar="EDGEGUARD_LOG_FORMAT",
-    type=click.Choice(LOG_FORMATS),
-    default=LOG_FORMATS[0],
-    show_default=True,
-    help="The log on stderr: text, or a JSON object a line.",
-)
+@listening_options
 def command(
     model: str | None,
     policies: tuple[str, ...],
@@ -207,9 +171,7 @@ def command(
     /v1/chat/completions and /v1/moderations as OpenAI's clients know them, /api/chat and
     /api/generate as Ollama's do, /v1/guard for the native verdict, and a page at / to try it on.
     """
-    if api_key is None and os.environ.get(_KEY) == "":
-        # click takes an empty variable for none, and an unset secret would open the server.
-        raise InputError(f"{_KEY} is empty: set it to the key, or unset it to serve without one")
+    check_key(api_key)
     context = click.get_current_context()
     if ollama and context.get_parameter_source("port") is ParameterSource.DEFAULT:
         port = OLLAMA_PORT
