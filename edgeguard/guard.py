@@ -49,8 +49,8 @@ N_CTX = 8192
 """Tokens of one window unless told: about 30,000 characters of English. Each token of context costs
 112 KiB with the 0.6B model while it is in use."""
 
-_NANO_NOTE = (
-    "nano is the small built-in model, for tests and for trying the tool; it is often wrong. "
+_SMALL_NOTE = (
+    "%s is the small built-in model, for tests and for trying the tool; it is often wrong. "
     "Type `edgeguard pull` for the real one"
 )
 _logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Guard:
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
-            _logger.warning("%s", _NANO_NOTE)
+            _logger.warning(_SMALL_NOTE, file.name)
         options = Options(threads, n_ctx, device, allow_random_weights)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))

@@ -161,8 +161,8 @@ def _release(row: Release | Offer, *, ask: bool) -> Release:
 def _row(name: str) -> Release | Offer:
     row = registry.find(name)
     if row is None:
-        if name == registry.BUILT_IN:
-            raise ModelNotFoundError("nano is built in, there is nothing to pull")
+        if name in registry.BUILT_INS:
+            raise ModelNotFoundError(f"{name} is built in, there is nothing to pull")
         raise ModelNotFoundError(
             f"no official model is named {name!r}; there are: {', '.join(registry.names())}"
         )

@@ -1,4 +1,4 @@
-"""`edgeguard list`: the models on this machine, the built-in one included.
+"""`edgeguard list`: the models on this machine, the built-in ones included.
 
 A whole file is read where nothing is remembered of it as it lies there now.
 """
@@ -14,7 +14,7 @@ from edgeguard.console import note
 from edgeguard.errors import EXIT_OK, EdgeguardError
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.store.model_file import built_in, resolve
-from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.registry import BUILT_INS
 from edgeguard.store.soundness import identify
 from edgeguard.store.store import Installed, installed
 
@@ -36,7 +36,8 @@ class Row:
 def command(as_json: bool) -> int:
     """List the models on this machine; * marks the one that is used when none is named."""
     default = _default()
-    rows = [*(_installed(model, default) for model in installed()), _built_in(default)]
+    rows = [_installed(model, default) for model in installed()]
+    rows += [_built_in(name, default) for name in BUILT_INS]
     if as_json:
         for row in rows:
             click.echo(json.dumps(asdict(row), ensure_ascii=False))
@@ -61,15 +62,15 @@ def _installed(model: Installed, default: str | None) -> Row:
     return Row(model.full_name, known.type, known.size, known.sha256, is_default, problem)
 
 
-def _built_in(default: str | None) -> Row:
+def _built_in(name: str, default: str | None) -> Row:
     from edgeguard.store.metadata import read_metadata
 
     try:
-        file = built_in()
+        file = built_in(name)
         kind, size = type_name(read_metadata(file.path).get(FILE_TYPE)), file.path.stat().st_size
-        return Row(BUILT_IN, kind, size, identify(file), default == BUILT_IN)
+        return Row(name, kind, size, identify(file), default == name)
     except EdgeguardError as error:
-        return Row(BUILT_IN, None, None, None, False, str(error))
+        return Row(name, None, None, None, False, str(error))
 
 
 def _default() -> str | None:

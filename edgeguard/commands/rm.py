@@ -12,7 +12,7 @@ import click
 from edgeguard.console import note
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError, ModelNotFoundError
 from edgeguard.store.model_file import not_found
-from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.registry import BUILT_INS
 from edgeguard.store.store import Installed, candidates, remove
 
 
@@ -31,8 +31,8 @@ def command(name: str, yes: bool) -> int:
 
 
 def _one(name: str) -> Installed:
-    if name == BUILT_IN:
-        raise InputError(f"{BUILT_IN} is part of edgeguard and cannot be removed")
+    if name in BUILT_INS:
+        raise InputError(f"{name} is part of edgeguard and cannot be removed")
     found = candidates(name)
     if not found:
         raise not_found(name)

@@ -12,7 +12,7 @@ import click
 
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, EdgeguardError
 from edgeguard.store.model_file import resolve
-from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.registry import BUILT_INS
 from edgeguard.store.soundness import verify_built_in, verify_file
 from edgeguard.store.store import candidates, installed
 
@@ -30,16 +30,20 @@ def command(name: str | None) -> int:
 
 
 def _checks(name: str | None) -> list[tuple[str, Callable[[], str | None]]]:
-    if name == BUILT_IN:
-        return [(BUILT_IN, verify_built_in)]
     if name is None:
         found = [(model.full_name, model.verify) for model in installed()]
-        return [*found, (BUILT_IN, verify_built_in)]
+        return [*found, *map(_built_in, BUILT_INS)]
+    if name in BUILT_INS:
+        return [_built_in(name)]
     models = candidates(name)
     if not models:
         path = resolve(name).path
         return [(name, lambda: verify_file(path))]
     return [(model.full_name, model.verify) for model in models]
+
+
+def _built_in(name: str) -> tuple[str, Callable[[], None]]:
+    return name, lambda: verify_built_in(name)
 
 
 def _report(full_name: str, check: Callable[[], str | None]) -> bool:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.paths import home
-from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.registry import BUILT_IN, BUILT_INS
 from edgeguard.store.store import installed
 from edgeguard.store.versions import MISSING, version_of
 from edgeguard.trial import try_out
@@ -201,7 +202,9 @@ def _folder(use: str, path: Path) -> Folder:
 
 
 def _models(found: list[Problem]) -> tuple[Model, ...]:
-    checks: list[tuple[str, Callable[[], object]]] = [(BUILT_IN, built_in)]
+    checks: list[tuple[str, Callable[[], object]]] = [
+        (name, partial(built_in, name)) for name in BUILT_INS
+    ]
     try:
         checks += [(model.full_name, model.check) for model in installed()]
     except EdgeguardError as error:

@@ -58,8 +58,8 @@ def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
         model = os.environ.get(MODEL_VARIABLE) or registry.DEFAULT_MODEL
     if not isinstance(model, str):
         return _from_path(os.fspath(model))
-    if model == registry.BUILT_IN:
-        return built_in()
+    if model in registry.BUILT_INS:
+        return built_in(model)
     found = candidates(model)
     if found:
         return _from_store(_choose(model, found))
@@ -78,15 +78,16 @@ def types_of(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ..
     return tuple(_from_store(one) for one in found if one.full_name != name)
 
 
-def built_in() -> ModelFile:
-    """The model inside the package. Raises ModelNotFoundError where it was left out."""
+def built_in(name: str = registry.BUILT_IN) -> ModelFile:
+    """A model inside the package. Raises ModelNotFoundError where it was left out."""
+    package = registry.BUILT_INS[name]
     try:
-        path = Path(str(importlib.resources.files("edgeguard.nano") / "nano.gguf"))
+        path = Path(str(importlib.resources.files(package) / f"{name}.gguf"))
     except ModuleNotFoundError as error:
-        raise _no_nano("the package edgeguard.nano is missing") from error
+        raise _left_out(f"the package {package} is missing") from error
     if not path.is_file():
-        raise _no_nano(f"{path} is missing")
-    return ModelFile(path, registry.BUILT_IN, None, None, built_in=True)
+        raise _left_out(f"{path} is missing")
+    return ModelFile(path, name, None, None, built_in=True)
 
 
 def not_found(name: str) -> ModelNotFoundError:
@@ -102,7 +103,7 @@ def not_found(name: str) -> ModelNotFoundError:
         return ModelNotFoundError(
             f"{name} is not installed (installed: {_listed(have)}); {_pull(release, kind)}"
         )
-    known = [*registry.names(), registry.BUILT_IN, *(model.full_name for model in have)]
+    known = [*registry.names(), *registry.BUILT_INS, *(model.full_name for model in have)]
     close = get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {close[0]}?" if close else "a file is named by its path, ./x.gguf"
     return ModelNotFoundError(f"no model is named {name!r}; installed: {_listed(have)}; {hint}")
@@ -176,5 +177,5 @@ def _listed(models: Iterable[Installed]) -> str:
     return ", ".join(model.full_name for model in models) or "none but the built-in nano"
 
 
-def _no_nano(reason: str) -> ModelNotFoundError:
+def _left_out(reason: str) -> ModelNotFoundError:
     return ModelNotFoundError(f"the built-in model is not here ({reason}); install edgeguard again")

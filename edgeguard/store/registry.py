@@ -11,10 +11,13 @@ This module fetches nothing and does not know what is installed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 BUILT_IN = "nano"
-"""Name of the model inside the package; it cannot be pulled or removed."""
+"""Name of the small model inside the package, a Gen."""
+BUILT_INS: Mapping[str, str] = {BUILT_IN: "edgeguard.nano", "nano-stream": "edgeguard.nano_stream"}
+"""The models inside the package, and the packages that hold them; none is pulled or removed."""
 
 DEFAULT_MODEL = "gen-0.6b"
 DEFAULT_TYPE = "q4_k_m"

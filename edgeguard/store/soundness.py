@@ -10,6 +10,7 @@ This module loads no model.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from edgeguard.errors import ModelError, ModelNotFoundError
@@ -23,6 +24,7 @@ from edgeguard.store.checksum import (
 )
 from edgeguard.store.metadata import read_metadata
 from edgeguard.store.model_file import ModelFile, built_in
+from edgeguard.store.registry import BUILT_IN, BUILT_INS
 
 
 def identify(file: ModelFile) -> str:
@@ -43,9 +45,9 @@ def identify(file: ModelFile) -> str:
     return sha256
 
 
-def verify_built_in() -> None:
-    """Read the whole file of the built-in model. Raises ModelError, StoreError."""
-    path = built_in().path
+def verify_built_in(name: str = BUILT_IN) -> None:
+    """Read the whole file of a built-in model. Raises ModelError, StoreError."""
+    path = built_in(name).path
     _expect_released(path, compute_sha256(path))
 
 
@@ -56,7 +58,7 @@ def verify_file(path: Path) -> str:
     """
     released = _released()
     if inspected_sha256(path, released) in released:
-        return "it is the built-in model"
+        return "it is a built-in model"
     if content.KEY in read_metadata(path):
         return "its content is what its own digest says"
     return "no damage is seen; it carries no digest to be held against"
@@ -81,8 +83,9 @@ def _recorded(path: Path) -> str:
 
 
 def _released() -> tuple[str, ...]:
-    """The checksum of the built-in model, which may be named by its path too."""
-    try:
-        return (_recorded(built_in().path),)
-    except (ModelNotFoundError, ModelError):
-        return ()
+    """The checksums of the built-in models, which may be named by their paths too."""
+    found = []
+    for name in BUILT_INS:
+        with suppress(ModelNotFoundError, ModelError):
+            found.append(_recorded(built_in(name).path))
+    return tuple(found)

@@ -45,9 +45,12 @@ def test_list_of_nothing_has_nano(edgeguard: CommandLine) -> None:
     ended = edgeguard("list")
     assert ended.code == 0
     assert ended.err == ""
-    header, line = ended.out.splitlines()
+    header, *lines = ended.out.splitlines()
     assert header.split() == ["NAME", "TYPE", "SIZE", "SHA256"]
-    assert line.split()[:3] == ["nano", "q8_0", "0.0"]
+    assert [line.split()[:3] for line in lines] == [
+        ["nano", "q8_0", "0.0"],
+        ["nano-stream", "q8_0", "0.0"],
+    ]
 
 
 def test_list_marks_the_default(edgeguard: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +60,8 @@ def test_list_marks_the_default(edgeguard: CommandLine, monkeypatch: pytest.Monk
     assert [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
     assert "gen-0.6b-q4_k_m" in lines[1]
     monkeypatch.setenv("EDGEGUARD_MODEL", "nano")
-    assert edgeguard("list").out.splitlines()[-1].startswith("*  nano")
+    marked = [line for line in edgeguard("list").out.splitlines() if line.startswith("*")]
+    assert [line.split()[1] for line in marked] == ["nano"]
 
 
 def test_list_as_json(edgeguard: CommandLine) -> None:
@@ -71,7 +75,7 @@ def test_list_as_json(edgeguard: CommandLine) -> None:
         "default": True,
         "problem": None,
     }
-    assert rows[1]["name"] == "nano"
+    assert [row["name"] for row in rows[1:]] == ["nano", "nano-stream"]
 
 
 def test_list_shows_damage_and_goes_on(edgeguard: CommandLine) -> None:
@@ -134,7 +138,7 @@ def test_show_of_what_is_no_model(edgeguard: CommandLine, tmp_path: Path) -> Non
 def test_verify_all(edgeguard: CommandLine) -> None:
     install_fake()
     ended = edgeguard("verify")
-    assert (ended.code, ended.out) == (0, "gen-0.6b-q4_k_m: OK\nnano: OK\n")
+    assert (ended.code, ended.out) == (0, "gen-0.6b-q4_k_m: OK\nnano: OK\nnano-stream: OK\n")
 
 
 def test_verify_reads_the_file_even_if_its_times_fit(edgeguard: CommandLine) -> None:
@@ -175,7 +179,7 @@ def test_verify_of_a_file(edgeguard: CommandLine, tmp_path: Path, nano: Path) ->
     ended = edgeguard("verify", str(hole))
     assert ended.code == 2 and ended.out.startswith(hole_said)
     ended = edgeguard("verify", str(nano))
-    assert ended.code == 0 and "it is the built-in model" in ended.out
+    assert ended.code == 0 and "it is a built-in model" in ended.out
     assert edgeguard("verify", str(folder)).code == 2
     assert edgeguard("verify", str(folder / "none.gguf")).code == 2
 
@@ -254,7 +258,7 @@ def test_rm_of_several_types_asks_which(edgeguard: CommandLine) -> None:
     assert len(installed()) == 2
 
 
-@pytest.mark.parametrize("name", ["nano", "x", "..", "../models", "/etc", ".lock", ""])
+@pytest.mark.parametrize("name", ["nano", "nano-stream", "x", "..", "../up", "/etc", ".lock", ""])
 def test_rm_refuses(edgeguard: CommandLine, nano: Path, name: str) -> None:
     install_fake()
     ended = edgeguard("rm", "-y", "--", name)
@@ -273,7 +277,7 @@ def test_rm_takes_a_damaged_model(edgeguard: CommandLine) -> None:
 
 @pytest.mark.usefixtures("no_home")
 def test_pull_errors_are_one_line(edgeguard: CommandLine) -> None:
-    for arguments in (("nano",), ("gen-99b",), ("--type", "q9")):
+    for arguments in (("nano",), ("nano-stream",), ("gen-99b",), ("--type", "q9")):
         ended = edgeguard("pull", *arguments)
         assert (ended.code, ended.out) == (2, "")
         assert len(ended.err.splitlines()) == 1

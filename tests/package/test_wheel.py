@@ -37,6 +37,8 @@ def test_everything_lies_under_edgeguard(names: set[str]) -> None:
         "edgeguard/evaluation/templates/report.html",
         "edgeguard/nano/nano.gguf",
         "edgeguard/nano/README.md",
+        "edgeguard/nano_stream/nano-stream.gguf",
+        "edgeguard/nano_stream/README.md",
         "edgeguard/server/page.html",
         "edgeguard/session/llama.py",
     ],

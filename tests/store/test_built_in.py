@@ -1,14 +1,20 @@
-"""The built-in model in this repository is the one whose checksum lies beside it."""
+"""The built-in models in this repository are those whose checksums lie beside them."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+
+import pytest
+
+from edgeguard.store.model_file import built_in
+from edgeguard.store.registry import BUILT_INS
 
 
-def test_the_checksum_is_that_of_the_file(nano_path: Path) -> None:
-    recorded, name = nano_path.with_name("nano.gguf.sha256").read_text().split()
-    digest = hashlib.sha256(nano_path.read_bytes()).hexdigest()
-    assert (recorded, name) == (digest, "nano.gguf"), (
-        "cd models/nano; sha256sum nano.gguf > nano.gguf.sha256"
+@pytest.mark.parametrize("model", BUILT_INS)
+def test_the_checksum_is_that_of_the_file(model: str) -> None:
+    path = built_in(model).path
+    recorded, name = path.with_name(f"{path.name}.sha256").read_text().split()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (recorded, name) == (digest, f"{model}.gguf"), (
+        f"cd {path.parent}; sha256sum {path.name} > {path.name}.sha256"
     )

