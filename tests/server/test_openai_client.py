@@ -133,12 +133,14 @@ def test_moderations_of_many_and_of_parts(client: openai.OpenAI) -> None:
     assert [result.flagged for result in parts.results] == [True]
 
 
-def test_the_readme_s_code_runs(nano_server: Process) -> None:
-    (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+def test_the_page_s_code_runs(nano_server: Process) -> None:
+    (code,) = re.findall(
+        r"```py(?:thon)?[^\n]*\n(.*?)```", (ROOT / "docs" / "server.md").read_text("utf-8"), re.S
+    )
     here = code.replace("http://127.0.0.1:8000", nano_server.url)
     assert here != code
     names: dict[str, object] = {}
-    exec(compile(here, "README.md", "exec"), names)
+    exec(compile(here, "docs/server.md", "exec"), names)
     client = names["client"]
     assert isinstance(client, openai.OpenAI)
     client.close()
