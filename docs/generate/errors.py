@@ -68,6 +68,6 @@ def _exit_codes() -> str:
     }
     text = table(("exit code", "meaning"), ((str(c), text) for c, text in meanings.items()))
     return text + (
-        "\n`edgeguard batch` and `edgeguard eval` end in 0 when every row has a verdict, flagged or "
-        "not, and in 2 when some row has none.\n"
+        "\n`edgeguard batch` and `edgeguard eval` end in 0 when every row has a verdict, flagged "
+        "or not, and in 2 when some row has none.\n"
     )
