@@ -38,7 +38,11 @@ _CODE = re.compile(r"(^([ >]*)```.*?^\2```+|`[^`\n]+`)", re.MULTILINE | re.DOTAL
 def on_config(config: Any) -> Any:
     """Name every table of figures in the navigation."""
     (figures,) = (each["Figures"] for each in config.nav if "Figures" in each)
-    figures += [target for target in ALSO.values() if target.startswith("figures/") and target.endswith(".md")]
+    figures += [
+        target
+        for target in ALSO.values()
+        if target.startswith("figures/") and target.endswith(".md")
+    ]
     return config
 
 

@@ -27,7 +27,14 @@ from edgeguard.server.stops import can_stand
 TOP_LOGPROBS = 20
 
 STREAM: dict[str, Any] = {
-    "text/event-stream": {"schema": {"description": "With stream: a chunk of the answer an event."}}
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "With `stream`: each event is `data:` and a chunk, the last `[DONE]`.",
+            "contentMediaType": "text/event-stream",
+            "contentSchema": {"$ref": "#/components/schemas/ChatChunk"},
+        }
+    }
 }
 EXAMPLE: dict[str, Any] = {
     "id": "chatcmpl-0f8a5a0a1c6c4f4c9b2e3d4a5b6c7d8e",

@@ -35,7 +35,17 @@ _PIECE = 16
 
 EVENTS: dict[str, Any] = {
     "text/event-stream": {
-        "schema": {"description": "`state` after each pass, at the end `verdict` or `error`."}
+        "schema": {
+            "type": "string",
+            "description": "`state` after each pass, at the end `verdict` or `error`.",
+            "contentMediaType": "text/event-stream",
+            "contentSchema": {
+                "oneOf": [
+                    {"$ref": f"#/components/schemas/{name}"}
+                    for name in ("WatchedState", "Verdict", "StreamError")
+                ]
+            },
+        }
     }
 }
 

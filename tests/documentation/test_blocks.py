@@ -119,6 +119,7 @@ def run(block: Block, step: Step, edgeguard: CommandLine) -> None:
 
 def in_process(words: list[str], edgeguard: CommandLine) -> tuple[int, str]:
     edgeguard.monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a new process
+    edgeguard.capsys.readouterr()  # what a block of Python printed
     ended = edgeguard(*words)
     return ended.code, ended.err + ended.out
 
