@@ -15,6 +15,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from served import MILD, Served, serving
 
+from edgeguard import Guard
+from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE, Severity
+from edgeguard.session.fake_stream import FakeStreamSession
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -173,6 +177,31 @@ def test_a_response_is_coloured_while_it_is_typed(page: Page) -> None:
     page.kind("prompt")
     assert not page.find("#watched").is_displayed()
     assert not page.find("#result").is_displayed()
+
+
+def test_each_word_is_coloured_where_the_model_has_labels_of_tokens(browser: Chrome) -> None:
+    def label(role: str, text: str) -> Severity | tuple[Severity, str]:
+        if role == "user" or text[-1:] not in ("X", "?"):
+            return SAFE
+        return (UNSAFE if text.endswith("X") else CONTROVERSIAL), "PII"
+
+    with serving(load=lambda _: Guard.with_session(FakeStreamSession(label))) as served:
+        page = Page(browser, served.url)
+        page.kind("stream")
+        page.find("#response").send_keys("so ? it\u00e9 goes on ")
+        page.until(lambda: page.find("#watched").text == "so ? it\u00e9 goes on")
+        page.until(lambda: page.severity() == "Safe")
+        assert [one.text for one in page.all('#watched [data-severity="Controversial"]')] == ["?"]
+        page.find("#response").send_keys("XX and more of it")
+        page.until(lambda: page.severity() == "Unsafe")
+        assert [one.text for one in page.all('#watched .harm[data-severity="Unsafe"]')] == [
+            *("X", "X")
+        ]
+        unsafe = page.find('#watched [data-severity="Unsafe"]')
+        assert unsafe.get_attribute("title") == "Safe 0.0%, Controversial 0.0%, Unsafe 100.0%"
+        assert contrast(page, unsafe) >= 4.5
+        assert page.find("#watched .open").text.strip() == "and more of it"
+        assert page.complaints() == []
 
 
 def test_everything_by_keyboard(page: Page) -> None:
