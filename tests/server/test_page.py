@@ -189,7 +189,7 @@ def test_each_word_is_coloured_where_the_model_has_labels_of_tokens(browser: Chr
         page = Page(browser, served.url)
         page.kind("stream")
         page.find("#response").send_keys("so ? it\u00e9 goes on ")
-        page.until(lambda: page.find("#watched").text == "so ? it\u00e9 goes on")
+        page.until(lambda: page.find("#watched").text.strip() == "so ? it\u00e9 goes on")
         page.until(lambda: page.severity() == "Safe")
         assert [one.text for one in page.all('#watched [data-severity="Controversial"]')] == ["?"]
         page.find("#response").send_keys("XX and more of it")
@@ -200,7 +200,7 @@ def test_each_word_is_coloured_where_the_model_has_labels_of_tokens(browser: Chr
         unsafe = page.find('#watched [data-severity="Unsafe"]')
         assert unsafe.get_attribute("title") == "Safe 0.0%, Controversial 0.0%, Unsafe 100.0%"
         assert contrast(page, unsafe) >= 4.5
-        assert page.find("#watched .open").text.strip() == "and more of it"
+        assert page.find("#watched .open").text.strip() == "it"
         assert page.complaints() == []
 
 
