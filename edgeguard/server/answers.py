@@ -222,6 +222,15 @@ class ChatChunk(Form):
     usage: Usage | None = None
 
 
+class WatchedLabel(Form):
+    """What a Qwen3Guard-Stream says of one token of a response."""
+
+    start: Annotated[int, Field(description="The character where the token begins.")]
+    end: Annotated[int, Field(description="The character before which it ends.")]
+    severity: Annotated[Severity, Field(description="The likeliest severity.")]
+    probabilities: Annotated[dict[Severity, float], Field(description="They sum to 1.")]
+
+
 class WatchedState(Form):
     """How far a response is judged. Places count its characters from 0."""
 
@@ -241,6 +250,10 @@ class WatchedState(Form):
     ]
     reason: Annotated[str, Field(description="Which rule of the policy flagged it; or empty.")]
     windows: Annotated[int, Field(description="In how many parts a long response is read.")]
+    labels: Annotated[
+        list[WatchedLabel],
+        Field(description="With `labels`: of the tokens since the last state; empty with a Gen."),
+    ] = []
 
 
 class StreamError(Form):

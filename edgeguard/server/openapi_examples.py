@@ -37,7 +37,11 @@ _STATE = {
 }
 _STREAM = "".join(
     f"event: {name}\ndata: {json.dumps(data)}\n\n"
-    for name, data in (("state", _STATE), ("verdict", {**native.EXAMPLE, "mode": "response"}))
+    for name, data in (
+        ("prompt", native.EXAMPLE),
+        ("state", _STATE),
+        ("verdict", {**native.EXAMPLE, "mode": "response"}),
+    )
 )
 _METRICS = """# HELP edgeguard_verdicts_total Verdicts
 # TYPE edgeguard_verdicts_total counter
@@ -66,7 +70,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
             "model": _MODEL["name"],
             "type": _MODEL["type"],
             "sha256": _MODEL["sha256"],
-            "policies": ["strict"],
+            "policies": ["strict", "loose"],
             "queue": {"waiting": 0, "capacity": 64, "oldest_wait_seconds": 0.0},
             "busy_seconds": 0.0,
         },

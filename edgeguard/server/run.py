@@ -30,6 +30,7 @@ from edgeguard.server.connection_limit import ACCEPTED_AT_ONCE
 from edgeguard.server.listen import bind, url_of
 from edgeguard.server.log import configure, say
 from edgeguard.server.settings import Settings, check_reach, is_loopback
+from edgeguard.server.socket_connection import SocketConnection
 from edgeguard.worker.worker import Worker
 
 FINISH_SECONDS = 25.0
@@ -119,7 +120,9 @@ def make_server(
     config = uvicorn.Config(
         build(settings, worker),
         http=Connection,
-        ws="none",
+        ws=SocketConnection,
+        ws_max_size=settings.max_body,
+        ws_per_message_deflate=False,
         loop="asyncio",
         lifespan="on",
         log_config=None,

@@ -9,14 +9,12 @@ This module knows no text and no model.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, SEVERITIES, UNSAFE, Severity
 from edgeguard.stream.interface import TokenLabel
-
-IN_A_ROW = 2
-"""Tokens of one severity that count; 1 takes every token, and flags sooner and oftener."""
 
 
 def severity(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> Severity:
@@ -30,42 +28,42 @@ def runs(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> list[tuple[i
     return [run for run in _runs(labels) if run[1] - run[0] >= in_a_row]
 
 
-def suspected(labels: Sequence[TokenLabel], harmful: Collection[Severity]) -> int:
-    """How many tokens before the end may be the beginning of a run that flags."""
-    last = next(reversed(_runs(labels)), None)
-    if last is None or last[1] < len(labels) or labels[last[0]].severity not in harmful:
-        return 0
-    return last[1] - last[0]
-
-
 def deciding(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> TokenLabel | None:
     """The token whose probabilities speak for the text; None where there is no token.
 
-    Of what decided, the token at which it was decided. Of a Safe text, the token that came
-    nearest: of all tokens in a row the worst, and the mildest of these.
+    Of all tokens in a row that may decide, the worst, and of these the mildest: a text is no worse
+    than it. Of what is Safe, all may; of the rest, those that make it so.
     """
     said = severity(labels, in_a_row)
-    for first, _ in runs(labels, in_a_row):
-        if labels[first].severity == said:
-            return labels[first + in_a_row - 1]
-    starts = range(max(1, len(labels) - in_a_row + 1)) if labels else ()
-    nearest = [min(labels[at : at + in_a_row], key=_harm) for at in starts]
+    where = [run for run in runs(labels, in_a_row) if labels[run[0]].severity == said]
+    where = where or [(0, max(len(labels), in_a_row))]
+    rows = [
+        labels[at : at + in_a_row]
+        for first, end in where
+        for at in range(first, end - in_a_row + 1)
+    ]
+    nearest = [min(row, key=_harm) for row in rows if row]
     return max(nearest, key=_harm, default=None)
 
 
-def category(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> int | None:
-    """The category, by its index, that has most of the probability where it counts; None: Safe."""
-    said = severity(labels, in_a_row)
-    if said == SAFE:
-        return None
-    counted = [
-        labels[at].categories
-        for first, end in runs(labels, in_a_row)
-        if labels[first].severity == said
-        for at in range(first, end)
-    ]
-    sums = [sum(shares) for shares in zip(*counted)]
-    return max(range(len(sums)), key=sums.__getitem__)
+def categories(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> tuple[int, ...]:
+    """The categories of the runs that count, by their indices: those of Unsafe ones first.
+
+    Of a run, those that so many tokens in a row are of; else the one that is likeliest in all.
+    """
+    found = sorted(runs(labels, in_a_row), key=lambda run: labels[run[0]].severity != UNSAFE)
+    named = (_categories(labels[first:end], in_a_row) for first, end in found)
+    return tuple(dict.fromkeys(category for each in named for category in each))
+
+
+def _categories(run: Sequence[TokenLabel], in_a_row: int) -> list[int]:
+    each = groupby(_likeliest(label.categories) for label in run)
+    found = [category for category, group in each if len(list(group)) >= in_a_row]
+    return found or [_likeliest([sum(shares) for shares in zip(*(x.categories for x in run))])]
+
+
+def _likeliest(shares: Sequence[float]) -> int:
+    return max(range(len(shares)), key=shares.__getitem__)
 
 
 def _runs(labels: Sequence[TokenLabel]) -> list[tuple[int, int]]:

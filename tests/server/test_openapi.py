@@ -71,7 +71,7 @@ def test_the_events_of_a_stream_have_the_form_that_is_said(served: Served) -> No
         real = client.post("/v1/guard/stream", json=sent).text
     for text in (content["example"], real):
         events = re.findall(r"^event: (\w+)\ndata: (.*)$", text, re.MULTILINE)
-        assert {name for name, _ in events} == {"state", "verdict"}
+        assert {name for name, _ in events} == {"prompt", "state", "verdict"}
         for _, data in events:
             jsonschema.validate(json.loads(data), {**content["schema"]["contentSchema"], **ROOT})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -57,20 +58,17 @@ def test_one_token_suffices_where_asked(text: str) -> None:
 
 
 def test_what_speaks_for_a_text() -> None:
-    decided = rule.deciding(labels("sccsuus"))
-    assert decided is not None and decided.start == 5
+    text = [*labels("scc", 0.99), *labels("suu", 0.6), *labels("suu", 0.8), *labels("su", 0.9)]
+    text[7] = labels("u", 0.7)[0]
+    decided = rule.deciding(text)
+    assert decided is not None and max(decided.probabilities) == pytest.approx(0.7)
     assert rule.deciding([]) is None
     nearest = rule.deciding([*labels("s", 0.9), *labels("su", 0.4), *labels("s", 0.99)])
     assert nearest is not None and nearest.probabilities[0] == pytest.approx(0.4)
 
 
-def test_suspected_are_the_harmful_tokens_at_the_end() -> None:
-    assert rule.suspected(labels("suu"), {UNSAFE}) == 2
-    assert rule.suspected(labels("suus"), {UNSAFE}) == 0
-    assert rule.suspected(labels("sc"), {UNSAFE}) == 0
-    assert rule.suspected(labels("sc"), {UNSAFE, CONTROVERSIAL}) == 1
-
-
-def test_the_category_is_of_what_counts() -> None:
-    assert rule.category(labels("sss")) is None
-    assert rule.category(labels("suu")) == 0
+def test_the_categories_are_of_what_counts() -> None:
+    assert rule.categories(labels("sss")) == rule.categories(labels("susc")) == ()
+    assert rule.categories(labels("suu")) == (0,)
+    controversial = [replace(label, categories=(0.1, 0.8, 0.1)) for label in labels("cc")]
+    assert rule.categories([*controversial, *labels("suu")]) == (0, 1)
