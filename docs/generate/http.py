@@ -60,12 +60,23 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> st
         sent = operation["requestBody"]["content"]["application/json"]["schema"]
         text += f"\nTakes {_type(sent, schemas)}.\n"
     for kind, content in operation["responses"]["200"]["content"].items():
-        form = content["schema"].get("contentSchema", content["schema"])
-        what = f": {_type(form, schemas)}" if form and "text/plain" not in kind else ""
-        text += f"\nAnswers `{kind}`{what}.\n"
+        text += f"\nAnswers `{kind}`{_answered(kind, content['schema'], schemas)}\n"
         if "example" in content:
             text += _example(kind, content["example"])
     return text
+
+
+def _answered(kind: str, schema: Schema, schemas: Schema) -> str:
+    if kind == "text/event-stream":
+        events = schema.get("oneOf", schema.get("anyOf"))
+        forms = [each["properties"] for each in events if "contentSchema" in str(each)]
+        names = [
+            code(each["event"]["const"] if "event" in each else "data")
+            + f" {_type(each['data']['contentSchema'], schemas)}"
+            for each in forms
+        ]
+        return f": {', '.join(names)}. {schema['description']}"
+    return "." if "text/plain" in kind else f": {_type(schema, schemas)}."
 
 
 def _example(kind: str, example: object) -> str:

@@ -15,6 +15,19 @@ from edgeguard.protocol.names import Severity
 from edgeguard.server.categories import ALL_KEYS
 
 
+def event(data: str, name: str | None = None, *, optional: bool = False) -> dict[str, Any]:
+    """The schema of a server-sent event whose data is JSON of a form, or null where optional.
+
+    An event is an object of its fields, as OpenAPI 3.2 has it.
+    """
+    form: dict[str, Any] = {"$ref": f"#/components/schemas/{data}"}
+    if optional:
+        form = {"anyOf": [form, {"type": "null"}]}
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": form}
+    named = {"event": {"const": name}} if name else {}
+    return {"type": "object", "required": [*named, "data"], "properties": {**named, "data": text}}
+
+
 class Form(BaseModel):
     """Base of all forms: nothing stands in an answer that is not in its form."""
 

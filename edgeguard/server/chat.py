@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from edgeguard.server import answers
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
 from edgeguard.server.parameters import OfOtherServers
@@ -29,10 +30,11 @@ TOP_LOGPROBS = 20
 STREAM: dict[str, Any] = {
     "text/event-stream": {
         "schema": {
-            "type": "string",
-            "description": "With `stream`: each event is `data:` and a chunk, the last `[DONE]`.",
-            "contentMediaType": "text/event-stream",
-            "contentSchema": {"$ref": "#/components/schemas/ChatChunk"},
+            "description": "With `stream`: a chunk an event; the data of the last is `[DONE]`.",
+            "anyOf": [
+                answers.event("ChatChunk"),
+                {"type": "object", "properties": {"data": {"const": "[DONE]"}}},
+            ],
         }
     }
 }

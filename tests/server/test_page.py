@@ -482,6 +482,7 @@ def test_the_api_is_described_and_can_be_tried(browser: Chrome) -> None:
         assert page.complaints() == []
 
 
-def test_the_screenshot_of_the_readme_is_small() -> None:
-    picture = Path(__file__).parents[2] / "docs" / "server.png"
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_screenshot_of_the_guide_is_small(scheme: str) -> None:
+    picture = Path(__file__).parents[2] / "docs" / "pictures" / f"server-{scheme}.png"
     assert picture.stat().st_size <= 150 * 1024
