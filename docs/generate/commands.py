@@ -41,6 +41,16 @@ def _section(command: Command) -> str:
 
 
 def _row(option: Option) -> tuple[str, str, str, str]:
-    names = ", ".join(map(code, option.names))
+    names = ", ".join(map(_typed, option.names))
     variable = code(option.variable) if option.variable else ""
     return names, variable, escaped(option.default), escaped(option.help)
+
+
+def _typed(name: str) -> str:
+    """An option with what it takes; a bar cannot stand in code in a table everywhere."""
+    option, _, takes = name.partition(" ")
+    return (
+        code(name)
+        if "|" not in takes
+        else f"{code(option)} {'/'.join(map(code, takes.split('|')))}"
+    )

@@ -94,4 +94,4 @@ def _default(option: click.Option) -> str:
     if option.is_flag:
         return "off"
     value = None if option.multiple else option.default
-    return str(value) if isinstance(value, (str, int, float)) and value != "" else "none"
+    return str(value) if isinstance(value, (str, int, float)) else ""

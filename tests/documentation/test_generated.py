@@ -9,6 +9,8 @@ from conftest import ROOT
 from generate.options import commands
 from generate.pages import PAGES
 
+import edgeguard
+
 REFERENCE = ROOT / "docs" / "reference"
 NOT_FOR_USERS = {
     "EDGEGUARD_CHILD_MODULE",  # a parent tells its child
@@ -49,3 +51,20 @@ def test_every_variable_in_the_source_is_on_its_page() -> None:
     }
     assert len(found) > 30
     assert {name for name in found - NOT_FOR_USERS if f"`{name}`" not in page} == set()
+
+
+def test_every_public_name_is_on_a_page_of_the_reference() -> None:
+    pages = "".join((REFERENCE / name).read_text("utf-8") for name in ("api.md", "errors.md"))
+    for name in edgeguard.__all__:
+        assert re.search(rf"::: edgeguard\.{name}$|^\| `{name}` \|", pages, re.M) or name[0] == "_"
+
+
+def test_arguments_become_a_list() -> None:
+    pytest.importorskip("griffe", reason="needs mkdocstrings: pip install --group docs")
+    from generate.arguments import listed
+
+    text = "Judge it.\n\ntext: what\nis judged.\ncancel: ends it.\n\nnote: no argument.\nRaises X."
+    assert listed(text, ["text", "cancel"]).splitlines() == [
+        *("Judge it.", "", "", "- `text`: what", "  is judged.", "- `cancel`: ends it."),
+        *("", "note: no argument.", "", "Raises X."),
+    ]
