@@ -29,6 +29,7 @@ ALSO = {
 }
 """Files outside docs/ that are on the site, and where."""
 
+_HOSTS = "In other programs"
 _log = logging.getLogger("mkdocs.hooks")
 _FENCE = re.compile(r"^([ >]*```+[^`\n]*?)[ ]*no-run:[^\n]*$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
@@ -36,13 +37,16 @@ _CODE = re.compile(r"(^([ >]*)```.*?^\2```+|`[^`\n]+`)", re.MULTILINE | re.DOTAL
 
 
 def on_config(config: Any) -> Any:
-    """Name every table of figures in the navigation."""
-    (figures,) = (each["Figures"] for each in config.nav if "Figures" in each)
-    figures += [
-        target
-        for target in ALSO.values()
-        if target.startswith("figures/") and target.endswith(".md")
-    ]
+    """Complete the navigation: a page that it does not name stands at the end of its part."""
+    figures = [to for to in ALSO.values() if to.startswith("figures/") and to.endswith(".md")]
+    named = str(config.nav)
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+    new = [page for page in sorted(pages) if f"'{page}'" not in named]
+    part = {name: pages for each in config.nav for name, pages in each.items()}
+    hosts = next(each[_HOSTS] for each in part["Guides"] if _HOSTS in each)
+    part["Figures"] += figures
+    hosts += [page for page in new if page.startswith("hosts/")]
+    part["Guides"] += [page for page in new if "/" not in page]
     return config
 
 
