@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
 _STAGES = ("prompt", "answer")
-ACTIONS = ("passed", "blocked", "observed", "failed", "failed_open")
+ACTIONS = ("passed", "blocked", "observed", "refused", "failed", "failed_open")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
