@@ -28,7 +28,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.conversation.reader import Reading
 from edgeguard.proxy import refusals, whole
-from edgeguard.proxy.audit import Audit
 from edgeguard.proxy.judge import Case, Decision, Judge
 from edgeguard.proxy.requests import FORMS, Asked, Form, asked
 from edgeguard.proxy.settings import ProxySettings
@@ -62,7 +61,7 @@ def make_app(
     metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
     guard = AsyncGuard.on_worker(worker)
-    judge = Judge(guard, proxy, metrics, Audit(proxy.audit_log))
+    judge = Judge(guard, proxy, metrics)
     upstream = Upstream(proxy, transport)
     own = Endpoints(worker, metrics, settings)
     layers = [

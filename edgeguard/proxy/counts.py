@@ -27,6 +27,11 @@ class Counts:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._lost = Counter(
+            "edgeguard_proxy_audit_lines_lost",
+            "Lines that the audit log could not be given.",
+            registry=self._registry,
+        )
         for stage in _STAGES:
             for action in ACTIONS:
                 self._actions.labels(stage, action)
@@ -34,6 +39,10 @@ class Counts:
     def decided(self, stage: str, action: str) -> None:
         """Count a decision."""
         self._actions.labels(stage, action).inc()
+
+    def lost(self) -> None:
+        """A line of the audit log was lost."""
+        self._lost.inc()
 
     def first(self, seconds: float) -> None:
         """The first text was released."""

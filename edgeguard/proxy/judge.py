@@ -155,14 +155,13 @@ class Case:
 class Judge:
     """What the requests of one proxy have in common."""
 
-    def __init__(
-        self, guard: AsyncGuard, settings: ProxySettings, metrics: Metrics, audit: Audit
-    ) -> None:
+    def __init__(self, guard: AsyncGuard, settings: ProxySettings, metrics: Metrics) -> None:
+        """Raises OutputError if the audit log cannot be written."""
         self.guard = guard
         self.settings = settings
         self.metrics = metrics
-        self.audit = audit
         self.counts = Counts()
+        self.audit = Audit(settings.audit_log, on_lost=self.counts.lost)
         self.recent: Recent[Verdict] = Recent(4096)
 
     def case(self, request_id: str, route: str) -> Case:
