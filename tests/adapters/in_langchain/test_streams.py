@@ -175,5 +175,5 @@ def test_a_cancelled_run_harms_no_other(guard: Any) -> None:
 def test_without_a_model_nothing_passes(tmp_path: Any) -> None:
     broken = AsyncGuard(str(tmp_path / "missing.gguf"))
     for go in (events, lambda chain: chain.invoke(ASKED)):
-        with pytest.raises(Exception, match="missing.gguf"):
+        with pytest.raises(Exception, match=r"missing\.gguf"):
             go(agent(broken, saying(MILD)))
