@@ -45,8 +45,9 @@ class Handler(BaseHTTPRequestHandler):
 
 def answer_to(body: Json) -> str:
     """What it says; frameworks that parse the answer say in their prompt how it is to look."""
-    given = json.dumps(body.get("messages") or body.get("input") or body.get("prompt"))
-    last = given.rpartition('"role"')[2] or given
+    said = body.get("messages") or body.get("input") or body.get("prompt")
+    given = json.dumps(said)
+    last = json.dumps(said[-1]) if isinstance(said, list) else given
     text = HARMFUL if "harm" in last else MILD
     if "final_answer" in given:  # smolagents' code agent
         return f"Thought: I know.\n<code>\nfinal_answer({text!r})\n</code>"

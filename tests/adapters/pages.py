@@ -6,16 +6,6 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "docs" / "hosts"
-OUTLINE = (
-    "What you get",
-    "Install",
-    "Configure",
-    "When something is blocked",
-    "When edgeguard is down",
-    "What is not covered",
-    "Versions tested",
-)
-"""The headings of a page, in this order."""
 
 
 def blocks(page: str, language: str) -> list[str]:
