@@ -203,7 +203,10 @@ def test_what_the_schema_refuses_is_never_judged(request: dict[str, Any]) -> Non
         assert all("error" in answer for answer in answers)
     elif "id" in request:
         (answer,) = answers
-        if any(isinstance(value, float) for value in (request["id"], *request.get("params", {}).values())):
+        if any(
+            isinstance(value, float)
+            for value in (request["id"], *request.get("params", {}).values())
+        ):
             return  # 1.0 is whole to the schema, and may be refused
         # A parameter may have the right type, and a value that the library refuses.
         assert "result" in answer or answer["error"]["code"] == -32000
