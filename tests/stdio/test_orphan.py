@@ -161,9 +161,12 @@ def marked(mark: str) -> set[int]:
 
 
 def orphan(how: str, busy: bool, delay: float) -> None:
-    """Kill a parent after so many seconds; its child must go."""
+    """Kill a parent after so many seconds; its child must go.
+
+    One whose parent is not named must have begun: a parent that ends before it looks is unknown.
+    """
     with parent(how) as mother:
-        mother.does(*(["load", "busy"] if busy else []))
+        mother.does(*(["load", "busy"] if busy else ["ask"] if how == "unnamed" else []))
         time.sleep(delay)
         mother.gets(signal.SIGKILL)
         mother.is_gone()
