@@ -170,7 +170,9 @@ def orphan(how: str, busy: bool, delay: float) -> None:
         time.sleep(delay)
         mother.gets(signal.SIGKILL)
         mother.is_gone()
-        assert mother.leaves_nothing_within(5.0), f"killed after {delay}: {mother.left()}"
+        # One that is still being started sees it once it has begun, which a busy machine delays.
+        seconds = 5.0 if busy or how == "unnamed" else 30.0
+        assert mother.leaves_nothing_within(seconds), f"killed after {delay}: {mother.left()}"
 
 
 @pytest.mark.parametrize(("how", "busy", "delay"), [("unnamed", True, 0.0), ("named", False, 0.0)])
