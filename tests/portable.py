@@ -140,7 +140,7 @@ def report(one: dict[str, Any], other: dict[str, Any]) -> int:
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
     """How far two verdicts' probabilities are apart at most."""
     a, b = one["probabilities"], other["probabilities"]
-    return max(abs(a[name] - b[name]) for name in a)
+    return float(max(abs(a[name] - b[name]) for name in a))
 
 
 if __name__ == "__main__":
