@@ -65,13 +65,14 @@ class Sequences(Protocol):
     logits differ in late digits from those of a sequence that is computed alone.
     """
 
-    @property
-    def most(self) -> int:
-        """How many sequences there are."""
+    def take(self, tokens: int) -> int | None:
+        """The number of a free sequence, to hold so many tokens behind its prefix at most.
 
-    @property
-    def room(self) -> int:
-        """The most tokens of all sequences together, their prefixes not counted."""
+        None where no sequence, or too little of the room they share, is free.
+        """
+
+    def give(self, sequence: int) -> None:
+        """A sequence is no longer needed."""
 
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
         """Do what is asked of each sequence; the logits after its last token: (n_vocab,).

@@ -89,16 +89,20 @@ class LlamaSequences:
         self._context: Any = None
         self._prefixes: dict[tuple[int, ...], int] = {}
         self._held: dict[int, _Held] = {}
+        self._taken: dict[int, int] = {}
 
-    @property
-    def most(self) -> int:
-        """How many sequences there are."""
-        return MOST
+    def take(self, tokens: int) -> int | None:
+        """The number of a free sequence; see Sequences."""
+        free = set(range(MOST)) - set(self._taken)
+        if not free or tokens + sum(self._taken.values()) > ROOM:
+            return None
+        sequence = min(free)
+        self._taken[sequence] = tokens
+        return sequence
 
-    @property
-    def room(self) -> int:
-        """The most tokens of all sequences together, their prefixes not counted."""
-        return ROOM
+    def give(self, sequence: int) -> None:
+        """A sequence is no longer needed."""
+        self._taken.pop(sequence, None)
 
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, Logits]:
         """Do what is asked of each sequence; see Sequences."""
@@ -146,8 +150,8 @@ class LlamaSequences:
 
     def _begin(self, sequence: int, read: Read) -> _Work:
         """Empty a sequence, and have it begin with the prefix."""
-        if not 0 <= sequence < MOST:
-            raise SessionError(f"there is no sequence {sequence}, only {MOST}")
+        if sequence not in self._taken:
+            raise SessionError(f"the sequence {sequence} was not taken")
         memory = lib.llama_get_memory(self._context)
         lib.llama_memory_seq_rm(memory, sequence, -1, -1)
         prefix = self._prefix(read)
