@@ -24,6 +24,9 @@ from edgeguard.tokens import Question
 from edgeguard.verdict import Verdict
 from edgeguard.windows import Windows
 
+QUEUED = 8
+"""Questions that wait for a free sequence, at least: as many as may become free in one pass."""
+
 
 class Several:
     """Conversations judged side by side. ``close`` it when no more will be asked."""
@@ -40,8 +43,8 @@ class Several:
 
     @property
     def wants_more(self) -> bool:
-        """Whether nothing waits in the queue: the next conversation would be in flight at once."""
-        return not self._queue
+        """Whether another conversation is needed to fill the next pass."""
+        return len(self._queue) < QUEUED
 
     def begin(self, conversation: Conversation) -> Check:
         """Write the questions of a conversation; see Asking.begin."""
