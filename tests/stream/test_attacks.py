@@ -114,7 +114,7 @@ def test_pieces_of_no_kind(piece: object) -> None:
 def test_an_end_that_comes_twice_and_a_piece_behind_it() -> None:
     with Guard.with_session(FakeStreamSession(label)) as guard:
         with guard.watch(ASKED) as watch:
-            watch.feed("cut ".encode() + "é".encode()[:1])
+            watch.feed(b"cut " + "é".encode()[:1])
             with pytest.raises(InputError, match="UTF-8"):
                 watch.end()  # in the middle of a character
             watch.feed("é".encode()[1:])
