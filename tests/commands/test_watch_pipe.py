@@ -79,16 +79,17 @@ def test_nothing_is_written_past_what_may_be_shown(
     out, ended = Out(), True
     with guards[tokens].watch(ASKED) as watch:
         out.watch = watch
+        stdout = io.TextIOWrapper(out, "utf-8", write_through=True)
         with (
             patch.object(command, "_pieces", lambda: iter(pieces)),
-            patch.object(sys, "stdout", io.TextIOWrapper(out, "utf-8", write_through=True)),
+            patch.object(sys, "stdout", stdout),
             patch.object(sys, "stderr", io.StringIO()),
         ):
             try:
                 code = command._pass_on(watch, show=False)
             except InputError:
                 ended = False
-            sys.stdout.detach()
+        stdout.detach()
         state = watch.state
     shown = out.getvalue().decode()
     assert shown == watch.text[: state.safe_to]
