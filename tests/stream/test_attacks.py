@@ -54,7 +54,7 @@ def test_heads_of_other_shapes(stream_file: Path, tmp_path: Path, name: str) -> 
     path = tmp_path / "changed.gguf"
     path.write_bytes(Parts(stream_file.read_bytes()).with_keys(keys))
     write_digest(path)
-    with pytest.raises(ModelError, match="shape|damaged"):
+    with pytest.raises(ModelError, match=r"shape|damaged"):
         Guard(path, threads=1, allow_random_weights=True)
 
 
@@ -114,7 +114,7 @@ def test_pieces_of_no_kind(piece: object) -> None:
 def test_an_end_that_comes_twice_and_a_piece_behind_it() -> None:
     with Guard.with_session(FakeStreamSession(label)) as guard:
         with guard.watch(ASKED) as watch:
-            watch.feed("cut ".encode() + "é".encode()[:1])
+            watch.feed(b"cut " + "é".encode()[:1])
             with pytest.raises(InputError, match="UTF-8"):
                 watch.end()  # in the middle of a character
             watch.feed("é".encode()[1:])
