@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.websockets import WebSocket
 
 from edgeguard.guard import Guard
-from edgeguard.policy import Policy
+from edgeguard.policy import OFFICIAL, Policy
 from edgeguard.server import chat, moderations, native, pages, socket_stream, watching
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
@@ -218,7 +218,8 @@ class Endpoints:
 
     def _policies(self, guard: Guard) -> dict[str, Policy]:
         """What a request may name; the first is that of requests that name none."""
-        return {policy.name: policy for policy in (guard.policy, *self._more_policies)}
+        known = (guard.policy, *self._more_policies, *OFFICIAL.values())
+        return {policy.name: policy for policy in known}
 
     def loaded(self) -> Guard:
         """The guard. Raises HttpError 503 where there is none yet."""

@@ -27,6 +27,7 @@ from edgeguard.async_watch import AsyncWatch
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.protocol.names import SEVERITIES
 from edgeguard.protocol.visible import has_visible
+from edgeguard.server import answers
 from edgeguard.server.http_errors import HttpError, translate
 from edgeguard.server.judging import come_back
 from edgeguard.server.metrics import Metrics
@@ -41,7 +42,13 @@ _PIECE = 16
 EVENTS: dict[str, Any] = {
     "text/event-stream": {
         "schema": {
-            "description": "`prompt`, a `state` after each pass, at the end `verdict` or `error`."
+            "description": "`prompt`, a `state` after each pass, at the end `verdict` or `error`.",
+            "oneOf": [
+                answers.event("Verdict", "prompt", optional=True),
+                answers.event("WatchedState", "state"),
+                answers.event("Verdict", "verdict"),
+                answers.event("StreamError", "error"),
+            ],
         }
     }
 }
