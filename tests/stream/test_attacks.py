@@ -35,7 +35,7 @@ def head(shape: tuple[int, ...], value: float = 0.5) -> tuple[int, bytes]:
     return STRING, text(heads.write("f32", shape, values.tobytes()))
 
 
-SHAPES = {
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "a risk too many": {"risk_level_head.weight": (4, 64)},
     "a category too few": {"category_head.weight": (7, 64)},
     "a category too many": {"query_category_head.weight": (10, 64)},
@@ -54,7 +54,7 @@ def test_heads_of_other_shapes(stream_file: Path, tmp_path: Path, name: str) -> 
     path = tmp_path / "changed.gguf"
     path.write_bytes(Parts(stream_file.read_bytes()).with_keys(keys))
     write_digest(path)
-    with pytest.raises(ModelError, match="shape|damaged"):
+    with pytest.raises(ModelError, match=r"shape|damaged"):
         Guard(path, threads=1, allow_random_weights=True)
 
 
@@ -169,7 +169,7 @@ def test_a_hundred_thousand_tokens_in_windows(stream_guard: Guard) -> None:
     piece = "The wolf went into the wood, and met a fox with a letter for its grandmother. " * 4
     times: list[float] = []
     with stream_guard.watch(ASKED, policy="loose", in_a_row=10_000) as watch:
-        while len(watch.labels) < 100_000:
+        while watch.state.judged_to < 450_000:
             began = time.process_time()
             state = watch.feed(piece)
             times.append(time.process_time() - began)
