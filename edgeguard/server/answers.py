@@ -38,6 +38,15 @@ class RequestError(ErrorFields):
     request_id: str
 
 
+class OllamaError(Form):
+    """Why a request is not answered as asked, in Ollama's form."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"error": "prompt: there is nothing to judge"}]}
+    )
+    error: str
+
+
 class Error(Form):
     """Why a request is not answered as asked, in OpenAI's form."""
 

@@ -27,6 +27,8 @@ error quotes a text. A 503 says in Retry-After when to come back.
 TAGS = [
     {"name": "OpenAI", "description": "As OpenAI's clients know them."},
     {"name": "edgeguard", "description": "The whole verdict."},
+    {"name": "Ollama", "description": "As Ollama's clients know them; errors are a string."},
+    {"name": "Hosts", "description": "What gateways and platforms ask of a guardrail."},
     {"name": "Operation", "description": "For who runs the server; none says anything of a text."},
 ]
 
@@ -60,7 +62,9 @@ _EXAMPLES: Schema = {
 _COMPONENTS = "#/components/schemas/"
 
 
-def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
+def responses(
+    *errors: int, error: type[answers.Form] = answers.Error, **asked: Any
+) -> dict[int | str, Schema]:
     """The answers of an operation: as asked, or one of these errors."""
     found: dict[int | str, Schema] = {
         200: {"description": "As asked.", "headers": _HEADERS, **asked}
@@ -69,7 +73,7 @@ def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
         retry = _RETRY if status == 503 else {}
         found[status] = {
             "description": _ERRORS[status],
-            "model": answers.Error,
+            "model": error,
             "headers": {**_HEADERS, **retry},
         }
     return found

@@ -44,7 +44,7 @@ def router(endpoints: Endpoints) -> APIRouter:
 
 
 def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
-    """Ollama's API, which its own documents describe."""
+    """Ollama's API; what its answers hold, its own documents describe."""
     asked: dict[str, Endpoint] = {
         "chat": ollama.chat,
         "generate": ollama.generate,
@@ -52,25 +52,46 @@ def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
         "pull": ollama.pull,
     }
     got: dict[str, Endpoint] = {"tags": ollama.tags, "ps": ollama.ps, "version": ollama.version}
+    errors = {
+        "POST": ALL_ERRORS,
+        "GET": (401, 403, 503),
+    }
     for method, endpoints in (("POST", asked), ("GET", got)):
         for name, endpoint in endpoints.items():
-            path = f"{OLLAMA}{name}"
-            found.add_api_route(path, endpoint, methods=[method], include_in_schema=False)
+            found.add_api_route(
+                f"{OLLAMA}{name}",
+                endpoint,
+                methods=[method],
+                operation_id=f"ollama_{name}",
+                summary=f"Ollama's {OLLAMA}{name}",
+                tags=["Ollama"],
+                responses=responses(*errors[method], error=answers.OllamaError),
+                openapi_extra=may_need_key(),
+            )
 
 
 def add_litellm(found: APIRouter, litellm: LiteLLMEndpoint) -> None:
     """LiteLLM's guardrail, which its own documents describe."""
-    found.add_api_route(PATH, litellm.judge, methods=["POST"], include_in_schema=False)
+    _add_webhook(found, PATH, litellm.judge, "LiteLLM's Generic Guardrail API")
 
 
 def add_webhooks(found: APIRouter, webhooks: WebhookEndpoints) -> None:
     """What Dify and Portkey ask, as their own documents describe it."""
-    asked: dict[str, Endpoint] = {
-        "/dify/moderation": webhooks.dify,
-        "/portkey/guardrail": webhooks.portkey,
-    }
-    for path, endpoint in asked.items():
-        found.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False)
+    _add_webhook(found, "/dify/moderation", webhooks.dify, "Dify's moderation by an API extension")
+    _add_webhook(found, "/portkey/guardrail", webhooks.portkey, "Portkey's webhook guardrail")
+
+
+def _add_webhook(found: APIRouter, path: str, endpoint: Endpoint, summary: str) -> None:
+    found.add_api_route(
+        path,
+        endpoint,
+        methods=["POST"],
+        operation_id=path.strip("/").replace("/", "_"),
+        summary=summary,
+        tags=["Hosts"],
+        responses=responses(*ALL_ERRORS),
+        openapi_extra=may_need_key(),
+    )
 
 
 def label(path: str, known: frozenset[str]) -> str:
