@@ -40,7 +40,10 @@ class How:
 
 @dataclass(frozen=True)
 class Asking:
-    """Asks one model. ``shares``: always with those of the categories."""
+    """Asks one model. ``shares``: always with those of the categories.
+
+    ``is_stream``: it is a Qwen3Guard-Stream, which gives labels to tokens.
+    """
 
     model: Model
     thread: ModelThread
@@ -48,6 +51,7 @@ class Asking:
     device: str
     shares: bool
     answers: AnswerCache | None
+    is_stream: bool
 
     def begin(self, conversation: Conversation, how: How) -> Check:
         """Write the questions; the check asks them one a step.
@@ -88,6 +92,10 @@ class Asking:
                 deadline=how.deadline,
             )
 
-        if self.answers is None:
+        if self.answers is None or self._goes_by_tokens(question, how.policy):
             return asked(question)
         return self.answers.answer(question, asked, fresh=how.fresh, categories=shares)
+
+    def _goes_by_tokens(self, question: Question, policy: Policy) -> bool:
+        """Whether an answer does not suffice: the cache keeps none of the labels of tokens."""
+        return self.is_stream and question.mode == "response" and not policy.goes_by_severity

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from edgeguard.decoder import Decoded
 from edgeguard.policy import Decision, Evidence, Policy, decide
+from edgeguard.policy.in_a_row import decide_in_a_row
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE
 from edgeguard.tokens import Question
@@ -60,6 +61,18 @@ class Check:
         self._decoded: list[Decoded] = []
         self.tokens = sum(len(question.tokens) for question in self._questions)
         self.windows = len(self._questions)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every form of the text is read in one window."""
+        return self._written == 1 and self.windows <= 2
+
+    @property
+    def token_probabilities(self) -> list[tuple[float, ...]]:
+        """What each token of a response says, in the order of SEVERITIES; none from a Gen."""
+        return [
+            tuple(token.probabilities.values()) for one in self._decoded for token in one.tokens
+        ]
 
     def step(self) -> Verdict | None:
         """Judge the next window; the verdict after the last one.
@@ -121,7 +134,7 @@ class _Form:
     def __init__(self, name: Form, windows: Sequence[Decoded], policy: Policy) -> None:
         self.name = name
         self.windows = sorted(windows, key=_badness, reverse=True)
-        self.decision: Decision = decide(policy, [_evidence(window) for window in self.windows])
+        self.decision = _decision(policy, self.windows)
         self.badness = (self.decision.reason != "", _badness(self.windows[0]))
 
     @property
@@ -133,6 +146,13 @@ class _Form:
         if refusal is not None and any(w.answer.refusal == "No" for w in self.windows):
             refusal = "No"  # what complies anywhere is no refusal
         return Answer(worst.severity, tuple(categories), refusal)
+
+
+def _decision(policy: Policy, windows: Sequence[Decoded]) -> Decision:
+    if not windows[0].tokens:
+        return decide(policy, [_evidence(window) for window in windows])
+    decisions = [decide_in_a_row(policy, window.tokens) for window in windows]
+    return next((one for one in decisions if one.reason), decisions[0])
 
 
 def _evidence(window: Decoded) -> Evidence:

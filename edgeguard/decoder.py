@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgeguard.policy import Evidence
+
 _logger = logging.getLogger(__name__)
 
 LOW_MASS = 0.1
@@ -46,7 +48,8 @@ class Decoded:
     """An answer, the softmax over the three severities in the order of SEVERITIES, the choices.
 
     ``category_probabilities`` are pairs of a category and its share, in the protocol's order.
-    ``remembered``: it was computed earlier; see edgeguard.verdict_cache.
+    ``remembered``: it was computed earlier; see edgeguard.verdict_cache. ``tokens``: what each
+    token of a response says, where a Qwen3Guard-Stream has just read it.
     """
 
     answer: Answer
@@ -54,6 +57,7 @@ class Decoded:
     choices: tuple[Choice, ...] = ()
     category_probabilities: tuple[tuple[str, float], ...] | None = None
     remembered: bool = False
+    tokens: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)

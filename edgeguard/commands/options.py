@@ -38,7 +38,12 @@ class _Threads(click.types.IntParamType):
         return value if value == BACKGROUND else super().convert(value, param, ctx)
 
 
-_MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
+_MODEL = click.option(
+    "--model",
+    envvar="EDGEGUARD_MODEL",
+    metavar="NAME|FILE",
+    help="A model's name, or a GGUF file.  [default: gen-0.6b, if it is installed]",
+)
 _POLICY = click.option(
     "--policy",
     envvar=POLICY_VARIABLE,
@@ -74,7 +79,8 @@ _RUNNING = (
         envvar="EDGEGUARD_THREADS",
         metavar=f"INTEGER|{BACKGROUND}",
         type=_Threads(),
-        help="CPU threads; background leaves one core alone.",
+        help="CPU threads; background leaves one core alone.  "
+        "[default: what `edgeguard tune` found, else the physical cores]",
     ),
     click.option(
         "--n-ctx",

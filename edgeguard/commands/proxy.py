@@ -117,7 +117,13 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     metavar="FILE",
     help="A JSON line for each verdict, without texts; the file is rotated.",
 )
-@click.option("--host", envvar="EDGEGUARD_HOST", default=HOST, show_default=True)
+@click.option(
+    "--host",
+    envvar="EDGEGUARD_HOST",
+    default=HOST,
+    show_default=True,
+    help="The address to listen on; any but this machine's own needs a key.",
+)
 @click.option(
     "--port",
     envvar="EDGEGUARD_PORT",
@@ -133,7 +139,14 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     help="Asked of clients. Without it, and without a key for the upstream, the clients' own key "
     "goes to the upstream.",
 )
-@click.option("--queue", envvar="EDGEGUARD_QUEUE", type=int, default=QUEUE, show_default=True)
+@click.option(
+    "--queue",
+    envvar="EDGEGUARD_QUEUE",
+    type=int,
+    default=QUEUE,
+    show_default=True,
+    help="Requests that may wait; the next one gets 503.",
+)
 @click.option(
     "--max-body",
     envvar="EDGEGUARD_MAX_BODY",

@@ -17,10 +17,12 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 
 from edgeguard.server import answers, chat, watching
 from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
+from edgeguard.server.socket_stream import PATH as PATH_OF_SOCKET
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -103,6 +105,7 @@ def _add_watching(found: APIRouter, endpoints: Endpoints) -> None:
         responses=responses(*ALL_ERRORS, content=watching.EVENTS),
         openapi_extra=may_need_key(),
     )
+    found.routes.append(WebSocketRoute(PATH_OF_SOCKET, endpoints.socket))
 
 
 def _add_models(found: APIRouter, endpoints: Endpoints) -> None:

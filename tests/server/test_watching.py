@@ -53,7 +53,10 @@ def _events(client: httpx.Client, body: dict[str, Any]) -> list[tuple[str, dict[
 
 def test_a_calm_response_is_safe_to_its_end(client: httpx.Client) -> None:
     text = CALM * 4
-    *states, (name, verdict) = _events(client, {"prompt": "A story?", "response": text})
+    (first, prompt), *states, (name, verdict) = _events(
+        client, {"prompt": "A story?", "response": text}
+    )
+    assert first == "prompt" and prompt["mode"] == "prompt"
     assert [kind for kind, _ in states] == ["state"] * len(states)
     assert len(states) >= 4
     places = [state["safe_to"] for _, state in states]
@@ -79,11 +82,14 @@ def test_a_policy_and_a_conversation_may_be_named(client: httpx.Client) -> None:
     assert shares["category_probabilities"] is not None
 
 
-def test_the_verdict_has_the_published_form(client: httpx.Client) -> None:
+def test_the_verdicts_have_the_published_form(client: httpx.Client) -> None:
     from importlib import resources
 
     schema = json.loads(resources.files("edgeguard").joinpath("verdict.schema.json").read_text())
-    jsonschema.validate(_events(client, {"response": "All is well."})[-1][1], schema)
+    found = _events(client, {"prompt": "A story?", "response": "All is well."})
+    jsonschema.validate(found[0][1], schema)
+    jsonschema.validate(found[-1][1], schema)
+    assert _events(client, {"response": "All is well."})[0] == ("prompt", None)
 
 
 @pytest.mark.parametrize(
