@@ -10,7 +10,8 @@ import json
 import shlex
 from typing import Any
 
-from edgeguard.server import chat, moderations, native
+from edgeguard.server import chat, moderations, native, openapi_hosts
+from edgeguard.server.http_errors import OLLAMA
 from edgeguard.server.settings import HOST, PORT
 
 Operation = dict[str, Any]
@@ -55,6 +56,7 @@ SENT: dict[str, Any] = {
     "createModeration": {"input": TEXT},
     "guard": {"prompt": TEXT},
     "guardStream": {"prompt": "Tell me a story.", "response": "Once upon a time."},
+    **openapi_hosts.SENT,
 }
 ANSWERED: dict[str, tuple[str, Any]] = {
     "createChatCompletion": ("application/json", chat.EXAMPLE),
@@ -77,6 +79,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     ),
     "livez": ("application/json", {"status": "ok"}),
     "metrics": ("text/plain", _METRICS),
+    **openapi_hosts.ANSWERED,
 }
 
 
@@ -93,23 +96,25 @@ def add(path: str, method: str, operation: Operation) -> None:
         for content in found.get("content", {}).values():
             if status != "200":
                 not_ready = "NotReady" in str(content["schema"])
-                content["example"] = _NOT_READY if not_ready else error(int(status))
+                content["example"] = _NOT_READY if not_ready else error(int(status), path)
     line = curl(path, method, SENT.get(name))
     operation["description"] += f"\n\n```bash\n{line}\n```"
 
 
 def curl(path: str, method: str, sent: object | None) -> str:
     """The command that asks for an operation."""
-    url = f"http://{HOST}:{PORT}{path.replace('{model}', _CARD['id'])}"
+    url = f"http://{HOST}:{PORT}{path.replace('{model}', str(_CARD['id']))}"
     if method == "get":
         return f"curl -s {url}"
     body = shlex.quote(json.dumps(sent))
     return f"curl -s {url} -H 'Content-Type: application/json' \\\n    -d {body}"
 
 
-def error(status: int) -> dict[str, Any]:
+def error(status: int, path: str = "") -> dict[str, Any]:
     """What an error of this status may look like."""
     message, param, code = _ERRORS[status]
+    if path.startswith(OLLAMA):
+        return {"error": message}
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {
         "error": {

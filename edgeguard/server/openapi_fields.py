@@ -11,10 +11,13 @@ from typing import Any
 
 from edgeguard.server.categories import ALL_KEYS, FURTHER, KEYS_OF, OTHER
 from edgeguard.server.chat import ChatRequest
+from edgeguard.server.ollama import Common
+from edgeguard.server.openapi_hosts import FIELDS as OF_HOSTS
 
 Schema = dict[str, Any]
 
 FIELDS = {
+    **OF_HOSTS,
     "Alive.status": "Always `ok`.",
     "Alternative.token": "The token as text.",
     "Alternative.logprob": "The natural logarithm of its probability among those allowed here.",
@@ -128,11 +131,17 @@ def describe(schemas: Schema) -> None:
 def _found(name: str, field: str, schema: Schema) -> str | None:
     if name.startswith("Category") and field in ALL_KEYS:
         return _key(field)
-    if name == "ChatMessage":
-        return "Accepted; hosts keep it with a message and send it back."
-    if name != "ChatRequest":
+    if name in ("ChatMessage", "OllamaTurn"):  # the one is a kind of the other
+        kept = "Accepted; hosts keep it with a message and send it back."
+        return FIELDS.get(f"ChatMessage.{field}", kept)
+    if name not in (
+        "ChatRequest",
+        "OllamaChatRequest",
+        "OllamaGenerateRequest",
+        "OllamaNameRequest",
+    ):
         return None
-    why = ChatRequest.refused.get(field)
+    why = (ChatRequest if name == "ChatRequest" else Common).refused.get(field)
     narrow = any(word in str(schema) for word in ("'const'", "'maxItems': 0", "'maxProperties': 0"))
     if why or narrow or schema.get("type") == "null" or "'minimum'" in str(schema):
         return _ONLY.format(f": {why}" if why else "")
