@@ -67,6 +67,13 @@ class Check:
         """Whether every form of the text is read in one window."""
         return self._written == 1 and self.windows <= 2
 
+    @property
+    def token_probabilities(self) -> list[tuple[float, ...]]:
+        """What each token of a response says, in the order of SEVERITIES; none from a Gen."""
+        return [
+            tuple(token.probabilities.values()) for one in self._decoded for token in one.tokens
+        ]
+
     def step(self) -> Verdict | None:
         """Judge the next window; the verdict after the last one.
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from edgeguard._version import __version__
 from edgeguard.decoder import Decoded
 from edgeguard.errors import InputError
-from edgeguard.protocol.answer import parse, write
+from edgeguard.protocol.answer import Answer
 from edgeguard.protocol.names import Mode, categories
 from edgeguard.session.settings import Settings
 from edgeguard.tokens import Question
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 IN_MEMORY = "memory"
-_FORM = 1
+_FORM = 2
 """The form of an entry; another number has all of them made anew."""
 
 
@@ -131,7 +131,7 @@ def _written(key: bytes, decoded: Decoded) -> str:
     ]
     body = json.dumps(
         [
-            write(decoded.answer),
+            [decoded.answer.severity, decoded.answer.categories, decoded.answer.refusal],
             decoded.probabilities,
             choices,
             None if shares is None else [share for _, share in shares],
@@ -148,9 +148,9 @@ def _read(mode: Mode, key: bytes, entry: str | None) -> Decoded | None:
     if seal != _seal(key, body):
         _logger.warning("an entry of the cache is damaged; it is made anew")
         return None
-    answer, probabilities, choices, shares = json.loads(body)
+    (severity, names, refusal), probabilities, choices, shares = json.loads(body)
     return Decoded(
-        parse(mode, answer),
+        Answer(severity, tuple(names), refusal),
         tuple(probabilities),
         tuple(_choice(one) for one in choices),
         None if shares is None else tuple(zip(categories(mode), shares)),

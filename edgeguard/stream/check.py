@@ -20,7 +20,6 @@ from edgeguard.protocol.stream import (
     conversation,
 )
 from edgeguard.session.stream_interface import States, StreamSession
-from edgeguard.stream import rule
 from edgeguard.stream.answer_tokens import ids
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.judge import (
@@ -33,6 +32,7 @@ from edgeguard.stream.judge import (
     named,
     windows,
 )
+from edgeguard.stream.rule import Summary
 from edgeguard.tokens import Question
 from edgeguard.windows import MAX_WINDOWS
 
@@ -113,10 +113,11 @@ class StreamDecoder:
         found_states = states.read(question.tokens, question.prefix)
         risks, all_shares = self._heads.labels(found_states, "response")
         labels = [label(0, 0, *pair) for pair in zip(risks.tolist(), all_shares.tolist())]
-        decided = rule.deciding(labels)
+        said = Summary(labels)
+        decided = said.deciding
         assert decided is not None  # the end of an answer is judged, if nothing else is
         return Decoded(
-            Answer(rule.severity(labels), categories_of(labels), None),
+            Answer(said.severity, categories_of(said), None),
             decided.probabilities,
             category_probabilities=by_category(decided, "response"),
             tokens=tuple(evidence(each, "response") for each in labels),

@@ -32,10 +32,10 @@ from edgeguard.protocol.stream import (
     conversation,
 )
 from edgeguard.session.stream_interface import States, StreamSession
-from edgeguard.stream import rule
 from edgeguard.stream.answer_tokens import AnswerTokens, ids
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.interface import Reading, TokenLabel
+from edgeguard.stream.rule import Summary
 
 _ORDER = tuple(RISKS.index(severity) for severity in SEVERITIES)
 
@@ -66,6 +66,8 @@ class StreamJudge:
         self._labels: list[TokenLabel] = []  # of these, without those of the blank line
         self._flags: list[Flag | None] = []  # what the policy says of the same
         self._searched = 0  # before it no run begins that flags
+        self._summary = Summary(in_a_row=in_a_row)
+        self._sure = 0  # so many of the ids judged change no more
         self._windows = 1
         self._severity: Severity = SAFE
         self._decision = Decision(False, "")
@@ -96,12 +98,12 @@ class StreamJudge:
     def feed(self, text: str) -> Reading:
         """More of the response: judge what can be judged by now. Raises what ``begin`` does."""
         self._answer.add(text)
-        return self._go_on(self._answer.ids)
+        return self._go_on(())
 
     def end(self) -> Reading:
         """Judge the rest, and the tokens that end an answer."""
         self._answer.end()
-        return self._go_on(self._answer.ids + ids(self._session, after_answer()))
+        return self._go_on(ids(self._session, after_answer()))
 
     @property
     def length(self) -> int:
@@ -116,13 +118,16 @@ class StreamJudge:
         """Free the context."""
         self._states.free()
 
-    def _go_on(self, tokens: list[int]) -> Reading:
-        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._ids, tokens))
-        self._take_back(sum(1 for _ in same))
-        while len(self._ids) < len(tokens):
+    def _go_on(self, ending: Sequence[int]) -> Reading:
+        sure, settled = self._sure, self._answer.settled
+        tokens = [*self._answer.ids_from(sure), *ending]
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._ids[sure:], tokens))
+        self._take_back(sure + sum(1 for _ in same))
+        while (done := len(self._ids) - sure) < len(tokens):
             self._make_room()
             room = self._session.n_ctx - len(self._held())
-            self._judge(tokens[len(self._ids) : len(self._ids) + room])
+            self._judge(tokens[done : done + room])
+        self._sure = settled
         return self._reading()
 
     def _take_back(self, kept: int) -> None:
@@ -134,6 +139,7 @@ class StreamJudge:
         del self._labels[left:], self._flags[left:], self._ids[kept:], self._ends[kept:]
         self._searched = min(self._searched, max(0, left - self._in_a_row + 1))
         self._begins = min(self._begins, kept)
+        self._summary = Summary(self._labels, self._in_a_row)
 
     def _held(self) -> list[int]:
         """What stands before the next token in the context."""
@@ -160,21 +166,21 @@ class StreamJudge:
                 first, last = self._answer.place(begin), self._answer.place(end, up=True)
                 found = label(first, last, risk, share)
                 self._labels.append(found)
+                self._summary.add(found)
                 self._flags.append(flag_of(self._policy, evidence(found, "response")))
         self._ids += tokens
         self._ends += ends
 
     def _reading(self) -> Reading:
-        labels = self._labels
-        found = rule.severity(labels, self._in_a_row)
+        found = self._summary.severity
         self._severity = max(self._severity, found, key=lambda one: SEVERITY_RANK[one])
         judged_to = self._answer.place(self._ends[-1]) if self._ends else 0
         self._follow_harm(judged_to)
-        decided = rule.deciding(labels, self._in_a_row)
+        decided = self._summary.deciding
         return Reading(
             severity=self._severity,
             probabilities=decided.probabilities if decided else (1.0, 0.0, 0.0),
-            categories=categories_of(labels, self._in_a_row),
+            categories=categories_of(self._summary),
             decision=self._decision,
             judged_to=judged_to,
             safe_to=self._safe_to,
@@ -248,9 +254,9 @@ def evidence(found: TokenLabel, mode: Mode) -> Evidence:
     return Evidence(found.severity, probabilities, named(found, mode), None, shares)
 
 
-def categories_of(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> tuple[str, ...]:
+def categories_of(summary: Summary) -> tuple[str, ...]:
     """The categories that a response's labels name."""
-    return tuple(categories("response")[index] for index in rule.categories(labels, in_a_row))
+    return tuple(categories("response")[index] for index in summary.categories)
 
 
 def by_category(found: TokenLabel, mode: Mode) -> tuple[tuple[str, float], ...]:

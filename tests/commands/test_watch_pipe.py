@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from unittest.mock import patch
 
@@ -47,8 +48,11 @@ def guards() -> Iterator[list[Guard]]:
 
 # Words, marks, joined emoji, flags, scripts from right to left and without spaces, ends of lines.
 _WORDS = st.sampled_from(
-    ["word ", "X", "XX ", "a\r\n", "\0", "e\u0301", "👩\u200d👩\u200d👦", "🇩🇪", "שלום ", "مرحبا. "]
-    + ["昔々", "ไทย", "ก\u0e33", "\u202eabc\u202c ", "\ufeff", "\x1b[31m", "é" * 90, "So it is. "]
+    [
+        *("word ", "X", "XX ", "a\r\n", "\0", "\ufeff", "\x1b[31m", "So it is. "),
+        *("e\u0301", "é" * 90, "👩\u200d👩\u200d👦", "🇩🇪", "昔々", "ไทย", "ก\u0e33"),
+        *("שלום ", "مرحبا. ", "\u202eabc\u202c "),
+    ]
 )
 TEXTS = st.lists(_WORDS, min_size=1, max_size=40).map("".join)
 
@@ -79,16 +83,17 @@ def test_nothing_is_written_past_what_may_be_shown(
     out, ended = Out(), True
     with guards[tokens].watch(ASKED) as watch:
         out.watch = watch
+        stdout = io.TextIOWrapper(out, "utf-8", write_through=True)
         with (
             patch.object(command, "_pieces", lambda: iter(pieces)),
-            patch.object(sys, "stdout", io.TextIOWrapper(out, "utf-8", write_through=True)),
+            patch.object(sys, "stdout", stdout),
             patch.object(sys, "stderr", io.StringIO()),
         ):
             try:
                 code = command._pass_on(watch, show=False)
             except InputError:
                 ended = False
-            sys.stdout.detach()
+        stdout.detach()
         state = watch.state
     shown = out.getvalue().decode()
     assert shown == watch.text[: state.safe_to]
@@ -131,10 +136,8 @@ def test_a_reader_that_leaves_and_a_person_who_interrupts() -> None:
         assert said in err and "Traceback" not in err
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):
                     stream.close()
-                except BrokenPipeError:
-                    pass
 
 
 def test_what_is_flagged_is_shown_in_red_on_request(

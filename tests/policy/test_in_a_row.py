@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from edgeguard.policy import LOOSE, STRICT, Evidence, Policy, decide
 from edgeguard.policy.in_a_row import decide_in_a_row, first_run, flag_of, suspected
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE
-from edgeguard.stream import rule
 from edgeguard.stream.interface import TokenLabel
+from edgeguard.stream.rule import Summary
 
 _TOKEN = evidence().map(
     lambda one: replace(one, categories=one.categories[:1], refusal=None)  # as a Stream labels one
@@ -83,7 +83,7 @@ def test_the_official_policies_say_what_the_authors_rule_says(
         TokenLabel(0, 0, token.severity, tuple(token.probabilities.values()), (1.0,))
         for token in tokens
     ]
-    said = rule.severity(labels, in_a_row)
+    said = Summary(labels, in_a_row).severity
     assert flags(LOOSE, tokens, in_a_row) == (said == UNSAFE)
     assert flags(STRICT, tokens, in_a_row) == (said != SAFE)
 

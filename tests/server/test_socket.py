@@ -51,7 +51,8 @@ def tokens() -> Iterator[Served]:
 
 def opened(served: Served, path: str = PATH, **options: Any) -> ClientConnection:
     url = served.url.replace("http", "ws") + path
-    return connect(url, proxy=None, compression=None, **options)
+    socket: ClientConnection = connect(url, proxy=None, compression=None, **options)
+    return socket
 
 
 def say(socket: ClientConnection, **message: object) -> None:
