@@ -23,12 +23,14 @@ Schema = dict[str, Any]
 TITLE = "edgeguard"
 DESCRIPTION = """Safety verdicts from Qwen3Guard-Gen on this machine.
 
-Every answer has the header X-Request-Id. Errors have OpenAI's form; `code` is for programs, and no
-error quotes a text. A 503 says in Retry-After when to come back.
+Every answer has the header X-Request-Id. Errors have OpenAI's form, and Ollama's under /api; `code`
+is for programs, and no error quotes a text. A 503 says in Retry-After when to come back.
 """
 TAGS = [
     {"name": "OpenAI", "description": "As OpenAI's clients know them."},
     {"name": "edgeguard", "description": "The whole verdict."},
+    {"name": "Ollama", "description": "As Ollama's clients know them."},
+    {"name": "Hosts", "description": "What gateways and programs ask of a guard; see docs/hosts."},
     {"name": "Operation", "description": "For who runs the server; none says anything of a text."},
 ]
 
@@ -57,7 +59,7 @@ _RETRY: Schema = {
 _COMPONENTS = "#/components/schemas/"
 
 
-def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
+def responses(*errors: int, error: type = answers.Error, **asked: Any) -> dict[int | str, Schema]:
     """The answers of an operation: as asked, or one of these errors."""
     found: dict[int | str, Schema] = {
         200: {"description": "As asked.", "headers": _HEADERS, **asked}
@@ -66,7 +68,7 @@ def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
         retry = _RETRY if status == 503 else {}
         found[status] = {
             "description": _ERRORS[status],
-            "model": answers.Error,
+            "model": error,
             "headers": {**_HEADERS, **retry},
         }
     return found
