@@ -81,6 +81,7 @@ export interface MessagesOptions extends CheckOptions {
 }
 
 export class EdgeguardError extends Error {
+  constructor(error: { code: number; message: string; data?: { exception: string; message: string } });
   /** JSON-RPC's; -32000 is an exception of the library, whose name is `name`. */
   readonly code: number;
 }
