@@ -122,7 +122,7 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     envvar="EDGEGUARD_HOST",
     default=HOST,
     show_default=True,
-    help="The address to listen on; any but this machine's own needs a key.",
+    help="The address to listen on; 127.0.0.1 is reached from this machine alone.",
 )
 @click.option(
     "--port",
@@ -145,7 +145,7 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     type=int,
     default=QUEUE,
     show_default=True,
-    help="Requests that may wait; the next one gets 503.",
+    help="Checks that may wait for the model; twice as many requests are taken.",
 )
 @click.option(
     "--max-body",

@@ -10,7 +10,7 @@ import json
 import shlex
 from typing import Any
 
-from edgeguard.server import chat, moderations, native
+from edgeguard.server import chat, moderations, native, openapi_hosts
 from edgeguard.server.settings import HOST, PORT
 
 Operation = dict[str, Any]
@@ -51,12 +51,14 @@ edgeguard_verdicts_total{mode="prompt",severity="Safe"} 12.0
 _NOT_READY = {"status": "loading", "reason": "the model is being loaded"}
 
 SENT: dict[str, Any] = {
+    **openapi_hosts.SENT,
     "createChatCompletion": {"messages": [{"role": "user", "content": TEXT}]},
     "createModeration": {"input": TEXT},
     "guard": {"prompt": TEXT},
     "guardStream": {"prompt": "Tell me a story.", "response": "Once upon a time."},
 }
 ANSWERED: dict[str, tuple[str, Any]] = {
+    **openapi_hosts.ANSWERED,
     "createChatCompletion": ("application/json", chat.EXAMPLE),
     "createModeration": ("application/json", moderations.EXAMPLE),
     "guard": ("application/json", native.EXAMPLE),
@@ -92,8 +94,7 @@ def add(path: str, method: str, operation: Operation) -> None:
     for status, found in operation["responses"].items():
         for content in found.get("content", {}).values():
             if status != "200":
-                not_ready = "NotReady" in str(content["schema"])
-                content["example"] = _NOT_READY if not_ready else error(int(status))
+                content["example"] = _error(content["schema"]["$ref"], int(status))
     line = curl(path, method, SENT.get(name))
     operation["description"] += f"\n\n```bash\n{line}\n```"
 
@@ -105,6 +106,13 @@ def curl(path: str, method: str, sent: object | None) -> str:
         return f"curl -s {url}"
     body = shlex.quote(json.dumps(sent))
     return f"curl -s {url} -H 'Content-Type: application/json' \\\n    -d {body}"
+
+
+def _error(form: str, status: int) -> dict[str, Any]:
+    if form.endswith("/NotReady"):
+        return _NOT_READY
+    found = error(status)
+    return {"error": found["error"]["message"]} if form.endswith("/OllamaError") else found
 
 
 def error(status: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgeguard.server import openapi_hosts
 from edgeguard.server.categories import ALL_KEYS, FURTHER, KEYS_OF, OTHER
 from edgeguard.server.chat import ChatRequest
 
@@ -118,6 +119,8 @@ _ONLY = "Accepted only where it asks for what is done anyway{}; any other value 
 def describe(schemas: Schema) -> None:
     """Give every property of the schemas a description."""
     for name, schema in schemas.items():
+        for alternative in schema.get("anyOf", ()):
+            describe({name: alternative})
         for field, found in schema.get("properties", {}).items():
             if "description" not in found:
                 text = FIELDS.get(f"{name}.{field}") or _found(name, field, found)
@@ -128,6 +131,8 @@ def describe(schemas: Schema) -> None:
 def _found(name: str, field: str, schema: Schema) -> str | None:
     if name.startswith("Category") and field in ALL_KEYS:
         return _key(field)
+    if name.startswith(openapi_hosts.SCHEMAS):
+        return openapi_hosts.FIELDS.get(field, openapi_hosts.OTHERS)
     if name == "ChatMessage":
         return "Accepted; hosts keep it with a message and send it back."
     if name != "ChatRequest":
