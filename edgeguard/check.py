@@ -33,7 +33,7 @@ class Judge:
 class Check:
     """The questions of one conversation; ``step`` judges the next one.
 
-    ``tokens`` and ``windows`` say beforehand what the whole check will read.
+    ``tokens`` and ``windows`` say beforehand what the whole check will read, ``questions`` in full.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Check:
         ``normalised``: the questions of the normalised form, where that is another text.
         ``message`` and ``not_judged`` are what the verdict says of the conversation.
         """
-        self._questions = [*questions, *normalised]
+        self.questions = (*questions, *normalised)
         self._written = len(questions)
         self._message = message
         self._not_judged = not_judged
@@ -59,8 +59,8 @@ class Check:
         self._judge = judge
         self._seconds = seconds
         self._decoded: list[Decoded] = []
-        self.tokens = sum(len(question.tokens) for question in self._questions)
-        self.windows = len(self._questions)
+        self.tokens = sum(len(question.tokens) for question in self.questions)
+        self.windows = len(self.questions)
 
     @property
     def fits(self) -> bool:
@@ -81,9 +81,13 @@ class Check:
         raised can be tried again, unless it was cancelled.
         """
         started = time.perf_counter()
-        self._decoded.append(self._decode(self._questions[len(self._decoded)]))
+        self._decoded.append(self._decode(self.questions[len(self._decoded)]))
         self._seconds += time.perf_counter() - started
         return self._verdict() if len(self._decoded) == self.windows else None
+
+    def took(self, seconds: float) -> None:
+        """Count seconds that were spent on it elsewhere."""
+        self._seconds += seconds
 
     def verdict(self) -> Verdict:
         """Judge whatever is left."""
@@ -104,7 +108,7 @@ class Check:
         worst, answer = form.windows[0], form.answer
         shares = worst.category_probabilities
         return Verdict(
-            mode=self._questions[0].mode,
+            mode=self.questions[0].mode,
             severity=answer.severity,
             probabilities=Probabilities(worst.probabilities),
             categories=answer.categories,

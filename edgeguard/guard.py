@@ -14,15 +14,16 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import NoReturn
 
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
-from edgeguard.check_many import check_many
+from edgeguard.check_many import alone, together
 from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.row_lists import rows_of
 from edgeguard.conversation.rows import CheckMessages, CheckRow
 from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.engines import HowWatched, engine
@@ -37,6 +38,7 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import BACKGROUND, MAX_THREADS, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
+from edgeguard.several import Several
 from edgeguard.store import find_policy, resolve
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
@@ -334,6 +336,7 @@ class Guard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        exact: bool | None = None,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
@@ -346,7 +349,12 @@ class Guard:
         conversation as ``check_messages`` takes it; a data frame or an array of them will do. What
         cannot be judged gives its error instead of a verdict, and the rest goes on. Texts that
         repeat are judged once, as far as the last 10,000 different ones reach.
-        timeout: seconds for each text; one that takes longer gives its TimeoutError.
+        exact: judge one text after the other, with the bits that each has alone. Else short texts
+        share passes: faster, with probabilities that differ in late digits, by what is in the same
+        pass; up to 32 rows are taken ahead. None, the default, is exact where rows is an iterator,
+        which may wait for a verdict before it gives the next row.
+        timeout: seconds for each text, which is then judged alone; one that takes longer gives its
+        TimeoutError.
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
@@ -354,14 +362,22 @@ class Guard:
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
+        found = rows_of(rows)
+        is_exact = not isinstance(found, Sized) if exact is None else exact
 
-        def judge(conversation: Conversation) -> Verdict:
-            deadline = None if limit is None else time.monotonic() + limit
-            return self._asking.begin(
-                conversation, How(chosen, True, False, deadline, cancel)
-            ).verdict()
+        def test() -> None:
+            self_test(self, cancel)
 
-        return check_many(rows, reading, judge, lambda: self_test(self, cancel))
+        if is_exact or limit is not None or self._asking.is_stream:
+
+            def judge(conversation: Conversation) -> Verdict:
+                deadline = None if limit is None else time.monotonic() + limit
+                how = How(chosen, True, False, deadline, cancel)
+                return self._asking.begin(conversation, how).verdict()
+
+            return alone(found, reading, judge, test)
+        several = Several(self._asking, How(chosen, False, False, None, cancel))
+        return together(found, reading, several, test)
 
     def watch(
         self,

@@ -16,7 +16,6 @@ import logging
 import os
 import threading
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,7 @@ class CacheInfo:
 
 
 class AnswerCache:
-    """Asks a question once. May be shared by threads."""
+    """Answers that were given before. May be shared by threads."""
 
     def __init__(self, kept: Answers) -> None:
         self._kept = kept
@@ -63,15 +62,8 @@ class AnswerCache:
         parts = [_FORM, __version__, model.sha256, device, repr(settings), _library(settings)]
         self._identity = json.dumps(parts).encode()
 
-    def answer(
-        self,
-        question: Question,
-        ask: Callable[[Question], Decoded],
-        *,
-        fresh: bool,
-        categories: bool,
-    ) -> Decoded:
-        """The remembered answer to a question, else what ``ask`` gives, which is remembered."""
+    def find(self, question: Question, *, fresh: bool, categories: bool) -> Decoded | None:
+        """The remembered answer to a question, if there is one."""
         exact = self._key(question, exact=True)
         key = exact if fresh else self._key(question, exact=False)
         with self._lock:
@@ -81,10 +73,13 @@ class AnswerCache:
                     self._hits += 1
                     return known
             self._misses += 1
-        decoded = ask(question)
+        return None
+
+    def keep(self, question: Question, decoded: Decoded, *, fresh: bool) -> None:
+        """Remember an answer; ``fresh``: its bits do not depend on other questions."""
+        key = self._key(question, exact=fresh)
         with self._lock:
             self._kept.put(key, _written(key, decoded))
-        return decoded
 
     def info(self) -> CacheInfo:
         """How it went so far."""

@@ -35,8 +35,17 @@ _OLLAMA_KINDS = ("text/plain", "application/x-www-form-urlencoded")
 class Bounded:
     """Reads a body whole, up to a limit of bytes and time, for at most so many requests at once."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int, places: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        places: int,
+        any_kind: Callable[[str], bool] = lambda _path: False,
+    ) -> None:
+        """``any_kind``: whether the body on a path may be something else than JSON."""
         self._app = app
+        self._any_kind = any_kind
         self._max_body = max_body
         self._places = places
         self._inside = 0
@@ -58,7 +67,7 @@ class Bounded:
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._max_body:
             raise held.too_large()
-        if posts:
+        if posts and not self._any_kind(scope["path"]):
             _check_kind(headers, scope["path"])
         self._inside += posts
         try:

@@ -171,7 +171,7 @@ class ChatRequest(OfOtherServers):
 
 def check(body: ChatRequest) -> None:
     """Parameters that contradict each other. Raises HttpError 400."""
-    if body.top_logprobs is not None and not body.logprobs:
+    if body.top_logprobs and not body.logprobs:
         raise HttpError(
             400,
             "top_logprobs: logprobs must be true with it",
