@@ -15,12 +15,17 @@ from collections.abc import Iterator
 import click
 
 from edgeguard.commands.check import conversation_of
-from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.commands.options import (
+    Running,
+    guard_options,
+    in_a_row_option,
+    reading_options,
+    timeout_option,
+)
 from edgeguard.console import colour_wanted, note
 from edgeguard.conversation.reader import Reading
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK
 from edgeguard.guard import Guard
-from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.watch.state import WatchState
 from edgeguard.watch.watch import Watch
 
@@ -39,14 +44,7 @@ _PIECE = 1 << 12
 @reading_options
 @guard_options
 @timeout_option
-@click.option(
-    "--in-a-row",
-    envvar="EDGEGUARD_IN_A_ROW",
-    type=click.IntRange(min=1),
-    default=IN_A_ROW,
-    show_default=True,
-    help="Tokens in a row that flag the stream, with a Qwen3Guard-Stream.",
-)
+@in_a_row_option
 @click.option("--show", is_flag=True, help="Show what is flagged as well, in red, before stopping.")
 def command(
     prompt: str | None,

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from edgeguard.server import dify, litellm, portkey
 from edgeguard.server import host_answers as answers
+from edgeguard.server.answers import Form
 from edgeguard.server.http_errors import OLLAMA
 from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
 from edgeguard.server.ollama import LINES
@@ -30,20 +31,18 @@ _PULLED: dict[str, Any] = {LINES: {"schema": {"description": "A line of JSON, wi
 
 def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
     """Ollama's API, as far as a guard needs it."""
-    chat = {"content": _STREAM, "response_model": answers.OllamaChat}
-    generated = {"content": _STREAM, "response_model": answers.OllamaGenerated}
-    _add_ollama(found, "chat", ollama.chat, "The model's own answer to a conversation", **chat)
-    _add_ollama(found, "generate", ollama.generate, "The model's own answer", **generated)
-    shown, listed = (
-        {"response_model": answers.OllamaShown},
-        {"response_model": answers.OllamaModels},
-    )
-    _add_ollama(found, "show", ollama.show, "What is said of a model", **shown)
-    _add_ollama(found, "pull", ollama.pull, "Whether a model is here", content=_PULLED)
-    _add_ollama(found, "tags", ollama.tags, "The model's names", method="GET", **listed)
-    _add_ollama(found, "ps", ollama.ps, "The model, if it is in memory", method="GET", **listed)
-    version = {"response_model": answers.OllamaVersion}
-    _add_ollama(found, "version", ollama.version, "Whose API this is", method="GET", **version)
+    chat, generated = answers.OllamaChat, answers.OllamaGenerated
+    _add_ollama(found, "chat", ollama.chat, "The model's answer to a conversation", chat, _STREAM)
+    _add_ollama(found, "generate", ollama.generate, "The model's answer", generated, _STREAM)
+    _add_ollama(found, "show", ollama.show, "What is said of a model", answers.OllamaShown)
+    _add_ollama(found, "pull", ollama.pull, "Whether a model is here", None, _PULLED)
+    got: dict[str, tuple[Endpoint, str, type[Form]]] = {
+        "tags": (ollama.tags, "The model's names", answers.OllamaModels),
+        "ps": (ollama.ps, "The model, if it is in memory", answers.OllamaModels),
+        "version": (ollama.version, "Whose API this is", answers.OllamaVersion),
+    }
+    for name, (endpoint, summary, form) in got.items():
+        _add_ollama(found, name, endpoint, summary, form, method="GET")
 
 
 def add_litellm(found: APIRouter, endpoint: LiteLLMEndpoint) -> None:
@@ -87,10 +86,10 @@ def _add_ollama(
     name: str,
     endpoint: Endpoint,
     summary: str,
+    form: type[Form] | None,
+    content: dict[str, Any] | None = None,
     *,
     method: str = "POST",
-    response_model: Any = None,
-    content: dict[str, Any] | None = None,
 ) -> None:
     errors = ALL_ERRORS if method == "POST" else (401, 403, 503)
     said = {"content": content} if content else {}
@@ -101,8 +100,8 @@ def _add_ollama(
         operation_id=f"ollama{name.capitalize()}",
         summary=summary,
         tags=["Ollama"],
-        response_class=Response if response_model is None else JSONResponse,
-        response_model=response_model,
+        response_class=Response if form is None else JSONResponse,
+        response_model=form,
         responses=responses(*errors, error=answers.OllamaError, **said),
         openapi_extra=may_need_key(),
     )

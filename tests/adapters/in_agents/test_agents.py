@@ -28,6 +28,7 @@ from openai.types.responses import (
 from pages import block
 
 from edgeguard.adapters.agents import input_guardrail, output_guardrail
+from edgeguard.adapters.common import default_guard, shared_guard
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.errors import InputError, ModelNotFoundError
 
@@ -165,3 +166,10 @@ def test_what_the_page_shows(guard: Any, upstream: str, monkeypatch: pytest.Monk
         assert shown["ask"](text) == "withheld: Unsafe, ['Violent']"
     exec(block("openai-agents", "python", 1), shown)
     assert shown["voice"].output_guardrails
+
+
+def test_a_process_has_one_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEGUARD_MODEL", "nano")
+    assert default_guard() is default_guard()
+    monkeypatch.setenv("EDGEGUARD_POLICY", "loose")
+    assert default_guard() is not shared_guard("nano", "strict")

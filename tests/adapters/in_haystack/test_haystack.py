@@ -92,7 +92,7 @@ def test_haystack_s_own_router(url: str) -> None:
 
 
 def test_what_the_page_shows(guard: Any, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeguard.adapters.haystack.AsyncGuard", lambda *_, **__: guard)
+    monkeypatch.setattr("edgeguard.adapters.haystack.shared_guard", lambda *_, **__: guard)
     monkeypatch.setenv("OPENAI_BASE_URL", upstream)
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     shown: dict[str, Any] = {}
