@@ -23,8 +23,8 @@ _HEAD = f"""{NOTICE}
 
 What `edgeguard serve` answers. A running server describes itself at `/docs`, where each operation
 can be tried, and as OpenAPI at `/openapi.json`; this page is made from the same document.
-[The guide](../server.md) says how to run it, and which other paths it takes (Ollama's, LiteLLM's,
-Dify's and Portkey's, which their own documents describe).
+[The guide](../server.md) says how to run it. What Ollama's clients and other hosts ask is described
+as far as a guard answers it; [their pages](../hosts/README.md) say how to set them up.
 
 Every answer has the header `X-Request-Id`. With a key, send `Authorization: Bearer KEY`.
 """
@@ -68,7 +68,7 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> st
 
 def _answered(kind: str, schema: Schema, schemas: Schema) -> str:
     if kind == "text/event-stream":
-        events = schema.get("oneOf", schema.get("anyOf"))
+        events = schema.get("oneOf", schema.get("anyOf", ()))
         forms = [each["properties"] for each in events if "contentSchema" in str(each)]
         names = [
             code(each["event"]["const"] if "event" in each else "data")
@@ -76,6 +76,8 @@ def _answered(kind: str, schema: Schema, schemas: Schema) -> str:
             for each in forms
         ]
         return f": {', '.join(names)}. {schema['description']}"
+    if "ndjson" in kind:
+        return f". {schema['description']}"
     return "." if "text/plain" in kind else f": {_type(schema, schemas)}."
 
 
@@ -91,7 +93,7 @@ def _errors(document: Schema) -> str:
         for path in document["paths"].values()
         for operation in path.values()
         for status, response in operation["responses"].items()
-        if status != "200" and "Error" in str(response["content"])
+        if status != "200" and str(response["content"]).count("/Error'")
     }
     rows = []
     for status, response in sorted(found.items()):
