@@ -43,7 +43,7 @@ pytestmark = [
 @contextmanager
 def llama_server(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The server, when it is ready."""
-    command = [Path(TOOLS) / "llama-server", "-m", NANO, "--port", str(port), "-c", "4096"]
+    command = [f"{TOOLS}/llama-server", "-m", str(NANO), "--port", str(port), "-c", "4096"]
     command += ["--chat-template", "chatml", "-t", "1", "--parallel", "2", "--no-warmup"]
     popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
