@@ -13,7 +13,7 @@ import click
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.commands.listening import KEY, check_key, listening_options
-from edgeguard.commands.options import Running, above_zero, guard_options
+from edgeguard.commands.options import Running, above_zero, guard_options, in_a_row_option
 from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -85,6 +85,7 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     show_default=True,
     help="Characters of an answer between two checks, at least.",
 )
+@in_a_row_option
 @click.option(
     "--allow",
     envvar="EDGEGUARD_ALLOW",
@@ -170,6 +171,7 @@ def command(
     fail_open: bool,
     skip_media: bool,
     interval: int,
+    in_a_row: int,
     allow: tuple[str, ...],
     upstream_timeout: float,
     timeout: float,
@@ -201,6 +203,7 @@ def command(
         fail_open=fail_open,
         skip_media=skip_media,
         interval=interval,
+        in_a_row=in_a_row,
         allow=frozenset(allow),
         upstream_timeout=upstream_timeout,
         judge_timeout=timeout,

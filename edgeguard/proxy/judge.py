@@ -87,7 +87,10 @@ class Case:
         """Judge an answer that grows."""
         settings = self._judge.settings
         return self._judge.guard.watch(
-            asked.conversation, interval=settings.interval, timeout=settings.judge_timeout
+            asked.conversation,
+            interval=settings.interval,
+            in_a_row=settings.in_a_row,
+            timeout=settings.judge_timeout,
         )
 
     def watched(self, verdict: Verdict, text: str) -> Decision:

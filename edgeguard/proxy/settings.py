@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from edgeguard.errors import InputError
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.watch.interval import INTERVAL
 
 PORT = 8001
@@ -36,6 +37,7 @@ class ProxySettings:
     fail_open: bool = False
     skip_media: bool = False
     interval: int = INTERVAL
+    in_a_row: int = IN_A_ROW
     allow: frozenset[str] = frozenset()
     upstream_timeout: float = UPSTREAM_TIMEOUT
     judge_timeout: float = JUDGE_TIMEOUT
@@ -56,6 +58,8 @@ class ProxySettings:
         for name in self.allow:
             if not name or name.endswith("/"):
                 raise InputError("--allow takes a path as /v1/files, or the name of a field")
+        if self.in_a_row < 1:
+            raise InputError(f"in_a_row is {self.in_a_row}; it must be at least 1 token")
         for name in ("upstream_timeout", "judge_timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be a number of seconds above 0")

@@ -110,7 +110,11 @@ class ChatMessage(Body):
 
 async def read(request: Request, model: type[B]) -> B:
     """The body of a request, which is not kept. Raises HttpError 400."""
-    value = parse(bytes((await request.receive())["body"]))
+    return validated(parse(bytes((await request.receive())["body"])), model)
+
+
+def validated(value: object, model: type[B]) -> B:
+    """A value as what it must be. Raises HttpError 400."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

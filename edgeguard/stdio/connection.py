@@ -56,9 +56,14 @@ class Connection:
         writer: Writer,
         methods: Mapping[str, Method],
         lane: Callable[[Request], str | None] = lambda _request: None,
+        unread: Callable[[], None] = lambda: None,
     ) -> None:
-        """``lane`` names the lane of a request; those without one run at once."""
+        """``lane`` names the lane of a request; those without one run at once.
+
+        ``unread`` is called when nobody reads the answers any more.
+        """
         self._writer = writer
+        self._unread = unread
         self._methods = methods
         self._lane = lane
         self._lock = threading.Condition()
@@ -99,14 +104,20 @@ class Connection:
             else:
                 self._begin(request)
         except RpcError as error:
-            self._send(error_line(error.id, error))
+            with self._lock:
+                runs = error.id in self._calls  # that request has an answer of its own to come
+            self._send(error_line(None if runs else error.id, error))
 
     def _cancel(self, request: Request) -> None:
         id_ = request.params.get("id")
-        if set(request.params) != {"id"} or not isinstance(id_, (int, str)):
+        # true is an int to Python, and equal to 1.
+        no_id = isinstance(id_, bool) or not isinstance(id_, (int, str))
+        if set(request.params) != {"id"} or no_id:
             raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
         with self._lock:
-            call = self._calls.get(id_)
+            if request.id in self._calls:
+                raise _in_use()
+            call = self._calls.get(id_)  # type: ignore[arg-type]
         if call is not None:
             call.cancel.cancel()
         if request.id is not None:
@@ -132,7 +143,7 @@ class Connection:
     def _admit(self, id_: Id, call: Call) -> None:
         with self._lock:
             if id_ in self._calls:
-                raise RpcError(BAD_REQUEST, "a request with this id still runs", id=None)
+                raise _in_use()
             if len(self._calls) >= MAX_CALLS:
                 raise RpcError(BUSY, f"more than {MAX_CALLS} requests at once", id=id_)
             self._calls[id_] = call
@@ -178,7 +189,12 @@ class Connection:
         try:
             self._writer.write(line)
         except OSError:
-            self.cancel_all()  # nobody reads any more
+            self.cancel_all()
+            self._unread()
+
+
+def _in_use() -> RpcError:
+    return RpcError(BAD_REQUEST, "a request with this id still runs", id=None)
 
 
 def _described(error: Exception) -> dict[str, str]:

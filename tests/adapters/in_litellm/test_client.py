@@ -24,7 +24,7 @@ MODELS = ["openai/story", "anthropic/story", "openai/responses/story", "hosted_v
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[str]:
-    command = [os.environ["EDGEGUARD_TEST_PYTHON"], Path(__file__).parents[1] / "fake_proxy.py"]
+    command = [os.environ["EDGEGUARD_TEST_PYTHON"], Path(__file__).parents[1] / "story_proxy.py"]
     popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert popen.stdout is not None
     try:
