@@ -8,8 +8,8 @@ between, `edgeguard proxy` at several intervals, and LiteLLM's proxy with its gu
 one once more through proxies with a model of full size, whose weights are random and whose policy
 flags nothing: its times are the real model's. Writes benchmarks/results/proxy.md.
 
-Takes 8 minutes on a quiet machine, and 10 more the first time: LiteLLM is installed under build/, in
-an environment of its own, and the model of full size is made (2 GB). Both can be given.
+Takes 8 minutes on a quiet machine, and 10 more the first time: LiteLLM is installed under build/,
+in an environment of its own, and the model of full size is made (2 GB). Both can be given.
 """
 
 from __future__ import annotations
