@@ -8,8 +8,8 @@ between, `edgeguard proxy` at several intervals, and LiteLLM's proxy with its gu
 one once more through proxies with a model of full size, whose weights are random and whose policy
 flags nothing: its times are the real model's. Writes benchmarks/results/proxy.md.
 
-Takes 8 minutes, and 10 more the first time: LiteLLM is installed under build/, in an environment of
-its own, and the model of full size is made (2 GB). Both can be given.
+Takes 8 minutes on a quiet machine, and 10 more the first time: LiteLLM is installed under build/,
+in an environment of its own, and the model of full size is made (2 GB). Both can be given.
 """
 
 from __future__ import annotations
@@ -288,9 +288,9 @@ def page(rows: list[tuple[str, str]], options: argparse.Namespace) -> str:
             "",
             *table,
             "",
-            "What follows for the defaults: `--interval 40` is shown first text soonest without "
-            "costing the whole answer; a machine on which the model of full size falls behind "
-            "(its *whole answer* well above 1) gains by 80 or 160.",
+            "The default is `--interval 40`: below it the first text hardly comes sooner, and each "
+            "check costs. Where the model of full size falls behind the stream (its *whole answer* "
+            "is well above 1), 80 or 160 cost less.",
             "",
         )
     )

@@ -257,8 +257,8 @@ def _arguments(event: dict[str, Any]) -> str:
 
 def test_tokens_are_taken_out(client: httpx.Client, model: Upstream) -> None:
     """Log probabilities name words that were likely, which nobody judged."""
-    tokens = {"content": [{"token": "Mild", "logprob": -0.1, "bytes": [77], "top_logprobs": []}]}
-    tokens["content"][0]["top_logprobs"] = [{"token": "unsafe", "logprob": -3.0}]  # type: ignore[index]
+    likely = [{"token": "unsafe", "logprob": -3.0}]
+    tokens = {"content": [{"token": "Mild", "logprob": -0.1, "top_logprobs": likely}]}
     answer = chat_whole("Mild.")
     answer["choices"][0] |= {"logprobs": tokens, "token_ids": [1, 2]}
     model.reply = lambda _path, _body: whole(answer)
