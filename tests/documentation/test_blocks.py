@@ -25,7 +25,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
-SERVER = "http://127.0.0.1:8000"
+HOST = "//127.0.0.1:8000"
+SERVER = f"http:{HOST}"
 ENDLESS = [["edgeguard", name] for name in ("serve", "proxy", "stdio", "mcp")]
 RUN = ("python", "console")
 KNOWN = (*RUN, *PROSE, "json", "toml")
@@ -92,10 +93,10 @@ def test_the_blocks_of_a_page_run(
         if block.not_run is not None or block.language not in RUN:
             continue
         at = SERVER
-        if SERVER in block.text:
+        if HOST in block.text:
             at = request.getfixturevalue("served").url
         if block.language == "python":
-            python(block, block.text.replace(SERVER, at))
+            python(block, block.text.replace(HOST, at.removeprefix("http:")))
         else:
             for step in steps(block):
                 run(block, Step(step.command.replace(SERVER, at), step.output), edgeguard)
