@@ -100,7 +100,7 @@ export class Edgeguard extends EventEmitter {
     messages: Message[],
     options?: MessagesOptions & { fresh?: boolean; judge?: "each" | "exchange" | "last" },
   ): Promise<Verdict[]>;
-  watch(messages?: Message[], options?: MessagesOptions & { interval?: number; category_probabilities?: boolean }): Promise<Watch>;
+  watch(messages?: Message[], options?: MessagesOptions & { interval?: number; in_a_row?: number; category_probabilities?: boolean }): Promise<Watch>;
   policies(): Promise<string[]>;
   unload(): Promise<void>;
   request(method: string, params?: object, options?: { signal?: AbortSignal }): Promise<unknown>;

@@ -16,6 +16,7 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.errors import InputError
 from edgeguard.guard import Guard, seconds_of
 from edgeguard.policy import OFFICIAL
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.stdio.connection import Call, Method
 from edgeguard.stdio.jsonrpc import Request
 from edgeguard.stdio.loading import SharedGuard
@@ -173,6 +174,7 @@ class Methods:
         messages: list,  # type: ignore[type-arg]
         policy: str | None = None,
         interval: int = INTERVAL,
+        in_a_row: int = IN_A_ROW,
         category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
@@ -189,6 +191,7 @@ class Methods:
                 messages,
                 policy=policy,
                 interval=interval,
+                in_a_row=in_a_row,
                 category_probabilities=category_probabilities,
                 strict_messages=strict_messages,
                 tool_calls=tool_calls,
