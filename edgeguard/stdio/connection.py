@@ -109,15 +109,11 @@ class Connection:
             self._send(error_line(None if runs else error.id, error))
 
     def _cancel(self, request: Request) -> None:
-        id_ = request.params.get("id")
-        # true is an int to Python, and equal to 1.
-        no_id = isinstance(id_, bool) or not isinstance(id_, (int, str))
-        if set(request.params) != {"id"} or no_id:
-            raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
+        id_ = _id_of(request)
         with self._lock:
             if request.id in self._calls:
                 raise _in_use()
-            call = self._calls.get(id_)  # type: ignore[arg-type]
+            call = self._calls.get(id_)
         if call is not None:
             call.cancel.cancel()
         if request.id is not None:
@@ -191,6 +187,15 @@ class Connection:
         except OSError:
             self.cancel_all()
             self._unread()
+
+
+def _id_of(request: Request) -> Id:
+    """Which request a cancel means."""
+    id_ = request.params.get("id")
+    # true is an int to Python, and equal to 1.
+    if set(request.params) != {"id"} or isinstance(id_, bool) or not isinstance(id_, (int, str)):
+        raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
+    return id_
 
 
 def _in_use() -> RpcError:

@@ -1,6 +1,6 @@
-"""`edgeguard stdio` from its start to its end: on shutdown, at the end of stdin, with the parent,
-or when nobody reads its answers.
+"""`edgeguard stdio` from its start to its end.
 
+It ends on shutdown, at the end of stdin, with the parent, or when nobody reads its answers.
 Standard output is the protocol's alone: whatever else is printed, by native code too, goes to
 standard error. This module knows no method.
 """

@@ -143,8 +143,11 @@ def test_proxy(built: tuple[Path, str]) -> None:
 
 def test_mcp(built: tuple[Path, str]) -> None:
     pytest.importorskip("mcp")
-    about = {"protocolVersion": "2025-06-18", "capabilities": {}}
-    about["clientInfo"] = {"name": "test", "version": "1"}  # type: ignore[assignment]
+    about = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
     call = {"name": "check", "arguments": {"text": HARM}}
     server = subprocess.Popen(
         [built[0], "mcp", "--model", "nano"],
