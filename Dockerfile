@@ -33,7 +33,7 @@ FROM ${BASE}
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --home-dir /data edgeguard \
+    && useradd --uid 10001 --no-create-home --home-dir /data edgeguard \
     && install --directory --owner=edgeguard --mode=0755 /data
 COPY --from=build /opt/edgeguard /opt/edgeguard
 ENV PATH=/opt/edgeguard/bin:$PATH \
@@ -47,7 +47,7 @@ VOLUME /data
 EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
 # Loading takes a while on a small machine; /health is 200 when a test verdict has passed.
-HEALTHCHECK --interval=15s --timeout=10s --start-period=10m --start-interval=2s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=10s --start-period=10m --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('EDGEGUARD_PORT', '8000') + '/health', timeout=8)"]
 ENTRYPOINT ["edgeguard"]
 CMD ["serve"]
