@@ -25,7 +25,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
-SERVER = "http://127.0.0.1:8000"
+SERVER = "127.0.0.1:8000"
 ENDLESS = [["edgeguard", name] for name in ("serve", "proxy", "stdio", "mcp")]
 RUN = ("python", "console")
 KNOWN = (*RUN, *PROSE, "json", "toml")
@@ -93,7 +93,7 @@ def test_the_blocks_of_a_page_run(
             continue
         at = SERVER
         if SERVER in block.text:
-            at = request.getfixturevalue("served").url
+            at = request.getfixturevalue("served").url.removeprefix("http://")
         if block.language == "python":
             python(block, block.text.replace(SERVER, at))
         else:
