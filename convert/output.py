@@ -119,7 +119,7 @@ def sweep(target: Path) -> None:
 @contextmanager
 def _unheld(path: Path) -> Iterator[None]:
     """Raises OSError where a living process holds the file."""
-    if fcntl is None:  # Windows removes no file that is open, by us or by another
+    if getattr(fcntl, "flock", None) is None:  # Windows removes no file that is open
         yield
         return
     with path.open("rb") as file:

@@ -135,7 +135,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def is_reserved(file: str) -> bool:
-    """Whether Windows takes a name for a device, or for a part of another file (``name:stream``)."""
+    """Whether Windows takes a name for a device, or a part of another file (``name:stream``)."""
     name = ntpath.basename(ntpath.splitdrive(file)[1])
     if sys.version_info >= (3, 13):
         return ntpath.isreserved(name)

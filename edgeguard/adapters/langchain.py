@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from langchain.agents.middleware.types import (
     AgentMiddleware,
@@ -37,8 +37,8 @@ from edgeguard.async_guard import AsyncGuard
 from edgeguard.verdict import Verdict
 
 Update = dict[str, Any] | None
-Request = ModelRequest[Any]
-Response = ModelResponse[Any]
+Request: TypeAlias = "ModelRequest[Any]"
+Response: TypeAlias = "ModelResponse[Any]"
 
 
 class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):

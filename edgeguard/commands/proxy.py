@@ -90,9 +90,10 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     "--allow",
     envvar="EDGEGUARD_ALLOW",
     multiple=True,
-    metavar="PATH|FIELD",
-    help="What may pass unjudged: a path as /v1/models, or a field of requests that brings in "
-    "what the upstream keeps, as previous_response_id. Can be given several times.",
+    metavar="PATH|NAME",
+    help="What may pass unjudged, as the refusal names it: a path with what lies below it, as "
+    "/v1/files, or a field or tool, as previous_response_id or web_search. Can be given several "
+    "times; the variable holds them with spaces between.",
 )
 @click.option(
     "--upstream-timeout",
@@ -116,7 +117,8 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     "--audit-log",
     envvar="EDGEGUARD_AUDIT_LOG",
     metavar="FILE",
-    help="A JSON line for each verdict, without texts; the file is rotated.",
+    help="A JSON line for each verdict, without texts; the file is rotated. Each proxy needs a "
+    "file of its own.",
 )
 @click.option(
     "--host",

@@ -181,9 +181,8 @@ def _cut(old: Event, path: Path, at: int) -> tuple[Event, Event]:
         value: Any = copy.deepcopy(old.value)
         inner = value
         for part in path[:-1]:
-            inner.pop("logprobs", None) if isinstance(inner, dict) else None
             inner = inner[part]
-        inner.pop("logprobs", None)
         inner[path[-1]] = inner[path[-1]][piece]
-        pieces.append(event(value, old.name))
+        bare: Any = without_tokens(value)  # they are those of the whole piece
+        pieces.append(event(bare, old.name))
     return pieces[0], pieces[1]

@@ -23,7 +23,7 @@ WITHHELD = "This was withheld by the safety filter."
 NOT_JUDGED = "This could not be checked by the safety filter, and is withheld."
 
 _SAY_NOTHING = ("app_id", "tenant_id", "user_id")
-_EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, Any] = {
     "point": "app.moderation.input",
     "params": {"app_id": "0f8a5a0a", "inputs": {}, "query": "What is the capital of France?"},
 }
@@ -41,7 +41,7 @@ class DifyParams(Body):
 class DifyRequest(Body):
     """A point of an app, or `ping`, by which Dify tries the address."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLE]})
     point: Literal["ping", "app.moderation.input", "app.moderation.output"]
     params: DifyParams = Field(default_factory=DifyParams)
 

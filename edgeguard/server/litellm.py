@@ -41,7 +41,7 @@ KEPT_CHARACTERS = 8 * 1024 * 1024
 """How much of all calls may be kept."""
 
 _MILD = "What is the capital of France?"
-_EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, Any] = {
     "input_type": "request",
     "texts": [_MILD],
     "structured_messages": [{"role": "user", "content": _MILD}],
@@ -59,7 +59,7 @@ class Parameters(Body):
 class GuardrailRequest(Body):
     """What LiteLLM sends."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLE]})
     input_type: Literal["request", "response"]
     texts: list[str] | None = None
     structured_messages: list[dict[str, Any]] | None = None

@@ -97,13 +97,21 @@ class OllamaGenerateRequest(Common):
     context: Nothing | None = None
 
 
+_NAMED = {"type": "string", "minLength": 1, "description": "A name."}
+
+
 class OllamaNameRequest(Body):
     """A model; `name` is what `model` was called before."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "anyOf": [
-                {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+                {
+                    "required": [name],
+                    "properties": {
+                        name: {"type": "string", "minLength": 1, "description": "A name."}
+                    },
+                }
                 for name in ("model", "name")
             ]
         }

@@ -11,6 +11,7 @@ import shlex
 from typing import Any
 
 from edgeguard.server import chat, moderations, native, openapi_hosts
+from edgeguard.server.http_errors import OLLAMA
 from edgeguard.server.settings import HOST, PORT
 
 Operation = dict[str, Any]
@@ -51,14 +52,13 @@ edgeguard_verdicts_total{mode="prompt",severity="Safe"} 12.0
 _NOT_READY = {"status": "loading", "reason": "the model is being loaded"}
 
 SENT: dict[str, Any] = {
-    **openapi_hosts.SENT,
     "createChatCompletion": {"messages": [{"role": "user", "content": TEXT}]},
     "createModeration": {"input": TEXT},
     "guard": {"prompt": TEXT},
     "guardStream": {"prompt": "Tell me a story.", "response": "Once upon a time."},
+    **openapi_hosts.SENT,
 }
 ANSWERED: dict[str, tuple[str, Any]] = {
-    **openapi_hosts.ANSWERED,
     "createChatCompletion": ("application/json", chat.EXAMPLE),
     "createModeration": ("application/json", moderations.EXAMPLE),
     "guard": ("application/json", native.EXAMPLE),
@@ -79,6 +79,7 @@ ANSWERED: dict[str, tuple[str, Any]] = {
     ),
     "livez": ("application/json", {"status": "ok"}),
     "metrics": ("text/plain", _METRICS),
+    **openapi_hosts.ANSWERED,
 }
 
 
@@ -94,30 +95,26 @@ def add(path: str, method: str, operation: Operation) -> None:
     for status, found in operation["responses"].items():
         for content in found.get("content", {}).values():
             if status != "200":
-                content["example"] = _error(content["schema"]["$ref"], int(status))
+                not_ready = "NotReady" in str(content["schema"])
+                content["example"] = _NOT_READY if not_ready else error(int(status), path)
     line = curl(path, method, SENT.get(name))
     operation["description"] += f"\n\n```bash\n{line}\n```"
 
 
 def curl(path: str, method: str, sent: object | None) -> str:
     """The command that asks for an operation."""
-    url = f"http://{HOST}:{PORT}{path.replace('{model}', _CARD['id'])}"
+    url = f"http://{HOST}:{PORT}{path.replace('{model}', str(_CARD['id']))}"
     if method == "get":
         return f"curl -s {url}"
     body = shlex.quote(json.dumps(sent))
     return f"curl -s {url} -H 'Content-Type: application/json' \\\n    -d {body}"
 
 
-def _error(form: str, status: int) -> dict[str, Any]:
-    if form.endswith("/NotReady"):
-        return _NOT_READY
-    found = error(status)
-    return {"error": found["error"]["message"]} if form.endswith("/OllamaError") else found
-
-
-def error(status: int) -> dict[str, Any]:
+def error(status: int, path: str = "") -> dict[str, Any]:
     """What an error of this status may look like."""
     message, param, code = _ERRORS[status]
+    if path.startswith(OLLAMA):
+        return {"error": message}
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {
         "error": {

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeguard.server import openapi_hosts
 from edgeguard.server.categories import ALL_KEYS, FURTHER, KEYS_OF, OTHER
 from edgeguard.server.chat import ChatRequest
+from edgeguard.server.ollama import Common
+from edgeguard.server.openapi_hosts import FIELDS as OF_HOSTS
 
 Schema = dict[str, Any]
 
 FIELDS = {
+    **OF_HOSTS,
     "Alive.status": "Always `ok`.",
     "Alternative.token": "The token as text.",
     "Alternative.logprob": "The natural logarithm of its probability among those allowed here.",
@@ -119,8 +121,6 @@ _ONLY = "Accepted only where it asks for what is done anyway{}; any other value 
 def describe(schemas: Schema) -> None:
     """Give every property of the schemas a description."""
     for name, schema in schemas.items():
-        for alternative in schema.get("anyOf", ()):
-            describe({name: alternative})
         for field, found in schema.get("properties", {}).items():
             if "description" not in found:
                 text = FIELDS.get(f"{name}.{field}") or _found(name, field, found)
@@ -131,13 +131,17 @@ def describe(schemas: Schema) -> None:
 def _found(name: str, field: str, schema: Schema) -> str | None:
     if name.startswith("Category") and field in ALL_KEYS:
         return _key(field)
-    if name.startswith(openapi_hosts.SCHEMAS):
-        return openapi_hosts.FIELDS.get(field, openapi_hosts.OTHERS)
-    if name == "ChatMessage":
-        return "Accepted; hosts keep it with a message and send it back."
-    if name != "ChatRequest":
+    if name in ("ChatMessage", "OllamaTurn"):  # the one is a kind of the other
+        kept = "Accepted; hosts keep it with a message and send it back."
+        return FIELDS.get(f"ChatMessage.{field}", kept)
+    if name not in (
+        "ChatRequest",
+        "OllamaChatRequest",
+        "OllamaGenerateRequest",
+        "OllamaNameRequest",
+    ):
         return None
-    why = ChatRequest.refused.get(field)
+    why = (ChatRequest if name == "ChatRequest" else Common).refused.get(field)
     narrow = any(word in str(schema) for word in ("'const'", "'maxItems': 0", "'maxProperties': 0"))
     if why or narrow or schema.get("type") == "null" or "'minimum'" in str(schema):
         return _ONLY.format(f": {why}" if why else "")

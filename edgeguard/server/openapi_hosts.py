@@ -1,177 +1,171 @@
-"""What the OpenAPI document says of the hosts' own APIs: examples, and a word for each field.
+"""What the OpenAPI document says of the operations of hosts: examples, and a word for each field.
 
-The hosts' documents have the whole story; here stands what a guard makes of it. Fields are named
-without their schema, for they mean the same in each. This module answers nothing.
+edgeguard.server.openapi_examples and openapi_fields put them in, beside those of the server's own
+operations. This module reads no request and answers nothing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from edgeguard.server import native
+from edgeguard._version import __version__
+from edgeguard.server import dify, litellm, native, ollama, portkey
+from edgeguard.server.host_answers import OllamaChat, OllamaGenerated
 
-TEXT = "What is the capital of France?"
-SCHEMAS = ("Ollama", "Dify", "Portkey", "Guardrail", "LiteLLM", "Parameters")
-"""How the names of the hosts' schemas begin."""
-
-FIELDS = {
-    "action": "What the host shall do.",
-    "additional_provider_specific_params": "The guardrail's parameters in LiteLLM's configuration.",
-    "blocked_reason": "Why the text is blocked; null where it is not.",
-    "capabilities": "What the model can do: completion.",
-    "content": "The text.",
-    "context": "Accepted; nothing is kept between requests.",
-    "created_at": "When it was answered.",
-    "data": "The verdicts, or the errors.",
-    "details": "What is known of the model's file.",
-    "digest": "The sha256 of the model's file.",
-    "done": "Whether this is the last line.",
-    "done_reason": "`length` where `num_predict` cut the answer.",
-    "edgeguard": "The verdicts, or the version.",
-    "eval_count": "Tokens of the answer.",
-    "eval_duration": "0: the answer is read with the question.",
-    "eventType": "Whether a request or an answer is judged.",
-    "expires_at": "When the model leaves the memory.",
-    "families": "The architecture, in a list.",
-    "family": "The architecture.",
-    "flagged": "What the policy says of the text.",
-    "format": "Always `gguf`; of a request, only what asks for nothing else.",
-    "images": "Images are not judged: an error, unless the host says to pass over them.",
-    "input_type": "Whether the texts are of a request or of an answer.",
-    "json": "The request or the answer, in the form of OpenAI's API.",
-    "keep_alive": "Accepted; `--idle-unload` says when memory is given back.",
-    "litellm_call_id": "The same for a request and its answer; see `--litellm-calls`.",
-    "litellm_trace_id": "Accepted, and not read.",
-    "litellm_version": "Accepted, and not read.",
-    "load_duration": "0: the model is loaded.",
-    "message": "The answer, or a part of it.",
-    "messages": "The conversation; the last message is judged.",
-    "model": "The model's name; any name that the server answers to.",
-    "model_info": "What the model's file says of itself.",
-    "modelfile": "A comment that says who serves the model.",
-    "models": "An entry for each name.",
-    "modified_at": "When the server was started.",
-    "name": "The model's name.",
-    "num_predict": "Cut the answer after so many tokens.",
-    "options": "Parameters of sampling; none changes the answer.",
-    "parameter_size": "Not known, and empty.",
-    "parameters": "None.",
-    "params": "What is judged, as Dify sends it.",
-    "parent_model": "None.",
-    "point": "What Dify asks: `ping`, or to judge an input or an output.",
-    "policy": "The policy that decides; else the server's.",
-    "prompt": "The text that is judged.",
-    "prompt_eval_count": "Tokens of the question.",
-    "prompt_eval_duration": "How long they took.",
-    "quantization_level": "The quantization type of the model's file.",
-    "raw": "Accepted only where it asks for what is done anyway.",
-    "request": "What the client asked.",
-    "response": "The answer.",
-    "result": "`pong`.",
-    "role": "Who says it.",
-    "size": "Not told: 0.",
-    "size_vram": "Not told: 0.",
-    "skip_images": "Pass over images, instead of an error.",
-    "stop": "Only texts that no answer holds.",
-    "stream": "Whether the answer comes in lines, a token each; it does unless this is false.",
-    "structured_messages": "The messages of a request, which are judged where they are given.",
-    "suffix": "Accepted only where it is empty.",
-    "system": "Accepted; the question is the official one.",
-    "template": "Accepted; no template is used.",
-    "texts": "The texts that are judged.",
-    "thinking": "Accepted; it is not judged.",
-    "tool_calls": "Judged as text: names and arguments.",
-    "tool_name": "Accepted; the question has no place for it.",
-    "tools": "Offered to the model, which calls none.",
-    "verdicts": "A verdict for each text.",
-    "version": "The version of Ollama's API that is spoken.",
-}
-OTHERS = "Accepted, and changes nothing."
-
+_NAME = "Qwen3Guard-Gen-0.6B"
+_TEXT = "What is the capital of France?"
+_SAID = "Safety: Safe\nCategories: None"
+_SINCE = "2025-11-24T16:00:00Z"
 _DETAILS = {
     "parent_model": "",
     "format": "gguf",
-    "family": "qwen3",
-    "families": ["qwen3"],
+    "family": ollama.FAMILY,
+    "families": [ollama.FAMILY],
     "parameter_size": "",
     "quantization_level": "Q4_K_M",
 }
-_NAME = "Qwen3Guard-Gen-0.6B"
-_WHEN = "2026-11-27T10:00:00.000000Z"
-_MODEL = {"name": _NAME, "model": _NAME, "size": 0, "digest": "0123…", "details": _DETAILS}
+_CARD = {"name": _NAME, "model": _NAME, "size": 0, "digest": "0123…", "details": _DETAILS}
+_HEAD = {"model": _NAME, "created_at": _SINCE}
 _END = {
     "done": True,
     "done_reason": "stop",
-    "total_duration": 240000000,
+    "total_duration": 210000000,
     "load_duration": 0,
     "prompt_eval_count": 307,
-    "prompt_eval_duration": 238000000,
-    "eval_count": 7,
+    "prompt_eval_duration": 209000000,
+    "eval_count": 9,
     "eval_duration": 0,
-}
-_ANSWER = native.EXAMPLE["answer"]
-_MESSAGES = [{"role": "user", "content": TEXT}]
-_SHOWN = {
-    "modelfile": f"# {_NAME}, served by edgeguard",
-    "parameters": "",
-    "template": "{{ .Prompt }}",
-    "details": _DETAILS,
-    "model_info": {"general.architecture": "qwen3", "general.basename": _NAME},
-    "capabilities": ["completion"],
-    "modified_at": _WHEN,
 }
 
 SENT: dict[str, Any] = {
-    "ollamaChat": {"model": "nano", "stream": False, "messages": _MESSAGES},
-    "ollamaGenerate": {"model": "nano", "stream": False, "prompt": TEXT},
-    "ollamaShow": {"model": "nano"},
-    "ollamaPull": {"model": "nano"},
-    "difyModeration": {
-        "point": "app.moderation.input",
-        "params": {"app_id": "a", "inputs": {}, "query": TEXT},
+    "ollamaChat": {
+        "model": _NAME,
+        "stream": False,
+        "messages": [{"role": "user", "content": _TEXT}],
     },
+    "ollamaGenerate": {"model": _NAME, "stream": False, "prompt": _TEXT},
+    "ollamaShow": {"model": _NAME},
+    "ollamaPull": {"model": _NAME},
+    "litellmGuardrail": litellm.EXAMPLE,
+    "difyModeration": dify.EXAMPLE,
+    "portkeyGuardrail": portkey.EXAMPLE,
+}
+_ANSWERED: dict[str, Any] = {
+    "ollamaChat": {**_HEAD, "message": {"role": "assistant", "content": _SAID}, **_END},
+    "ollamaGenerate": {**_HEAD, "response": _SAID, **_END},
+    "ollamaShow": {
+        "modelfile": f"# {_NAME}, served by edgeguard {__version__}",
+        "parameters": "",
+        "template": "{{ .Prompt }}",
+        "details": _DETAILS,
+        "model_info": {"general.architecture": ollama.FAMILY, "general.basename": _NAME},
+        "capabilities": ["completion"],
+        "modified_at": _SINCE,
+    },
+    "ollamaTags": {"models": [{**_CARD, "modified_at": _SINCE}]},
+    "ollamaPs": {"models": [{**_CARD, "expires_at": "9999-12-31T23:59:59Z", "size_vram": 0}]},
+    "ollamaVersion": {"version": ollama.VERSION, "edgeguard": __version__},
+    "litellmGuardrail": {"action": "NONE", "edgeguard": [native.EXAMPLE], "not_judged": []},
+    "difyModeration": {"flagged": False, "action": "direct_output", "preset_response": ""},
     "portkeyGuardrail": {
-        "request": {"json": {"messages": _MESSAGES}},
-        "response": {"json": None},
-        "eventType": "beforeRequestHook",
-    },
-    "litellmGuardrail": {
-        "input_type": "request",
-        "texts": [TEXT],
-        "structured_messages": _MESSAGES,
+        "verdict": True,
+        "data": {"verdicts": [native.EXAMPLE], "errors": [], "not_judged": []},
     },
 }
-_JSON = "application/json"
-_VERDICTS = {"verdicts": [native.EXAMPLE], "errors": [], "not_judged": []}
 ANSWERED: dict[str, tuple[str, Any]] = {
-    "ollamaChat": (
-        _JSON,
-        {
-            "model": _NAME,
-            "created_at": _WHEN,
-            "message": {"role": "assistant", "content": _ANSWER},
-            **_END,
-        },
-    ),
-    "ollamaGenerate": (
-        _JSON,
-        {"model": _NAME, "created_at": _WHEN, "response": _ANSWER, **_END},
-    ),
-    "ollamaShow": (_JSON, _SHOWN),
-    "ollamaPull": ("application/x-ndjson", '{"status": "success"}\n'),
-    "ollamaTags": (_JSON, {"models": [{**_MODEL, "modified_at": _WHEN}]}),
-    "ollamaPs": (
-        _JSON,
-        {"models": [{**_MODEL, "expires_at": "9999-12-31T23:59:59Z", "size_vram": 0}]},
-    ),
-    "ollamaVersion": (_JSON, {"version": "0.13.0", "edgeguard": "0.1.0"}),
-    "difyModeration": (
-        _JSON,
-        {"flagged": False, "action": "direct_output", "preset_response": ""},
-    ),
-    "portkeyGuardrail": (_JSON, {"verdict": True, "data": _VERDICTS}),
-    "litellmGuardrail": (
-        _JSON,
-        {"action": "NONE", "edgeguard": [native.EXAMPLE], "not_judged": []},
-    ),
+    **{name: ("application/json", answer) for name, answer in _ANSWERED.items()},
+    "ollamaPull": (ollama.LINES, '{"status": "success"}\n'),
 }
+
+_OF_ENDS = {
+    "created_at": "When it was answered.",
+    "done": "Whether this is the last line.",
+    "done_reason": "`length` where `num_predict` cut the answer; `load` where nothing was asked.",
+    "load_duration": "Always 0: the model is loaded.",
+    "prompt_eval_count": "Tokens of the question.",
+    "prompt_eval_duration": "How long it was judged.",
+    "eval_count": "Tokens of the answer.",
+    "eval_duration": "Always 0: the answer is decided with the question.",
+}
+_OF_REQUESTS = {
+    "model": "Any of the model's names, as /api/tags lists them.",
+    "stream": "A line for each token, unless it is false.",
+    "options": "Parameters of a model; those of sampling mean nothing.",
+}
+FIELDS: dict[str, str] = {
+    **{
+        f"{form.__name__}.{name}": text
+        for form in (OllamaChat, OllamaGenerated)
+        for name, text in _OF_ENDS.items()
+    },
+    **{
+        f"{form.__name__}.{name}": text
+        for form in (ollama.OllamaChatRequest, ollama.OllamaGenerateRequest)
+        for name, text in _OF_REQUESTS.items()
+    },
+    "OllamaChat.message": "The answer, or a part of it.",
+    "OllamaGenerated.response": "The answer, or a part of it.",
+    "OllamaMessage.role": "Always `assistant`.",
+    "OllamaMessage.content": "The verdict in the model's own format.",
+    "OllamaChatRequest.messages": "The conversation, whose last message is judged.",
+    "OllamaGenerateRequest.prompt": "What is judged.",
+    "OllamaGenerateRequest.system": "A system text before it.",
+    "OllamaOptions.num_predict": "Cut the answer after so many tokens; below 1 is no limit.",
+    "OllamaOptions.stop": "Only texts that no answer can hold.",
+    "OllamaTurn.images": "Only empty: pictures are not judged.",
+    "OllamaTurn.thinking": "Accepted; it is not judged.",
+    "OllamaTurn.tool_name": "Accepted; the question has no place for it.",
+    "OllamaNameRequest.model": "One of the model's names.",
+    "OllamaNameRequest.name": "What `model` was called before.",
+    "OllamaDetails.parent_model": "Always empty.",
+    "OllamaDetails.format": "Always `gguf`.",
+    "OllamaDetails.family": "The architecture.",
+    "OllamaDetails.families": "The same, in a list.",
+    "OllamaDetails.parameter_size": "Not known here.",
+    "OllamaDetails.quantization_level": "The quantization type of its file.",
+    "OllamaModel.name": "A name of the model.",
+    "OllamaModel.model": "The same name.",
+    "OllamaModel.size": "Not known here.",
+    "OllamaModel.digest": "The sha256 of its file.",
+    "OllamaModel.details": "How the model is built.",
+    "OllamaModel.modified_at": "When the server was started.",
+    "OllamaModel.expires_at": "When its memory is given back: in the year 9999.",
+    "OllamaModel.size_vram": "Not known here.",
+    "OllamaModels.models": "One entry for each name.",
+    "OllamaShown.modelfile": "Which model it is.",
+    "OllamaShown.parameters": "Always empty.",
+    "OllamaShown.template": "The question is written by the server.",
+    "OllamaShown.details": "How the model is built.",
+    "OllamaShown.model_info": "Its architecture and its name.",
+    "OllamaShown.capabilities": "Always `completion`.",
+    "OllamaShown.modified_at": "When the server was started.",
+    "OllamaVersion.version": "The version of Ollama whose API this is.",
+    "OllamaVersion.edgeguard": "The version of this server.",
+    "GuardrailRequest.input_type": "Whether it is a request or an answer to one.",
+    "GuardrailRequest.texts": "The texts of a request, or the answer so far.",
+    "GuardrailRequest.structured_messages": "The conversation; only with a request.",
+    "GuardrailRequest.images": "Blocked, unless `skip_images` says otherwise.",
+    "GuardrailRequest.tool_calls": "Judged as text: names and arguments.",
+    "GuardrailRequest.litellm_call_id": "What a request and its answer have in common.",
+    "GuardrailRequest.litellm_trace_id": "Not read.",
+    "GuardrailRequest.litellm_version": "Not read.",
+    "GuardrailRequest.model": "The model that is guarded; not read.",
+    "GuardrailRequest.additional_provider_specific_params": "What LiteLLM's configuration says.",
+    "Parameters.policy": "One that the server was started with; /health lists them.",
+    "Parameters.skip_images": "Pass over pictures, instead of blocking them.",
+    "LiteLLMAnswer.action": "Whether it passes.",
+    "LiteLLMAnswer.blocked_reason": "Why it does not.",
+    "LiteLLMAnswer.edgeguard": "The verdicts.",
+    "DifyRequest.point": "What is asked; `ping` tries the address.",
+    "DifyRequest.params": "What is judged.",
+    "DifyPong.result": "Always `pong`.",
+    "DifyAnswer.flagged": "Whether it is withheld.",
+    "DifyAnswer.action": "Always `direct_output`: a text of ours is said instead.",
+    "PortkeyRequest.request": "The request to the model.",
+    "PortkeyRequest.response": "Its answer; empty before there is one.",
+    "PortkeyRequest.eventType": "`afterRequestHook` where the answer is asked about.",
+    "PortkeySide.json": "The body, as the model's API has it.",
+    "PortkeyAnswer.data": "Stands in the gateway's log.",
+    "PortkeyLog.verdicts": "The verdicts.",
+}
+"""As edgeguard.server.openapi_fields has them."""

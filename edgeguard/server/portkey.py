@@ -34,7 +34,7 @@ _SETTINGS = frozenset(
 _CONVERSATION = ("messages", "system")
 _CONTEXT = Reading(tool_calls=True, skip_media=True)
 """For an answer: what was asked was judged by itself."""
-_EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, Any] = {
     "eventType": "beforeRequestHook",
     "request": {
         "json": {"messages": [{"role": "user", "content": "What is the capital of France?"}]},
@@ -60,7 +60,7 @@ class PortkeySide(Body):
 class PortkeyRequest(Body):
     """The context of a hook; a response's text is empty before there is one."""
 
-    model_config = ConfigDict(extra="ignore", json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"examples": [EXAMPLE]})
     request: PortkeySide = Field(default_factory=PortkeySide)
     response: PortkeySide = Field(default_factory=PortkeySide)
     event: Annotated[Any, Field(alias="eventType")] = None

@@ -115,9 +115,7 @@ class TestMissing:
         real = Path.unlink
 
         def unlink(path: Path, missing_ok: bool = False) -> None:
-            if any(
-                Path(f"/proc/self/fd/{n}").resolve() == path for n in os.listdir("/proc/self/fd")
-            ):
+            if any(handle.resolve() == path for handle in Path("/proc/self/fd").iterdir()):
                 opened.append(path)
                 raise PermissionError(13, "used by another process", str(path))
             real(path, missing_ok=missing_ok)
