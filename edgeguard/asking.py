@@ -1,8 +1,10 @@
-"""From a conversation to a check: which questions are asked of the model, and how.
+"""From a conversation to a running check: decide which questions the model is asked.
 
-The questions of the conversation as it is written and, where the policy wants it, of its normalised
-form; asked in the model's thread, unless a cache of answers knows them. This module reads no
-message and flags nothing.
+There is one question for the conversation as it was written. Where the policy asks for it, there is
+a second one for its normalised form, in which disguised words are spelled plainly. An answer that
+the cache knows is not asked for again; the others are computed in the model's thread.
+
+This module reads no messages and does not decide what is flagged.
 """
 
 from __future__ import annotations

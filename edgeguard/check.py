@@ -1,9 +1,11 @@
-"""One conversation on its way to a verdict: its questions, judged one a step, and what they say.
+"""One conversation on its way to a verdict.
 
-A short text is one step. A long one takes several, and between two of them others get their turn.
-Where the policy asks for it, the text without its disguises is judged as well, in steps of its own:
-either form suffices, and the verdict is of the worse one.
-This module does not read logits, and does not know which thread computes.
+A check works in steps, a window of the text in each. A short text takes one step. A long text takes
+several, and other checks may have their turn between two of them. Where the policy asks for it, the
+normalised form of the text is judged as well, in steps of its own; the text is flagged if either
+form is, and the verdict is that of the worse one.
+
+This module does not read logits and does not know which thread computes.
 """
 
 from __future__ import annotations

@@ -214,7 +214,10 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
-        """Judge a prompt: what a user asks of an assistant. Bits do not depend on other calls."""
+        """Judge a prompt, that is, what a user asks of an assistant.
+
+        The result does not depend on earlier calls: it has the same bits in any order of calls.
+        """
         messages = [{"role": "user", "content": text}]
         return self.check_messages(
             messages, policy=policy, fresh=True, timeout=timeout, cancel=cancel

@@ -68,7 +68,7 @@ def _operation(path: str, method: str, operation: Schema, schemas: Schema) -> st
 
 def _answered(kind: str, schema: Schema, schemas: Schema) -> str:
     if kind == "text/event-stream":
-        events = schema.get("oneOf", schema.get("anyOf", ()))
+        events = schema.get("oneOf") or schema.get("anyOf") or ()
         forms = [each["properties"] for each in events if "contentSchema" in str(each)]
         names = [
             code(each["event"]["const"] if "event" in each else "data")

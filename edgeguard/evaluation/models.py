@@ -1,7 +1,8 @@
-"""Judge the same rows with several model files, in turns, each in its own process.
+"""Judge the same rows with several model files, taking turns, each in a process of its own.
 
-One model computes at a time, row by row, and who begins moves on with every row: what else the
-machine does meanwhile slows all of them alike. All models are loaded at once.
+All models are loaded at once, and only one computes at a time. They judge row by row, and another
+one begins with each row, so that whatever else the machine does slows all of them equally. That is
+what makes their times comparable.
 
 This module measures no quality.
 """

@@ -1,8 +1,8 @@
-"""One model in a process of its own: its memory is its own, and a crash is not ours.
+"""Run one model in a process of its own, so that its memory can be measured and a crash stays there.
 
-The child reads conversations from standard input and writes verdicts to standard output, a line of
-JSON each; it ends when its input does. `Worker` is the parent's side. Texts pass through the pipe
-and nowhere else.
+The child process reads conversations from its standard input and writes verdicts to its standard
+output, one line of JSON each; it ends when its input ends. `Worker` is the parent's side of that.
+Texts pass through the pipe and are stored nowhere.
 
 This module decides nothing about rows or figures.
 """

@@ -18,7 +18,7 @@ Operation = dict[str, Any]
 
 TEXT = "What is the capital of France?"
 _MODEL = native.EXAMPLE["model"]
-_CARD = {
+_CARD: dict[str, Any] = {
     "id": "Qwen3Guard-Gen-0.6B",
     "object": "model",
     "created": 1764000000,
