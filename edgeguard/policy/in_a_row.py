@@ -40,15 +40,24 @@ def flag_of(policy: Policy, token: Evidence) -> Flag | None:
 
 def first_run(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW, start: int = 0) -> int | None:
     """The first token, from ``start`` on, of so many in a row that count together; None: none."""
-    places = range(start, len(flags) - in_a_row + 1)
-    return next((at for at in places if _together(flags[at : at + in_a_row]) == in_a_row), None)
+    begin, last = start, dict[Severity, int]()
+    for at in range(start, len(flags)):
+        flag = flags[at]
+        if flag is None:
+            begin = at + 1
+        elif flag.severity is not None:
+            last[flag.severity] = at
+            others = [place for one, place in last.items() if one != flag.severity]
+            begin = max(begin, *(place + 1 for place in others), 0)
+        if at - begin + 1 >= in_a_row:
+            return at - in_a_row + 1
+    return None
 
 
 def suspected(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW) -> int:
     """How many tokens at the end may be the first of so many in a row."""
-    most = min(in_a_row - 1, len(flags))
-    lengths = range(most, 0, -1)
-    return next((n for n in lengths if _together(flags[len(flags) - n :]) == n), 0)
+    last = flags[len(flags) - min(in_a_row - 1, len(flags)) :]
+    return _together(last[::-1])
 
 
 def decide_in_a_row(
