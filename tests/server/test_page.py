@@ -225,7 +225,7 @@ def test_examples_are_judged_with_a_click(page: Page) -> None:
     for place in range(len(buttons)):
         page.all("#examples button")[place].click()
         page.until(lambda: len(page.all("#past li")) == place + 1)  # noqa: B023 - ends in here
-    assert page.find("#messages textarea").get_property("value").startswith("My neighbour")
+    assert "My neighbour" in str(page.find("#messages textarea").get_property("value"))
     assert not page.find("#error").is_displayed()
 
 
