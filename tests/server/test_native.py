@@ -251,6 +251,8 @@ def test_the_document_names_every_path_and_resolves(client: httpx.Client) -> Non
     assert set(document["paths"]) == {
         "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/guard/stream", "/v1/models",
         "/v1/models/{model}", "/health", "/livez", "/metrics",
+        *(f"/api/{name}" for name in ("chat", "generate", "show", "pull", "tags", "ps", "version")),
+        "/dify/moderation", "/portkey/guardrail", "/beta/litellm_basic_guardrail_api",
     }  # fmt: skip
     text = json.dumps(document)
     for part in text.split('"$ref": "')[1:]:

@@ -225,7 +225,7 @@ def test_examples_are_judged_with_a_click(page: Page) -> None:
     for place in range(len(buttons)):
         page.all("#examples button")[place].click()
         page.until(lambda: len(page.all("#past li")) == place + 1)  # noqa: B023 - ends in here
-    assert page.find("#messages textarea").get_property("value").startswith("My neighbour")
+    assert "My neighbour" in str(page.find("#messages textarea").get_property("value"))
     assert not page.find("#error").is_displayed()
 
 
@@ -473,7 +473,7 @@ def test_the_api_is_described_and_can_be_tried(browser: Chrome) -> None:
         page.wait("#operations-edgeguard-guard")
         paths = [path.text for path in page.all(".opblock-summary-path")]
         assert paths[:2] == ["/v1/chat/completions", "/v1/moderations"]
-        assert len(paths) == 9
+        assert len(paths) == 19
         guard = "#operations-edgeguard-guard"
         page.find(f"{guard} .opblock-summary-control").click()
         page.wait(f"{guard} .try-out__btn").click()
