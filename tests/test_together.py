@@ -108,7 +108,8 @@ def test_passes_are_shared_and_a_free_sequence_is_used_at_once() -> None:
 @pytest.mark.usefixtures("short")
 def test_a_row_that_is_no_text_gives_its_error_in_its_place() -> None:
     with Guard.with_session(FakeSession(scripted)) as guard:
-        found = list(guard.check_many(["a", 3, "harm", "", "b"], exact=False))
+        rows: list[Any] = ["a", 3, "harm", "", "b"]
+        found = list(guard.check_many(rows, exact=False))
     assert [isinstance(one, EdgeguardError) for one in found] == [False, True, False, True, False]
 
 

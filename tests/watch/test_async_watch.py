@@ -101,7 +101,7 @@ def test_a_stream_has_its_labels_and_its_rule_in_a_loop_too() -> None:
                 assert watch.labels == ()
                 state = await watch.feed("one X here ")
                 assert not state.flagged and state.safe_to == 10
-                labels = list(watch.labels)
+                labels: list[Any] = list(watch.labels)
                 assert [each.severity for each in labels][4:6] == [UNSAFE_, SAFE_]
             async with guard.watch(ASKED, in_a_row=1) as watch:
                 state = await watch.feed("one X here ")
