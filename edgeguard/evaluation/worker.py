@@ -1,4 +1,4 @@
-"""Run one model in a process of its own, so that its memory can be measured and a crash stays there.
+"""Run one model in a process of its own: its memory can be measured, and a crash stays there.
 
 The child process reads conversations from its standard input and writes verdicts to its standard
 output, one line of JSON each; it ends when its input ends. `Worker` is the parent's side of that.

@@ -14,6 +14,7 @@ from edgeguard.protocol.names import UNSAFE as UNSAFE_
 from edgeguard.protocol.names import Severity
 from edgeguard.session.fake import FakeSession
 from edgeguard.session.fake_stream import FakeStreamSession
+from edgeguard.stream.interface import TokenLabel
 
 SAFE = "Safety: Safe\nCategories: None\nRefusal: No"
 UNSAFE = "Safety: Unsafe\nCategories: Violent\nRefusal: No"
@@ -101,7 +102,7 @@ def test_a_stream_has_its_labels_and_its_rule_in_a_loop_too() -> None:
                 assert watch.labels == ()
                 state = await watch.feed("one X here ")
                 assert not state.flagged and state.safe_to == 10
-                labels: list[Any] = list(watch.labels)
+                labels: list[TokenLabel] = list(watch.labels)
                 assert [each.severity for each in labels][4:6] == [UNSAFE_, SAFE_]
             async with guard.watch(ASKED, in_a_row=1) as watch:
                 state = await watch.feed("one X here ")
