@@ -17,7 +17,7 @@ from edgeguard.protocol.names import CATEGORIES
 FOLDER = ROOT / "models" / "nano" / "training" / "phrases"
 FILES = sorted(FOLDER.glob("*.txt"))
 SLOT = re.compile(r"\{(\w+)\}")
-BOUND = {"vp", "n", "topic", "thing2", "thing"}
+BOUND = {"vp", "n", "n2", "topic", "thing2", "thing", "task"}
 """What the program itself puts into a slot."""
 
 
@@ -37,6 +37,7 @@ class TestLists:
         lists = sections(file)
         slots = {slot for lines in lists.values() for line in lines for slot in SLOT.findall(line)}
         known = set(lists) | {f"{name}2" for name in lists} | BOUND
+        known |= {name.capitalize() for name in lists}
         assert slots <= known
 
     def test_no_list_is_empty(self, file: Path) -> None:
@@ -56,10 +57,21 @@ def test_no_line_is_both_harmful_and_harmless() -> None:
     for file in FILES:
         for name, lines in sections(file).items():
             paired = file.stem.startswith("pairs")
-            if name in CATEGORIES:
+            if file.stem == "quiet" and name in CATEGORIES:
+                harmful |= {line.split(" | ")[1].lower() for line in lines}
+                harmless |= {line.split(" | ")[2].lower() for line in lines}
+            elif name in CATEGORIES:
                 harmful |= {line.split(" | ")[0].lower() for line in lines}
                 harmless |= {line.split(" | ")[1].lower() for line in lines if paired}
             elif name in ("Safe", "edge", "ask", "sounds_bad"):
                 harmless |= {line.lower() for line in lines}
     assert harmful and harmless
     assert not harmful & harmless
+
+
+def test_what_is_kept_out_of_training_stands_in_no_list() -> None:
+    text = "\n".join(file.read_text(encoding="utf-8").lower() for file in FILES)
+    kept = (FOLDER.parent / "kept.txt").read_text(encoding="utf-8").splitlines()
+    parts = [part for line in kept if not line.startswith("#") for part in line.split(" | ")]
+    assert len(parts) >= 100 and all(len(line.split(" | ")) == 4 for line in kept[1:])
+    assert not [part for part in parts if len(part) > 30 and part.lower() in text]

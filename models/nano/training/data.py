@@ -13,10 +13,11 @@ import gzip
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
@@ -66,7 +67,22 @@ SHARE = {
     "advbench": 2.0,
     "catqa": 1.5,
     "harmfulqa": 1.5,
+    "benign_banking77": 0.5,
+    "benign_bbq": 0.4,
+    "benign_clinc": 0.3,
+    "benign_tldr": 0.5,
+    "germeval2018": 0.5,
+    "korean_hate": 0.5,
+    "told_br": 0.5,
+    "toxigen_prompts": 2.0,
 }
+
+REFUSING = re.compile(
+    r"\b(I'?m sorry|I am sorry|I apologi[sz]e|I can(no|')t|I will not|I won'?t|as an AI|"
+    r"not able to|unable to|I must decline)\b",
+    re.IGNORECASE,
+)
+"""How a refusal begins, for the set of replies that names none."""
 
 
 def is_held_out(row_id: str) -> bool:
@@ -92,8 +108,7 @@ def read_rows(folder: Path) -> list[Item]:
                         messages=messages,
                         severity=row["label"],
                         categories=tuple(row["categories"]),
-                        # Replies of chit-chat sets carry no label, and are no refusals.
-                        refusal=(row["refusal"] or "No") if response else None,
+                        refusal=_refusal(row) if response else None,
                         source=row["source"],
                         lang=row["lang"],
                         held_out=is_held_out(row["id"]),
@@ -101,6 +116,17 @@ def read_rows(folder: Path) -> list[Item]:
                 )
     held = {item.text.strip().lower() for item in items if item.held_out}
     return [i for i in items if i.held_out or i.text.strip().lower() not in held]
+
+
+def _refusal(row: dict[str, Any]) -> str | None:
+    """Whether a reply refuses; None where nobody knows.
+
+    Replies of chit-chat sets carry no label, and are no refusals. Of those to jailbreaks only the
+    harmful ones have one; a harmless one that begins as a refusal does is taken for one.
+    """
+    if row["refusal"] or row["source"] != "gptfuzz_replies":
+        return row["refusal"] or "No"
+    return "Yes" if REFUSING.search(row["messages"][-1]["content"][:150]) else None
 
 
 def measured(folder: Path) -> set[str]:
@@ -126,10 +152,14 @@ def draw(items: list[Item], rng: random.Random) -> Iterator[Item]:
 
 
 def crop(item: Item, rng: random.Random, limit: int) -> Item:
-    """Shorten a long judged message to `limit` characters: its start, or any part of it."""
+    """Shorten a long judged message to `limit` characters: its start, or any part of it.
+
+    A reply keeps its start, which tells a refusal.
+    """
     text = item.text
     if len(text) > limit:
-        start = 0 if rng.random() < 0.5 else rng.randrange(len(text) - limit + 1)
+        reply = item.messages[-1].role == "assistant"
+        start = 0 if reply or rng.random() < 0.5 else rng.randrange(len(text) - limit + 1)
         text = text[start : start + limit]
     earlier = tuple(Message(m.role, m.content[-400:]) for m in item.messages[:-1])
     return replace(item, messages=(*earlier, Message(item.messages[-1].role, text)))

@@ -72,7 +72,7 @@ def fill(line: str, lists: Sections, rng: random.Random, **bound: str) -> str:
         name = match.group(1)
         if name in bound:
             return bound[name]
-        if name == "n":
+        if name in ("n", "n2"):
             return str(rng.choice((2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 24, 25, 30, 40, 60, 75)))
         return rng.choice(lists[name.rstrip("2") if name not in lists else name])
 

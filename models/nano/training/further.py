@@ -1,0 +1,197 @@
+"""Trains `nano` further, from a checkpoint or from the packaged file, on all that there is now.
+
+    python models/nano/training/further.py --data ../shared/data --init FOLDER --out DIR
+
+The learning rate falls by a cosine over `--steps`, or over `--minutes` of training, whichever is
+further. The whole state is written every few minutes, beside and then renamed: the same command
+goes on where it was killed, with the same rows in the same order.
+
+No teacher is asked, so it needs torch and tokenizers alone. It does not tune on `eval/`, and does
+not convert or quantize.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import synthetic
+import torch
+import wrapped
+from batches import collate, grouped
+from data import Encoded, Encoder, Item, crop, draw, measured, plain, read_rows
+from heldout import measure, report
+from model import Config, Qwen3
+from torch import nn
+from train import continue_from, corrupt, loss_of, varied, write
+
+LONGEST = 640
+"""Tokens of a row; longer ones, in scripts with many tokens a letter, are left out."""
+PART = 4096
+"""Rows that are sorted into batches together."""
+OLD = 0.25
+"""How much of the earlier stages' rows is seen again, of each pass."""
+
+
+def one_pass(training: list[Item], seen: set[str], rng: random.Random) -> list[Item]:
+    """A pass over the rows: the new ones whole, a part of the earlier ones."""
+    public = [i for i in draw(training, rng) if i.source in NEW or rng.random() < OLD]
+    made = [
+        *synthetic.make(rng, OLD),
+        *synthetic.spoken(rng, training, 700),
+        *wrapped.make(rng, training),
+    ]
+    items = [i for i in [*public, *made] if plain(i.text) not in seen]
+    rng.shuffle(items)
+    return items
+
+
+NEW = (
+    "benign_banking77",
+    "benign_bbq",
+    "benign_clinc",
+    "benign_tldr",
+    "germeval2018",
+    "gptfuzz_replies",
+    "korean_hate",
+    "told_br",
+    "toxigen_prompts",
+)
+
+
+def batches(
+    training: list[Item], seen: set[str], encoder: Encoder, seed: int, tokens: int, at: int
+) -> Iterator[list[Encoded]]:
+    """Endless groups of items from number `at` on; the same for the same seed."""
+    number = count = 0
+    while True:
+        rng = random.Random(f"{seed} {number}")
+        items = one_pass(training, seen, rng)
+        for start in range(0, len(items), PART):
+            part = [_seen(i, rng) for i in items[start : start + PART]]
+            rows = [encoder.encode(item, rng) for item in part]
+            rows = [row for row in rows if len(row.body) < LONGEST]
+            for group in grouped(rows, tokens, rng, shared=80):
+                count += 1
+                if count > at:
+                    yield group
+        number += 1
+
+
+def _seen(item: Item, rng: random.Random) -> Item:
+    """An item as this pass sees it: what is long on purpose is left whole."""
+    if item.source == wrapped.LONG:
+        return item
+    return varied(item, rng)
+
+
+class Run:
+    """The model with its optimizer, and how far it is."""
+
+    def __init__(self, model: nn.Module, lr: float) -> None:
+        self.model, self.lr = model, lr
+        decay = [p for p in model.parameters() if p.dim() > 1]
+        rest = [p for p in model.parameters() if p.dim() == 1]
+        groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
+        self.step, self.spent = 0, 0.0
+
+    def save(self, file: Path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        new = file.with_name(file.name + ".new")
+        torch.save(state, new)
+        new.rename(file)
+
+    def load(self, file: Path) -> None:
+        state: dict[str, Any] = torch.load(file)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.spent = state["step"], state["spent"]
+
+    def learn(self, loss: torch.Tensor, done: float) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        rate = self.lr * min(1.0, (self.step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate + 1e-5
+        self.optimizer.step()
+        self.step += 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
+    parser.add_argument("--init", type=Path, required=True, help="checkpoint folder to start from")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
+    parser.add_argument("--full-from", type=float, default=0.9, help="part with full questions")
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--words", type=float, default=0.5, help="weight of the whole answer")
+    parser.add_argument("--tokens", type=int, default=3000, help="padded tokens a batch")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler")
+    a = parser.parse_args()
+
+    torch.set_num_threads(a.threads)
+    a.out.mkdir(parents=True, exist_ok=True)
+    rows = read_rows(a.data / "train")
+    seen = measured(a.data / "eval")
+    training = [r for r in rows if not r.held_out and plain(r.text) not in seen]
+    tuning = [r for r in rows if r.held_out]
+    tuning = [crop(r, random.Random(0), 1200) for r in random.Random(0).sample(tuning, 500)]
+    encoder = Encoder(a.init / "tokenizer.json")
+
+    model = Qwen3(Config(vocab=encoder.tk.get_vocab_size()))
+    continue_from(model, encoder, a.init)
+    if not a.no_compile:
+        for layer in model.layers:
+            layer.compile(dynamic=True)
+    run = Run(model, a.lr)
+    state = a.out / "state.pt"
+    if state.exists():
+        run.load(state)
+        print(f"goes on at step {run.step}", flush=True)
+    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step)
+    saved = last = time.time()
+    smooth = 0.0
+    while True:
+        done = max(run.step / a.steps, run.spent / 60 / a.minutes)
+        if done >= 1:
+            break
+        torch.manual_seed(a.seed * 1_000_003 + run.step)
+        full = done >= a.full_from or run.step % 24 == 23
+        batch = collate(next(groups), encoder, full=full)
+        corrupt(batch, model.c.vocab, 0.03)
+        past = model.prefix(batch.start, batch.start_positions)
+        hidden, _ = model(batch.ids, batch.positions, past)
+        loss = loss_of(model, hidden, batch, encoder, a.words)
+        run.learn(loss, done)
+        smooth += (loss.item() - smooth) * (0.03 if smooth else 1)
+        run.spent, last = run.spent + time.time() - last, time.time()
+        if run.step % 20 == 0:
+            used = time.process_time()
+            print(f"step {run.step} loss {smooth:.3f} {run.spent:.0f}s cpu {used:.0f}s", flush=True)
+        if time.time() - saved > 240:
+            run.save(state)
+            write(model, encoder, a.init, a.out / "ckpt")
+            saved = time.time()
+    run.save(state)
+    write(model, encoder, a.init, a.out / "ckpt")
+    print(f"{run.step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
