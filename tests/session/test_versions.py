@@ -15,6 +15,7 @@ STRUCTURES = {
     "edgeguard/session/context.py": lib.llama_context_params,
     "edgeguard/session/hidden_states.py": lib.llama_context_params,
     "edgeguard/session/library.py": lib.llama_model_params,
+    "edgeguard/session/sequences.py": lib.llama_context_params,
     "convert/finishing.py": lib.llama_model_params,
 }
 
