@@ -98,14 +98,16 @@ def test_it_installs_from_an_empty_folder(
         "PIPX_DEFAULT_BACKEND": "pip",
     }
     links = ["--find-links", str(llama_cpp)]
-    command: list[str | Path] = {
+    commands: dict[str, list[str | Path]] = {
         "uv": [tools / "uv", "tool", "install", "--python", sys.executable, *links, wheel],
         "pipx": [
             *(tools / "pipx", "install", "--python", sys.executable, "--pip-args"),
             *(" ".join(links), wheel),
         ],
-    }[tool]
-    done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
+    }
+    done = subprocess.run(
+        commands[tool], cwd=empty, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     judged = subprocess.run(
         [tmp_path / "bin" / "edgeguard", "check", "--model", "nano", "--json", "Hello"],
