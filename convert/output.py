@@ -112,9 +112,19 @@ def sweep(target: Path) -> None:
     with suppress(OSError):
         for path in target.parent.iterdir():
             if path.name.startswith(prefix) and path.name.endswith(".part"):
-                with suppress(OSError), path.open("rb") as file:
-                    _lock(file)
+                with suppress(OSError), _unheld(path):
                     path.unlink()
+
+
+@contextmanager
+def _unheld(path: Path) -> Iterator[None]:
+    """Raises OSError where a living process holds the file."""
+    if getattr(fcntl, "flock", None) is None:  # Windows removes no file that is open
+        yield
+        return
+    with path.open("rb") as file:
+        _lock(file)
+        yield
 
 
 def _lock(file: BinaryIO) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgeguard import child_process
 from edgeguard.errors import ConversionError
+from edgeguard.session.versions import bound_rows
 
 _FILE_TYPES = {
     "q8_0": "LLAMA_FTYPE_MOSTLY_Q8_0",
@@ -68,7 +69,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, _FILE_TYPES[request["type"]])
     params.nthread = _threads()
-    params.max_buf_size = _BUFFER
+    bound_rows(params, _BUFFER)
     source, target = os.fsencode(request["source"]), os.fsencode(request["target"])
     code = llama_cpp.llama_model_quantize(source, target, params)
     failed = code != 0 or not _loads(llama_cpp, target)

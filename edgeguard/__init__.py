@@ -26,6 +26,7 @@ from edgeguard.errors import (
     OutputError,
     PolicyError,
     ServerError,
+    ServiceError,
     SessionError,
     StoreError,
     TimeoutError,  # noqa: A004 - it is one
@@ -62,6 +63,7 @@ __all__ = [
     "PolicyError",
     "Probabilities",
     "ServerError",
+    "ServiceError",
     "SessionError",
     "StoreError",
     "TimeoutError",

@@ -1,14 +1,18 @@
-"""From a conversation to a check: which questions are asked of the model, and how.
+"""From a conversation to a running check: decide which questions the model is asked.
 
-The questions of the conversation as it is written and, where the policy wants it, of its normalised
-form; asked in the model's thread, unless a cache of answers knows them. This module reads no
-message and flags nothing.
+There is one question for the conversation as it was written. Where the policy asks for it, there is
+a second one for its normalised form, in which disguised words are spelled plainly. An answer that
+the cache knows is not asked for again; the others are computed in the model's thread.
+
+This module reads no messages and does not decide what is flagged.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
@@ -21,6 +25,8 @@ from edgeguard.session.thread import ModelThread
 from edgeguard.tokens import Question
 from edgeguard.verdict import ModelId
 from edgeguard.verdict_cache import AnswerCache
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ class How:
 
 @dataclass(frozen=True)
 class Asking:
-    """Asks one model. ``shares``: always with those of the categories."""
+    """Asks one model. ``shares``: always with those of the categories.
+
+    ``is_stream``: it is a Qwen3Guard-Stream, which gives labels to tokens.
+    """
 
     model: Model
     thread: ModelThread
@@ -48,19 +57,23 @@ class Asking:
     device: str
     shares: bool
     answers: AnswerCache | None
+    is_stream: bool
 
-    def begin(self, conversation: Conversation, how: How) -> Check:
-        """Write the questions; the check asks them one a step.
+    def begin(
+        self,
+        conversation: Conversation,
+        how: How,
+        decode: Callable[[Question], Decoded] | None = None,
+    ) -> Check:
+        """Write the questions; the check asks them one a step, or ``decode`` if it is given.
 
         Raises InputTooLongError, ClosedError, CancelledError, TimeoutError, SessionError.
         """
         started = time.perf_counter()
-        written, others = self.thread.run(
-            lambda: self._questions(conversation, how), cancel=how.cancel, deadline=how.deadline
-        )
+        written, others = self.run(lambda: self._questions(conversation, how), how)
         return Check(
             written,
-            lambda question: self._decoded(question, how),
+            decode or (lambda question: self.decoded(question, how)),
             Judge(self.model_id, self.device, how.policy),
             time.perf_counter() - started,
             others,
@@ -76,18 +89,39 @@ class Asking:
         plain = normalised(messages) if how.policy.normalise else messages
         return windows.questions(messages), [] if plain == messages else windows.questions(plain)
 
-    def _decoded(self, question: Question, how: How) -> Decoded:
-        shares = self.shares or how.shares or how.policy.needs_categories
-
-        def asked(question: Question) -> Decoded:
-            return self.thread.run(
+    def decoded(self, question: Question, how: How) -> Decoded:
+        """The answer to one question, remembered or asked alone."""
+        shares = self.wants_categories(how)
+        known = self.remembered(question, how)
+        if known is None:
+            known = self.run(
                 lambda: self.model.get().decoder.decode(
                     question, fresh=how.fresh, categories=shares
                 ),
-                cancel=how.cancel,
-                deadline=how.deadline,
+                how,
             )
+            self.remember(question, known, how)
+        return known
 
-        if self.answers is None:
-            return asked(question)
-        return self.answers.answer(question, asked, fresh=how.fresh, categories=shares)
+    def remembered(self, question: Question, how: How) -> Decoded | None:
+        """The answer that the cache knows."""
+        if self.answers is None or self._goes_by_tokens(question, how.policy):
+            return None
+        return self.answers.find(question, fresh=how.fresh, categories=self.wants_categories(how))
+
+    def remember(self, question: Question, decoded: Decoded, how: How) -> None:
+        """Have the cache know an answer."""
+        if self.answers is not None and not self._goes_by_tokens(question, how.policy):
+            self.answers.keep(question, decoded, fresh=how.fresh)
+
+    def wants_categories(self, how: How) -> bool:
+        """Whether an answer comes with the shares of the categories."""
+        return self.shares or how.shares or how.policy.needs_categories
+
+    def run(self, function: Callable[[], T], how: How) -> T:
+        """Call in the model's thread. Raises CancelledError, TimeoutError, ClosedError."""
+        return self.thread.run(function, cancel=how.cancel, deadline=how.deadline)
+
+    def _goes_by_tokens(self, question: Question, policy: Policy) -> bool:
+        """Whether an answer does not suffice: the cache keeps none of the labels of tokens."""
+        return self.is_stream and question.mode == "response" and not policy.goes_by_severity

@@ -35,6 +35,7 @@ from edgeguard.errors import (
 )
 from edgeguard.guard import N_CTX, Guard, seconds_of
 from edgeguard.policy import Policy
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings, Threads
 from edgeguard.store import find_policy
@@ -236,6 +237,7 @@ class AsyncGuard:
         *,
         policy: str | None = None,
         interval: int = INTERVAL,
+        in_a_row: int = IN_A_ROW,
         category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
@@ -255,6 +257,7 @@ class AsyncGuard:
                 messages,
                 policy=policy,
                 interval=interval,
+                in_a_row=in_a_row,
                 category_probabilities=category_probabilities,
                 strict_messages=strict_messages,
                 tool_calls=tool_calls,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import ClosedError
+from edgeguard.stream.interface import TokenLabel
 from edgeguard.verdict import Verdict
 from edgeguard.watch.state import WatchState
 from edgeguard.watch.watch import Watch
@@ -59,6 +60,11 @@ class AsyncWatch:
     def text(self) -> str:
         """What was fed so far, as far as its last character is complete."""
         return self._open().text
+
+    @property
+    def labels(self) -> tuple[TokenLabel, ...]:
+        """What a Qwen3Guard-Stream says of each token judged so far; none from a Gen."""
+        return self._open().labels
 
     async def feed(self, piece: str | bytes) -> WatchState:
         """Take the next piece of the response; see Watch.feed."""

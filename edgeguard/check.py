@@ -1,9 +1,11 @@
-"""One conversation on its way to a verdict: its questions, judged one a step, and what they say.
+"""One conversation on its way to a verdict.
 
-A short text is one step. A long one takes several, and between two of them others get their turn.
-Where the policy asks for it, the text without its disguises is judged as well, in steps of its own:
-either form suffices, and the verdict is of the worse one.
-This module does not read logits, and does not know which thread computes.
+A check works in steps, a window of the text in each. A short text takes one step. A long text takes
+several, and other checks may have their turn between two of them. Where the policy asks for it, the
+normalised form of the text is judged as well, in steps of its own; the text is flagged if either
+form is, and the verdict is that of the worse one.
+
+This module does not read logits and does not know which thread computes.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 
 from edgeguard.decoder import Decoded
 from edgeguard.policy import Decision, Evidence, Policy, decide
+from edgeguard.policy.in_a_row import decide_in_a_row
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import SEVERITIES, SEVERITY_RANK, UNSAFE
 from edgeguard.tokens import Question
@@ -32,7 +35,7 @@ class Judge:
 class Check:
     """The questions of one conversation; ``step`` judges the next one.
 
-    ``tokens`` and ``windows`` say beforehand what the whole check will read.
+    ``tokens`` and ``windows`` say beforehand what the whole check will read, ``questions`` in full.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Check:
         ``normalised``: the questions of the normalised form, where that is another text.
         ``message`` and ``not_judged`` are what the verdict says of the conversation.
         """
-        self._questions = [*questions, *normalised]
+        self.questions = (*questions, *normalised)
         self._written = len(questions)
         self._message = message
         self._not_judged = not_judged
@@ -58,8 +61,20 @@ class Check:
         self._judge = judge
         self._seconds = seconds
         self._decoded: list[Decoded] = []
-        self.tokens = sum(len(question.tokens) for question in self._questions)
-        self.windows = len(self._questions)
+        self.tokens = sum(len(question.tokens) for question in self.questions)
+        self.windows = len(self.questions)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every form of the text is read in one window."""
+        return self._written == 1 and self.windows <= 2
+
+    @property
+    def token_probabilities(self) -> list[tuple[float, ...]]:
+        """What each token of a response says, in the order of SEVERITIES; none from a Gen."""
+        return [
+            tuple(token.probabilities.values()) for one in self._decoded for token in one.tokens
+        ]
 
     def step(self) -> Verdict | None:
         """Judge the next window; the verdict after the last one.
@@ -68,9 +83,13 @@ class Check:
         raised can be tried again, unless it was cancelled.
         """
         started = time.perf_counter()
-        self._decoded.append(self._decode(self._questions[len(self._decoded)]))
+        self._decoded.append(self._decode(self.questions[len(self._decoded)]))
         self._seconds += time.perf_counter() - started
         return self._verdict() if len(self._decoded) == self.windows else None
+
+    def took(self, seconds: float) -> None:
+        """Count seconds that were spent on it elsewhere."""
+        self._seconds += seconds
 
     def verdict(self) -> Verdict:
         """Judge whatever is left."""
@@ -91,7 +110,7 @@ class Check:
         worst, answer = form.windows[0], form.answer
         shares = worst.category_probabilities
         return Verdict(
-            mode=self._questions[0].mode,
+            mode=self.questions[0].mode,
             severity=answer.severity,
             probabilities=Probabilities(worst.probabilities),
             categories=answer.categories,
@@ -121,7 +140,7 @@ class _Form:
     def __init__(self, name: Form, windows: Sequence[Decoded], policy: Policy) -> None:
         self.name = name
         self.windows = sorted(windows, key=_badness, reverse=True)
-        self.decision: Decision = decide(policy, [_evidence(window) for window in self.windows])
+        self.decision = _decision(policy, self.windows)
         self.badness = (self.decision.reason != "", _badness(self.windows[0]))
 
     @property
@@ -133,6 +152,13 @@ class _Form:
         if refusal is not None and any(w.answer.refusal == "No" for w in self.windows):
             refusal = "No"  # what complies anywhere is no refusal
         return Answer(worst.severity, tuple(categories), refusal)
+
+
+def _decision(policy: Policy, windows: Sequence[Decoded]) -> Decision:
+    if not windows[0].tokens:
+        return decide(policy, [_evidence(window) for window in windows])
+    decisions = [decide_in_a_row(policy, window.tokens) for window in windows]
+    return next((one for one in decisions if one.reason), decisions[0])
 
 
 def _evidence(window: Decoded) -> Evidence:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "pull": "Fetch the official weights and convert them here.",
     "rm": "Remove a model.",
     "serve": "Serve verdicts over HTTP, and a page to try it on.",
+    "service": "Run serve or proxy as a service of your own.",
     "show": "Show what is known of a model.",
     "stdio": "Answer JSON-RPC on stdin and stdout, for programs in other languages.",
     "tune": "Measure how a model runs best on this machine, and keep it.",

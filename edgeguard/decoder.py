@@ -10,6 +10,10 @@ Where a category is decided, the shares of all of them are known too, as far as 
 the first token, which they do in Qwen's vocabulary. Elsewhere, and where the answer names none,
 they take passes of their own, and are computed when asked for. The answer never depends on that.
 
+A decoder does not call the session itself: it yields what it wants read, and is sent the logits.
+So one answer can be decoded alone, or many side by side with their passes joined
+(edgeguard.together).
+
 This module does not touch llama.cpp and does not know what a window or a policy is.
 """
 
@@ -17,19 +21,22 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from edgeguard.errors import ModelError
 from edgeguard.protocol.answer import END, START, Answer, Option, State, answer_of, options
 from edgeguard.protocol.names import MODES, NO_CATEGORY, SAFE, SEVERITIES, Mode
-from edgeguard.session.interface import Session
+from edgeguard.session.interface import Extend, Read, Session
 from edgeguard.tokens import Question
 from edgeguard.verdict import Choice
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgeguard.policy import Evidence
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +53,8 @@ class Decoded:
     """An answer, the softmax over the three severities in the order of SEVERITIES, the choices.
 
     ``category_probabilities`` are pairs of a category and its share, in the protocol's order.
-    ``remembered``: it was computed earlier; see edgeguard.verdict_cache.
+    ``remembered``: it was computed earlier; see edgeguard.verdict_cache. ``tokens``: what each
+    token of a response says, where a Qwen3Guard-Stream has just read it.
     """
 
     answer: Answer
@@ -54,6 +62,7 @@ class Decoded:
     choices: tuple[Choice, ...] = ()
     category_probabilities: tuple[tuple[str, float], ...] | None = None
     remembered: bool = False
+    tokens: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,9 @@ class _Way:
 
 
 _Shares = tuple[tuple[str, float], ...]
+T = TypeVar("T")
+Passes: TypeAlias = "Generator[Read | Extend, NDArray[np.float32], T]"
+"""Yields what a session shall compute, is sent the logits, and returns what they say."""
 
 
 class Decoder:
@@ -91,25 +103,31 @@ class Decoder:
         Raises ModelError if the model computes no usable number, or puts less than LOW_MASS of its
         probability on the words of an answer.
         """
+        return _alone(self._session, self.passes(question, fresh=fresh, categories=categories))
+
+    def passes(
+        self, question: Question, *, fresh: bool = False, categories: bool = False
+    ) -> Passes[Decoded]:
+        """The same as passes that somebody else computes; see Passes."""
         writer = _Writer(self._session, question, fresh, self.room, self._ahead[question.mode])
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
         shares: _Shares | None = None
         while state != END:
             ways = writer.write_shared(self._ways(question.mode, state))
             if state == START:
-                probabilities = self._severities(writer.logits(), ways)
+                probabilities = self._severities((yield from writer.logits()), ways)
             if state.stage == "category":
-                shares = _shares(writer, ways, more_passes=categories)
-            option = _choose(writer, ways)
+                shares = yield from _shares(writer, ways, more_passes=categories)
+            option = yield from _choose(writer, ways)
             path.append((state, option))
             state = option.after
         if categories and shares is None:
-            shares = self._shares_if_harmful(writer, question.mode, probabilities)
+            shares = yield from self._shares_if_harmful(writer, question.mode, probabilities)
         return Decoded(answer_of(tuple(path)), probabilities, tuple(writer.choices), shares)
 
     def _shares_if_harmful(
         self, writer: _Writer, mode: Mode, probabilities: tuple[float, ...]
-    ) -> _Shares | None:
+    ) -> Passes[_Shares | None]:
         """The shares of the categories in an answer that begins with a harmful severity."""
         ways = self._ways(mode, START)
         likelier = max(
@@ -121,7 +139,7 @@ class Decoder:
         shared = then[0].tokens[: _shared(then)]
         writer.go_back(harmful.tokens[_shared(ways) :] + shared)
         rest = [_Way(way.tokens[len(shared) :], way.option) for way in then]
-        return _shares(writer, rest, more_passes=True)
+        return (yield from _shares(writer, rest, more_passes=True))
 
     def _ways(self, mode: Mode, state: State) -> list[_Way]:
         ways = []
@@ -226,23 +244,23 @@ class _Writer:
         self._written += shared
         return [_Way(way.tokens[shared:], way.option) for way in ways]
 
-    def choose(self, tokens: list[int]) -> int:
+    def choose(self, tokens: list[int]) -> Passes[int]:
         """The likeliest of the tokens that may come next."""
         import numpy as np
 
-        logits = self.logits()[tokens]
+        logits = (yield from self.logits())[tokens]
         shares = _softmax(logits.astype("float64"))
         named = zip((self._session.token_bytes(token) for token in tokens), shares)
         self.choices.append(Choice(self._written, tuple(named)))
         # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
         return tokens[int(np.argmax(logits))]
 
-    def logits(self) -> NDArray[np.float32]:
+    def logits(self) -> Passes[NDArray[np.float32]]:
         """The logits after everything written so far; what waited is computed in one pass."""
         if self._logits is None:
             asked = self._question
-            self._logits = self._session.read(
-                [*asked.tokens, *self._waiting],
+            self._logits = yield Read(
+                (*asked.tokens, *self._waiting),
                 room=self._room - len(self._waiting),  # the room is that of the whole answer
                 prefix=asked.prefix,
                 suffix=asked.suffix + len(self._waiting),
@@ -250,18 +268,18 @@ class _Writer:
                 ahead=self._ahead,
             )
         elif self._waiting:
-            self._logits = self._session.extend(self._waiting, back=self._strayed)
+            self._logits = yield Extend(tuple(self._waiting), self._strayed)
             self._extended += len(self._waiting)
             self._strayed = 0
         self._waiting = []
         return self._logits
 
-    def look(self, tokens: tuple[int, ...]) -> NDArray[np.float32]:
+    def look(self, tokens: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
         """The logits after some more tokens, which are not written."""
-        logits = self.logits()
+        logits = yield from self.logits()
         if not tokens:
             return logits
-        logits = self._session.extend(tokens, back=self._strayed)
+        logits = yield Extend(tokens, self._strayed)
         self._strayed = len(tokens)
         return logits
 
@@ -270,6 +288,28 @@ class _Writer:
         self._strayed += self._extended
         self._extended = 0
         self._waiting = list(tokens)
+
+
+def _alone(session: Session, passes: Passes[T]) -> T:
+    """What the passes say, computed one after the other in the session's own sequence."""
+    try:
+        asked = next(passes)
+        while True:
+            if isinstance(asked, Read):
+                logits = session.read(
+                    asked.tokens,
+                    room=asked.room,
+                    prefix=asked.prefix,
+                    suffix=asked.suffix,
+                    exact=asked.exact,
+                    ahead=asked.ahead,
+                )
+            else:
+                logits = session.extend(asked.tokens, back=asked.back)
+            asked = passes.send(logits)
+    except StopIteration as end:
+        found: T = end.value
+        return found
 
 
 def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
@@ -289,7 +329,7 @@ def _shared(ways: list[_Way]) -> int:
     return shared
 
 
-def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> _Shares | None:
+def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> Passes[_Shares | None]:
     """The softmax over the categories, in the order of the ways, as if one had to be named.
 
     A name's share is the product of the softmaxes where it parts from others. None where that
@@ -308,7 +348,7 @@ def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> _Shares 
         if before and not more_passes:
             return None
         tokens = sorted({way.tokens[shared] for way in rest})
-        logits = writer.look(before)[tokens].astype("float64")
+        logits = (yield from writer.look(before))[tokens].astype("float64")
         for token, share in zip(tokens, _softmax(logits)):
             after = [way for way in rest if way.tokens[shared] == token]
             branches.append(
@@ -319,10 +359,10 @@ def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> _Shares 
     return tuple((way.option.value, found[way.option.value]) for way in named)
 
 
-def _choose(writer: _Writer, ways: list[_Way]) -> Option:
+def _choose(writer: _Writer, ways: list[_Way]) -> Passes[Option]:
     """Walk down the ways until one option is left, asking the model only where they part."""
     while any(way.option != ways[0].option for way in ways):
-        best = writer.choose(sorted({way.tokens[0] for way in ways}))
+        best = yield from writer.choose(sorted({way.tokens[0] for way in ways}))
         ways = writer.write_shared([way for way in ways if way.tokens[0] == best])
     writer.write_shared(ways[:1])
     return ways[0].option

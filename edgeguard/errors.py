@@ -15,7 +15,8 @@
     ├── StoreError                  2   our own folder could not be read or written
     ├── MissingExtraError           2   a package that this needs and that is optional is not there
     ├── OutputError                 2   a file of results could not be written or gone on with
-    └── ServerError                 2   the server could not start
+    ├── ServerError                 2   the server could not start
+    └── ServiceError                2   a service could not be installed, asked or removed
 
 Exit code 1 is not an error: it says that a text was flagged. A message says what failed, what
 exists, and what to type next. Foreign exceptions (OSError, huggingface_hub, llama.cpp's return
@@ -98,3 +99,7 @@ class OutputError(EdgeguardError):
 
 class ServerError(EdgeguardError):
     """The server could not start."""
+
+
+class ServiceError(EdgeguardError):
+    """A service of the user's could not be installed, asked or removed."""

@@ -23,6 +23,7 @@ _SERVER = {
     "pydantic": "pydantic",
     "starlette": "starlette",
     "uvicorn": "uvicorn",
+    "websockets": "websockets",
 }
 _MODULES: dict[Extra, dict[str, str]] = {
     "eval": {"sklearn": "scikit-learn", "scipy": "scipy", "matplotlib": "matplotlib"},

@@ -14,21 +14,23 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
-from edgeguard.check_many import check_many
+from edgeguard.check_many import alone, together
 from edgeguard.conversation.reader import Reading
+from edgeguard.conversation.row_lists import rows_of
 from edgeguard.conversation.rows import CheckMessages, CheckRow
 from edgeguard.conversation.value import Conversation, Judged
-from edgeguard.errors import EdgeguardError, InputError, SessionError
+from edgeguard.engines import HowWatched, engine
+from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
 from edgeguard.self_test import self_test
@@ -36,12 +38,12 @@ from edgeguard.session.interface import Session
 from edgeguard.session.settings import BACKGROUND, MAX_THREADS, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
+from edgeguard.several import Several
 from edgeguard.store import find_policy, resolve
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo, open_answers
-from edgeguard.watch.interval import INTERVAL, IntervalEngine
-from edgeguard.watch.stream import Run, StreamEngine
+from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
 DEVICES = ("auto", "cpu")
@@ -54,8 +56,6 @@ _SMALL_NOTE = (
     "Type `edgeguard pull` for the real one"
 )
 _logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Guard:
@@ -172,10 +172,12 @@ class Guard:
                 self._answers.close()
             raise
         self._settings, device = loaded.settings, loaded.session.info.device
-        self._is_stream = loaded.heads is not None
         if self._answers is not None:
             self._answers.belongs_to(loaded.model, device, loaded.settings)
-        self._asking = Asking(model, self._thread, loaded.model, device, shares, self._answers)
+        is_stream = loaded.heads is not None
+        self._asking = Asking(
+            model, self._thread, loaded.model, device, shares, self._answers, is_stream
+        )
         # Runs at exit too, before libraries are torn down: a daemon thread may be in a check then.
         self._free = weakref.finalize(self, self._thread.stop, model.unload, abort=True)
 
@@ -212,7 +214,10 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
-        """Judge a prompt: what a user asks of an assistant. Bits do not depend on other calls."""
+        """Judge a prompt, that is, what a user asks of an assistant.
+
+        The result does not depend on earlier calls: it has the same bits in any order of calls.
+        """
         messages = [{"role": "user", "content": text}]
         return self.check_messages(
             messages, policy=policy, fresh=True, timeout=timeout, cancel=cancel
@@ -334,6 +339,7 @@ class Guard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
+        exact: bool | None = None,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
@@ -346,7 +352,12 @@ class Guard:
         conversation as ``check_messages`` takes it; a data frame or an array of them will do. What
         cannot be judged gives its error instead of a verdict, and the rest goes on. Texts that
         repeat are judged once, as far as the last 10,000 different ones reach.
-        timeout: seconds for each text; one that takes longer gives its TimeoutError.
+        exact: judge one text after the other, with the bits that each has alone. Else short texts
+        share passes: faster, with probabilities that differ in late digits, by what is in the same
+        pass; up to 32 rows are taken ahead. None, the default, is exact where rows is an iterator,
+        which may wait for a verdict before it gives the next row.
+        timeout: seconds for each text, which is then judged alone; one that takes longer gives its
+        TimeoutError.
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
@@ -354,14 +365,22 @@ class Guard:
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
+        found = rows_of(rows)
+        is_exact = not isinstance(found, Sized) if exact is None else exact
 
-        def judge(conversation: Conversation) -> Verdict:
-            deadline = None if limit is None else time.monotonic() + limit
-            return self._asking.begin(
-                conversation, How(chosen, True, False, deadline, cancel)
-            ).verdict()
+        def test() -> None:
+            self_test(self, cancel)
 
-        return check_many(rows, reading, judge, lambda: self_test(self, cancel))
+        if is_exact or limit is not None or self._asking.is_stream:
+
+            def judge(conversation: Conversation) -> Verdict:
+                deadline = None if limit is None else time.monotonic() + limit
+                how = How(chosen, True, False, deadline, cancel)
+                return self._asking.begin(conversation, how).verdict()
+
+            return alone(found, reading, judge, test)
+        several = Several(self._asking, How(chosen, False, False, None, cancel))
+        return together(found, reading, several, test)
 
     def watch(
         self,
@@ -369,6 +388,7 @@ class Guard:
         *,
         policy: str | Policy | None = None,
         interval: int = INTERVAL,
+        in_a_row: int = IN_A_ROW,
         category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
@@ -382,39 +402,21 @@ class Guard:
         prompt that is not known.
         interval: characters between two passes of a Gen model at least; it is asked at the next end
         of a sentence behind them. A Qwen3Guard-Stream judges what is fed at once, token by token.
+        in_a_row: tokens in a row that flag a response, with a Qwen3Guard-Stream: 2 is the authors'
+        rule, 1 flags sooner and oftener. A Gen model has no tokens to count.
         timeout: seconds for each pass over what was added.
         Raises what ``check_messages`` raises.
         """
         if not _is_whole(interval, 1, None):
             raise InputError(f"interval is {interval!r}; it must be at least 1 character")
+        if not _is_whole(in_a_row, 1, None):
+            raise InputError(f"in_a_row is {in_a_row!r}; it must be at least 1 token")
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
         asked = reading(messages) if messages else None
-        if self._is_stream:
-            run = self._runner(limit, cancel)
-            return Watch(StreamEngine(asked, chosen, self._model.get, run, self._free_in_thread))
-
-        def begin(conversation: Conversation) -> Check:
-            deadline = None if limit is None else time.monotonic() + limit
-            how = How(chosen, False, category_probabilities, deadline, cancel)
-            return self._asking.begin(conversation, how)
-
-        return Watch(IntervalEngine(asked, begin, interval))
-
-    def _runner(self, limit: float | None, cancel: Cancellation | None) -> Run:
-        """Calls in the model's thread; ``limit``: seconds for each."""
-
-        def run(function: Callable[[], T]) -> T:
-            deadline = None if limit is None else time.monotonic() + limit
-            return self._thread.run(function, cancel=cancel, deadline=deadline)
-
-        return run
-
-    def _free_in_thread(self, free: Callable[[], None]) -> None:
-        """Nothing native is freed while the thread computes; a closed guard has freed it all."""
-        with suppress(SessionError):
-            self._thread.run(free)
+        how = HowWatched(chosen, interval, in_a_row, category_probabilities, limit, cancel)
+        return Watch(engine(self._asking, asked, how))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
         """The tokens of a plain text, each as the bytes that it stands for.

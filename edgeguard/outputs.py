@@ -10,12 +10,14 @@ This module does not know what it writes.
 
 from __future__ import annotations
 
+import ntpath
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import click
 
@@ -132,6 +134,14 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def is_reserved(file: str) -> bool:
+    """Whether Windows takes a name for a device, or a part of another file (``name:stream``)."""
+    name = ntpath.basename(ntpath.splitdrive(file)[1])
+    if sys.version_info >= (3, 13):
+        return ntpath.isreserved(name)
+    return ":" in name or name.endswith((".", " ")) or PureWindowsPath(name).is_reserved()
+
+
 def _taken(path: Path) -> OutputError:
     return OutputError(f"{path} exists now and did not at the start: nothing is written over it")
 
@@ -140,8 +150,9 @@ def _check_apart(named: Mapping[str, str]) -> None:
     seen: dict[str, str] = {}
     for option, file in named.items():
         path = Path(file)
-        # The name itself may be absent, or a link: its folder says what it is.
-        key = file if file == STDOUT else str(path.parent.resolve() / path.name)
+        # The name itself may be absent, or a link: its folder says what it is. On Windows, names
+        # that differ in capitals are one.
+        key = file if file == STDOUT else os.path.normcase(path.parent.resolve() / path.name)
         if key in seen:
             raise InputError(f"{file} is named for two results, {seen[key]} and {option}")
         seen[key] = option
@@ -155,8 +166,19 @@ def _check_apart(named: Mapping[str, str]) -> None:
 def _check_place(file: str) -> None:
     path = Path(file)
     folder = path.absolute().parent
-    if path.is_dir() or not path.name:
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{file!r} cannot be a file's name here ({reason}); choose another"
+        ) from error
+    if is_folder or not path.name:
         raise InputError(f"{file!r} is a folder; name a file in it")
+    if os.name == "nt" and is_reserved(file):
+        raise InputError(
+            f"{file!r} is no file's name on Windows (NUL, CON, a colon); choose another"
+        )
     if not folder.is_dir():
         raise InputError(f"there is no folder {path.parent} for {path.name}; make it first")
     if not os.access(folder, os.W_OK):

@@ -1,7 +1,9 @@
-"""Whether a guard still answers: two questions whose answers do not matter.
+"""Find out whether a guard still works, by asking it two simple questions.
 
-A text that fails may be to blame itself, or the model may be broken. This tells the two apart, for
-whoever judges many; the probes of edgeguard.trial ask more, once.
+When a check fails, either the text is to blame or the model is broken. Those who judge many texts
+(`batch`, `eval`, the server) ask these two questions after a failure: if they are answered, the
+text was to blame and the run goes on; if not, the run ends. The answers do not matter here.
+edgeguard.trial asks harder questions, once.
 """
 
 from __future__ import annotations

@@ -56,6 +56,11 @@ class QuestionTokenizer:
         self._session = session
         self._shared = {mode: self._ends(mode) for mode in MODES}
 
+    @property
+    def prefixes(self) -> tuple[tuple[int, ...], ...]:
+        """The ids that the questions of each mode begin with."""
+        return tuple(prefix for prefix, _ in self._shared.values())
+
     def question(self, messages: tuple[Message, ...], most: int | None = None) -> Question:
         """The question for a conversation of any length; after ``most`` tokens and one it ends.
 

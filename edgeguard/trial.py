@@ -1,17 +1,18 @@
-"""The first time that a library, a processor and a model file compute together: in a child.
+"""Try a library, a processor and a model file together for the first time, in a child process.
 
-llama.cpp ends the process where it was built for another processor, where its use of AMX was
-compiled wrong, and on some damaged files. So a child tries them first: it loads the file, computes
-long passes and short ones, its numbers must be finite, an answer's, and the same again. And the
-file must tell the probes of `edgeguard pull` apart, as damaged weights need not. A child that fails
-is followed by one with plain weights, which use none of the processor's special units; if that one
-is well, the model runs with plain weights, and the user is told. If not, its failure is an error of
-ours, and no crash of this process.
+llama.cpp can end the process it runs in: where it was built for another processor, where GCC
+compiled its AMX code wrong, and on some damaged files. So the first time a combination is met, a
+child process loads the file and computes long and short passes with it. The child passes if its
+numbers are finite, are the same when computed again, and give an answer; and if the model judges
+the test questions of `edgeguard pull` as it should, which damaged weights often do not.
 
-How it ended is remembered under EDGEGUARD_HOME, keyed by all that it depends on; what the child
-computed of a question's start is kept too (edgeguard.session.prefix_files), so that the first start
-of all costs a second load and three short checks, and no other. This module trusts nothing that it
-has not seen in a child.
+If the child fails, a second one tries without repacked weights, that is without the processor's
+special instructions. If that one passes, the model runs in this slower way and the user is told.
+If it fails too, the user gets an error, and this process is unharmed.
+
+The outcome is remembered under EDGEGUARD_HOME, keyed by everything that it depends on. The child
+also leaves behind the computed prefix of the questions (edgeguard.session.prefix_files). So only
+the first start pays for the trial: a second load and three short checks.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ import logging
 import os
 import threading
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from edgeguard._version import __version__
 from edgeguard.decoder import Decoded
 from edgeguard.errors import InputError
-from edgeguard.protocol.answer import parse, write
+from edgeguard.protocol.answer import Answer
 from edgeguard.protocol.names import Mode, categories
 from edgeguard.session.settings import Settings
 from edgeguard.tokens import Question
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 IN_MEMORY = "memory"
-_FORM = 1
+_FORM = 2
 """The form of an entry; another number has all of them made anew."""
 
 
@@ -50,7 +49,7 @@ class CacheInfo:
 
 
 class AnswerCache:
-    """Asks a question once. May be shared by threads."""
+    """Answers that were given before. May be shared by threads."""
 
     def __init__(self, kept: Answers) -> None:
         self._kept = kept
@@ -63,15 +62,8 @@ class AnswerCache:
         parts = [_FORM, __version__, model.sha256, device, repr(settings), _library(settings)]
         self._identity = json.dumps(parts).encode()
 
-    def answer(
-        self,
-        question: Question,
-        ask: Callable[[Question], Decoded],
-        *,
-        fresh: bool,
-        categories: bool,
-    ) -> Decoded:
-        """The remembered answer to a question, else what ``ask`` gives, which is remembered."""
+    def find(self, question: Question, *, fresh: bool, categories: bool) -> Decoded | None:
+        """The remembered answer to a question, if there is one."""
         exact = self._key(question, exact=True)
         key = exact if fresh else self._key(question, exact=False)
         with self._lock:
@@ -81,10 +73,13 @@ class AnswerCache:
                     self._hits += 1
                     return known
             self._misses += 1
-        decoded = ask(question)
+        return None
+
+    def keep(self, question: Question, decoded: Decoded, *, fresh: bool) -> None:
+        """Remember an answer; ``fresh``: its bits do not depend on other questions."""
+        key = self._key(question, exact=fresh)
         with self._lock:
             self._kept.put(key, _written(key, decoded))
-        return decoded
 
     def info(self) -> CacheInfo:
         """How it went so far."""
@@ -131,7 +126,7 @@ def _written(key: bytes, decoded: Decoded) -> str:
     ]
     body = json.dumps(
         [
-            write(decoded.answer),
+            [decoded.answer.severity, decoded.answer.categories, decoded.answer.refusal],
             decoded.probabilities,
             choices,
             None if shares is None else [share for _, share in shares],
@@ -148,9 +143,9 @@ def _read(mode: Mode, key: bytes, entry: str | None) -> Decoded | None:
     if seal != _seal(key, body):
         _logger.warning("an entry of the cache is damaged; it is made anew")
         return None
-    answer, probabilities, choices, shares = json.loads(body)
+    (severity, names, refusal), probabilities, choices, shares = json.loads(body)
     return Decoded(
-        parse(mode, answer),
+        Answer(severity, tuple(names), refusal),
         tuple(probabilities),
         tuple(_choice(one) for one in choices),
         None if shares is None else tuple(zip(categories(mode), shares)),

@@ -42,6 +42,11 @@ class Windows:
         self._limit = session.n_ctx - room
         self._bare = {mode: len(tokenizer.question(_EMPTY[mode]).tokens) for mode in MODES}
 
+    @property
+    def prefixes(self) -> tuple[tuple[int, ...], ...]:
+        """What the questions of each mode begin with."""
+        return self._tokenizer.prefixes
+
     def questions(self, messages: tuple[Message, ...]) -> list[Question]:
         """The questions to ask, in the order of the text. Raises InputTooLongError."""
         most = MAX_WINDOWS * self._limit

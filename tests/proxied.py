@@ -27,12 +27,13 @@ def proxying(
     api_key: str | None = None,
     max_body: int = 1 << 20,
     seconds: float = 0.0,
+    session: FakeSession | None = None,
     **options: object,
 ) -> Iterator[Served]:
     """A proxy in front of an upstream; from its start on, a check takes so many ``seconds``."""
     settings = Settings(port=0, api_key=api_key, max_body=max_body)
     proxy = ProxySettings(upstream, has_client_key=api_key is not None, **options)  # type: ignore[arg-type]
-    session = FakeSession(script)
+    session = session or FakeSession(script)
     worker = make_worker(settings, lambda _cancel: Guard.with_session(session))
     server = make_server(settings, worker, partial(make_app, proxy))
     socks = bind(settings)

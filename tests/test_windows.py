@@ -58,7 +58,7 @@ def test_a_text_is_tokenized_once_and_its_windows_once(nano_path: Path) -> None:
         session.tokenize = counting  # type: ignore[assignment, method-assign]
         text = "How do I bake bread? " * 300
         check = guard.begin([{"role": "user", "content": text}])
-        asked = [question.tokens for question in check._questions]
+        asked = [question.tokens for question in check.questions]
         windows = sum(len(session.token_bytes(token)) for tokens in asked for token in tokens)
         assert len(asked) > 5
         assert read < len(text) + windows + 1500  # the question around the whole text
@@ -260,7 +260,7 @@ def test_nano_cuts_any_text_into_windows_that_fit(nano_path: Path) -> None:
             messages = [_message(turn, text[:20]) for turn in range(number % 5 * 2)]
             # Nothing is computed: the windows and their tokens are known before.
             check = guard.begin([*messages, {"role": "user", "content": ("." + text) * 8}])
-            assert max(len(question.tokens) for question in check._questions) <= limit
+            assert max(len(question.tokens) for question in check.questions) <= limit
 
 
 @pytest.mark.parametrize("n_ctx", [512, 640, 1024])

@@ -259,4 +259,5 @@ def _request(connection: socket.socket) -> tuple[str, dict[str, str], Body]:
     }
     while len(body) < int(headers.get("content-length", 0)):
         body += connection.recv(65536)
-    return first.split(" ")[1], headers, json.loads(body) if body else {}
+    is_json = body and "json" in headers.get("content-type", "")
+    return first.split(" ")[1], headers, json.loads(body) if is_json else {}

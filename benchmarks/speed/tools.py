@@ -54,3 +54,7 @@ def _build(source: Path, target: Path) -> None:
     compile_ = ["cmake", "--build", str(target), "--target", *NAMES, "--parallel"]
     for command in (configure, compile_):
         subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    print(find_or_build(Path(sys.argv[1]).absolute()))

@@ -81,6 +81,7 @@ export interface MessagesOptions extends CheckOptions {
 }
 
 export class EdgeguardError extends Error {
+  constructor(error: { code: number; message: string; data?: { exception: string; message: string } });
   /** JSON-RPC's; -32000 is an exception of the library, whose name is `name`. */
   readonly code: number;
 }
@@ -99,7 +100,7 @@ export class Edgeguard extends EventEmitter {
     messages: Message[],
     options?: MessagesOptions & { fresh?: boolean; judge?: "each" | "exchange" | "last" },
   ): Promise<Verdict[]>;
-  watch(messages?: Message[], options?: MessagesOptions & { interval?: number; category_probabilities?: boolean }): Promise<Watch>;
+  watch(messages?: Message[], options?: MessagesOptions & { interval?: number; in_a_row?: number; category_probabilities?: boolean }): Promise<Watch>;
   policies(): Promise<string[]>;
   unload(): Promise<void>;
   request(method: string, params?: object, options?: { signal?: AbortSignal }): Promise<unknown>;

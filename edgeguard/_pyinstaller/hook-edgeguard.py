@@ -1,7 +1,10 @@
 """Data, commands and versions that nothing imports by name."""
 
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
+from packaging.requirements import Requirement
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
 
 # Not the training of nano, nor its card's pictures: neither runs.
@@ -11,5 +14,10 @@ hiddenimports = collect_submodules(
 )
 if find_spec("fastapi_offline") is not None:  # the files of the page of `edgeguard serve`
     datas += collect_data_files("fastapi_offline", includes=["static/swagger-ui*"])
-# Versions for `edgeguard doctor`, and the texts of `edgeguard licenses`.
+# Versions for `edgeguard doctor`, and the texts of `edgeguard licenses`, which shows those packages
+# of the extras alone that are in the program.
 datas += copy_metadata("edgeguard", recursive=True)
+for line in requires("edgeguard") or []:
+    if "extra ==" in line:
+        with suppress(PackageNotFoundError, RuntimeError):  # not installed here
+            datas += copy_metadata(Requirement(line).name, recursive=True)

@@ -1,7 +1,8 @@
-"""llama.cpp's shared libraries, each once: the other names in the wheel are copies.
+"""llama.cpp's shared libraries, each once: most other names in the wheel are copies.
 
 llama_cpp opens libllama and libggml by their plain names; a library names those that it needs
-itself with one number behind (libggml-cpu.so.0). Names with more numbers nobody asks for.
+itself with one number behind (libggml-cpu.so.0). Names with more numbers nobody asks for. A build
+that numbers nothing (scripts/wheels) has each library once, and all are needed.
 """
 
 import re
@@ -9,13 +10,14 @@ from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_dynamic_libs
 
+_found = collect_dynamic_libs("llama_cpp", search_patterns=["*.so*", "*.dylib", "*.dll"])
+_names = {Path(path).name for path, _ in _found}
+_numbered = {name.partition(".so.")[0] + ".so" for name in _names if ".so." in name}
 binaries = [
     (path, folder)
-    for path, folder in collect_dynamic_libs(
-        "llama_cpp", search_patterns=["*.so*", "*.dylib", "*.dll"]
-    )
+    for path, folder in _found
     # The name alone: the folder is called lib too.
-    if re.search(
-        r"^lib(llama|ggml)\.so$|^lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", Path(path).name
-    )
+    for name in [Path(path).name]
+    if re.search(r"^lib(llama|ggml)\.so$|^lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", name)
+    or (name.endswith(".so") and name not in _numbered)
 ]

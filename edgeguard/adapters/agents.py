@@ -3,9 +3,11 @@
     agent = Agent(…, input_guardrails=[input_guardrail()], output_guardrails=[output_guardrail()])
 
 A flagged text is a tripwire: the SDK raises InputGuardrailTripwireTriggered or
-OutputGuardrailTripwireTriggered, whose ``output_info`` has the verdict. The same output guardrail
-serves RealtimeAgent, which asks it as the transcript grows. The SDK runs the output guardrails of a
-stream at its end.
+OutputGuardrailTripwireTriggered, whose ``output_info`` has the verdict. What cannot be judged
+raises the guard's own error. The SDK runs the output guardrails of a stream at its end.
+
+The same output guardrail serves RealtimeAgent, which asks it as the transcript grows and passes
+over a guardrail that raises: there, what cannot be judged is a tripwire too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents import (
+    Agent,
     GuardrailFunctionOutput,
     InputGuardrail,
     OutputGuardrail,
@@ -22,6 +25,7 @@ from agents import (
 
 from edgeguard.adapters.common import default_guard, judge_response
 from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import EdgeguardError
 from edgeguard.verdict import Verdict
 
 Items = str | list[TResponseInputItem]
@@ -47,8 +51,13 @@ def output_guardrail(guard: AsyncGuard | None = None) -> OutputGuardrail[Any]:
     async def edgeguard_output(
         context: RunContextWrapper[Any], agent: object, output: Any
     ) -> GuardrailFunctionOutput:
-        del agent
-        return _said(await judge_response(judge, _messages(context.turn_input), _text(output)))
+        try:
+            return _said(await judge_response(judge, _messages(context.turn_input), _text(output)))
+        except EdgeguardError as error:
+            if isinstance(agent, Agent):
+                raise
+            info = {"error": str(error)}
+            return GuardrailFunctionOutput(output_info=info, tripwire_triggered=True)
 
     return OutputGuardrail(edgeguard_output, name="edgeguard_output")
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
 from edgeguard.async_guard import AsyncGuard
@@ -33,7 +34,13 @@ class FlaggedError(EdgeguardError):
 def default_guard() -> AsyncGuard:
     """A guard as the command line would have it: EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
     policy = os.environ.get("EDGEGUARD_POLICY", "strict")
-    return AsyncGuard(os.environ.get("EDGEGUARD_MODEL"), policy=policy)
+    return shared_guard(os.environ.get("EDGEGUARD_MODEL"), policy)
+
+
+@cache
+def shared_guard(model: str | None, policy: str) -> AsyncGuard:
+    """The guard of this process with this model and policy: a second would load the model again."""
+    return AsyncGuard(model, policy=policy)
 
 
 def why(verdict: Verdict) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from haystack import component, default_from_dict, default_to_dict
 from haystack.dataclasses import ChatMessage
 
-from edgeguard.adapters.common import run
+from edgeguard.adapters.common import run, shared_guard
 from edgeguard.async_guard import AsyncGuard
 
 
@@ -32,7 +32,7 @@ class EdgeguardRouter:
     ) -> None:
         """``model`` and ``policy`` as those of Guard; ``guard``, if there is one already."""
         self._model, self._policy = model, policy
-        self._guard = guard or AsyncGuard(model, policy=policy)
+        self._guard = guard or shared_guard(model, policy)
 
     def to_dict(self) -> dict[str, Any]:
         """The component in a pipeline's YAML; a guard that was given is not written down."""

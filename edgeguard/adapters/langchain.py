@@ -3,17 +3,26 @@
     agent = create_agent(model, tools, middleware=[EdgeguardMiddleware()])
 
 Before the model is asked, what the user and the tools have said since its last answer is judged;
-after it, its answer, with the calls of tools in it, in the light of the conversation. What streams
-by tokens is shown before it is judged: the guard says what the agent keeps and goes on with.
+its answer, with the calls of tools in it, before it leaves the call of the model, so that no state
+of the agent ever has what is flagged. Streams of events (version v3) are held back until they are
+judged, by edgeguard.adapters.langchain_stream; the older stream_mode="messages" has no place for
+that, and shows tokens at once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
-from langchain.agents.middleware.types import AgentMiddleware, AgentState, hook_config
+from langchain.agents.middleware.types import (
+    AgentMiddleware,
+    AgentState,
+    ModelRequest,
+    ModelResponse,
+    hook_config,
+)
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
 from edgeguard.adapters.common import (
@@ -23,10 +32,13 @@ from edgeguard.adapters.common import (
     judge_response,
     run,
 )
+from edgeguard.adapters.langchain_stream import INTERVAL, HeldBack
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.verdict import Verdict
 
 Update = dict[str, Any] | None
+Request: TypeAlias = "ModelRequest[Any]"
+Response: TypeAlias = "ModelResponse[Any]"
 
 
 class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
@@ -41,12 +53,17 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         *,
         exit_behavior: Literal["end", "error"] = "end",
         refusal: str = REFUSAL,
+        interval: int = INTERVAL,
     ) -> None:
-        """``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
+        """``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY.
+
+        interval: characters of a stream of events between two verdicts.
+        """
         super().__init__()
         self._guard = guard or default_guard()
         self._exit_behavior = exit_behavior
-        self._refusal = refusal
+        self.refusal = refusal
+        self.transformers = (partial(HeldBack, middleware=self, interval=interval),)
 
     @hook_config(can_jump_to=["end"])
     async def abefore_model(self, state: AgentState[Any], runtime: object) -> Update:  # noqa: ARG002
@@ -56,29 +73,41 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         for place in range(first, len(messages)):
             verdict = await self._judge(messages[: place + 1])
             if verdict is not None and verdict.flagged:
-                return self._end(verdict, None)
+                return self._end(verdict)
         return None
-
-    @hook_config(can_jump_to=["end"])
-    async def aafter_model(self, state: AgentState[Any], runtime: object) -> Update:  # noqa: ARG002
-        """Judge the model's answer, which a refusal replaces."""
-        messages = state["messages"]
-        if not messages or not _is_answer(messages[-1]):
-            return None
-        verdict = await judge_response(self._guard, messages[:-1], _text(messages[-1]))
-        if verdict is None or not verdict.flagged:
-            return None
-        return self._end(verdict, messages[-1].id)
 
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: AgentState[Any], runtime: object) -> Update:
         """The same for who does not await."""
         return run(self.abefore_model(state, runtime))
 
-    @hook_config(can_jump_to=["end"])
-    def after_model(self, state: AgentState[Any], runtime: object) -> Update:
+    async def awrap_model_call(
+        self, request: Request, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """Judge the model's answer, which a refusal replaces."""
+        return await self._judged(request, await handler(request))
+
+    def wrap_model_call(self, request: Request, handler: Callable[[Request], Response]) -> Response:
         """The same for who does not await."""
-        return run(self.aafter_model(state, runtime))
+        return run(self._judged(request, handler(request)))
+
+    async def _judged(self, request: Request, response: Response) -> Response:
+        text = "\n".join(_text(each) for each in response.result if _is_answer(each)).strip()
+        verdict = await self.judge_answer(request.messages, text)
+        if verdict is None or not verdict.flagged:
+            return response
+        self.check(verdict)
+        replaced = next((each.id for each in response.result if _is_answer(each)), None)
+        return ModelResponse(result=[AIMessage(self.refusal, id=replaced)])
+
+    async def judge_answer(self, messages: Sequence[Any], text: str) -> Verdict | None:
+        """The verdict of an answer to these messages; None where there is nothing to see."""
+        return await judge_response(self._guard, messages, text)
+
+    def check(self, verdict: Verdict) -> None:
+        """Raise FlaggedError, if that is wanted of what is flagged."""
+        if self._exit_behavior == "error":
+            raise FlaggedError(verdict)
 
     async def _judge(self, messages: Sequence[BaseMessage]) -> Verdict | None:
         last = messages[-1]
@@ -86,10 +115,9 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             return None
         return await self._guard.check_messages(messages, tool_calls=True)
 
-    def _end(self, verdict: Verdict, replaced: str | None) -> dict[str, Any]:
-        if self._exit_behavior == "error":
-            raise FlaggedError(verdict)
-        return {"messages": [AIMessage(self._refusal, id=replaced)], "jump_to": "end"}
+    def _end(self, verdict: Verdict) -> dict[str, Any]:
+        self.check(verdict)
+        return {"messages": [AIMessage(self.refusal)], "jump_to": "end"}
 
 
 def _is_answer(message: BaseMessage) -> bool:

@@ -2,54 +2,78 @@
 title: edgeguard
 author: edgeguard
 description: Judges what users and models write with Qwen3Guard-Gen on your machine.
-version: 1
+version: 2
 license: Apache-2.0
-requirements: httpx
 """
 
 # A filter function of Open WebUI: paste this file under Admin Panel, Functions, and switch it on
 # for all models. It asks a server (`edgeguard serve`) and imports nothing of edgeguard.
 #
-# inlet raises, which ends the turn and shows the reason. stream holds the text back until it is
-# judged, and releases it no further. outlet rewrites what is stored, since what it raises is
-# ignored. What cannot be judged, because the server is not there or for any other reason, is not
-# shown.
+# inlet raises, which ends the turn and shows the reason. stream holds back whatever the model
+# writes until it is judged, and releases it no further; calls of tools wait for the last verdict.
+# outlet rewrites what is stored: the content, and the output, which is what newer versions show.
+# It catches everything, since what it raises is ignored. What cannot be judged, because the server
+# is not there, or because its form is not known here, is not shown.
 
 from __future__ import annotations
 
+import asyncio
+import json
+import ssl
 from collections import OrderedDict
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, Field
 
-FIELDS = ("content", "reasoning_content")
+Json = dict[str, Any]
+
+TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
+"""Fields of a delta whose texts follow on each other."""
+EVENT = (
+    "id", "object", "created", "model", "choices", "usage", "timings", "error", "provider",
+    "service_tier", "system_fingerprint", "selected_model_id",
+)  # fmt: skip
+"""Fields of an event that hold nothing which a model wrote, but for the choices."""
 MOST_STREAMS = 1000
 
 
 class Stream:
     """One answer while it is written."""
 
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
+    def __init__(self, messages: list[Json]) -> None:
         self.messages = messages
         self.text = ""
-        self.held = dict.fromkeys(FIELDS, "")
+        self.held = dict.fromkeys(TEXTS, "")
+        self.late: dict[str, list[Any]] = {}
         self.is_over = False
 
-    def take(self, delta: dict[str, Any]) -> None:
-        """Take the text out of a piece of the answer."""
-        for field in FIELDS:
-            if isinstance(delta.get(field), str):
-                self.text += delta[field]
-                self.held[field] += delta[field]
-                delta[field] = ""
+    def take(self, delta: Json) -> Json:
+        """Take everything out of a piece of the answer; its role is left."""
+        for name, value in delta.items():
+            if name in TEXTS and isinstance(value, str):
+                self.text += value
+                self.held[name] += value
+            elif isinstance(value, list):
+                self.late.setdefault(name, []).extend(value)
+        return {"role": delta["role"]} if "role" in delta else {}
 
-    def release(self, delta: dict[str, Any]) -> None:
+    def said(self) -> str:
+        """All that is to be judged."""
+        late = [json.dumps(value, ensure_ascii=False) for value in self.late.values() if value]
+        return "\n".join([self.text, *late]).strip()
+
+    def release(self, delta: Json, is_last: bool) -> None:
         """Put what was held into a piece of the answer."""
-        for field, text in self.held.items():
-            if text:
-                delta[field] = text
-        self.held = dict.fromkeys(FIELDS, "")
+        delta.update({name: text for name, text in self.held.items() if text})
+        self.held = dict.fromkeys(TEXTS, "")
+        if is_last:
+            delta.update(self.late)
+
+    def withhold(self, delta: Json, why: str) -> None:
+        """Say why in place of what was held and of all that follows."""
+        self.is_over = True
+        delta["content"] = why
 
 
 class Filter:
@@ -69,94 +93,157 @@ class Filter:
         interval: int = Field(
             default=200, ge=1, description="Characters of a stream between two verdicts."
         )
-        timeout: float = Field(default=30.0, description="Seconds that a verdict may take.")
+        timeout: float = Field(default=30.0, gt=0, description="Seconds that a verdict may take.")
         refusal: str = "This was withheld by the safety filter."
         not_judged: str = "This could not be checked by the safety filter, and is withheld."
 
     def __init__(self) -> None:
         self.valves = self.Valves()
         self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._tls = ssl.create_default_context()  # once: it reads a file of certificates
 
-    async def inlet(
-        self, body: dict[str, Any], __metadata__: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    async def inlet(self, body: Json, __request__: Any = None) -> Json:
         """Judge the conversation that is asked; raise what the user sees."""
         messages = body.get("messages") or []
-        if self.valves.check_prompts and messages and (why := await self._why_not(messages)):
+        if self.valves.check_prompts and (why := await self._why_not(messages)):
             raise ValueError(why)
-        if (key := _key(__metadata__)) is not None:
-            self._streams[key] = Stream(messages)
-            while len(self._streams) > MOST_STREAMS:
-                self._streams.popitem(last=False)
+        state = getattr(__request__, "state", None)
+        if state is not None:  # for answers over the API, whose events come without a body
+            state.edgeguard_messages = messages
         return body
 
     async def stream(
-        self, event: dict[str, Any], __metadata__: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+        self,
+        event: Json,
+        __body__: Json | None = None,
+        __metadata__: Json | None = None,
+        __request__: Any = None,
+    ) -> Json:
         """Hold text back until it is judged."""
-        choices = event.get("choices") or []
-        if not self.valves.check_answers or not choices:
+        if not self.valves.check_answers:
             return event
-        key = _key(__metadata__) or str(event.get("id"))
-        stream = self._streams.setdefault(key, Stream([]))
-        choice = choices[0]
-        delta = choice.setdefault("delta", {})
-        stream.take(delta)
-        is_last = choice.get("finish_reason") is not None
-        if not stream.is_over and (is_last or self._is_due(stream)):
-            await self._judge(stream, delta)
-        if is_last:
-            self._streams.pop(key, None)
+        if not isinstance(event, dict):
+            raise ValueError(self.valves.not_judged)  # older versions give the API's raw lines
+        state = getattr(__request__, "state", None)
+        messages = (__body__ or {}).get("messages") or getattr(state, "edgeguard_messages", [])
+        key = str((__metadata__ or {}).get("message_id") or event.get("id"))
+        if str(event.get("type") or "").startswith("response."):
+            return self._not_read(event)
+        event = {name: value for name, value in event.items() if name in EVENT}
+        choices = event.get("choices")
+        if choices:
+            event["choices"] = [await self._choice(key, messages, each) for each in choices]
         return event
 
-    async def outlet(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def outlet(self, body: Json) -> Json:
         """Judge the whole answer, and rewrite it where it is stored."""
         messages = body.get("messages") or []
-        if self.valves.check_answers and messages and messages[-1].get("role") == "assistant":
-            if not str(messages[-1].get("content") or "").strip():
+        if not self.valves.check_answers or not messages:
+            return body
+        answer = messages[-1]
+        if answer.get("role") != "assistant":
+            return body
+        try:
+            text = _written(answer)
+            if not text.strip() or text in (self.valves.refusal, self.valves.not_judged):
                 return body
-            if messages[-1]["content"] in (self.valves.refusal, self.valves.not_judged):
-                return body
-            if why := await self._why_not(messages):
-                messages[-1]["content"] = why
+            judged = {"role": "assistant", "content": text}
+            why = await self._why_not([*messages[:-1], judged], is_answer=True)
+        except Exception:
+            why = self.valves.not_judged
+        if why:
+            answer["content"] = why
+            if "output" in answer:  # never empty: what is empty is not stored
+                answer["output"] = [_item(why, str(answer.get("id")))]
         return body
 
-    def _is_due(self, stream: Stream) -> bool:
-        return sum(map(len, stream.held.values())) >= self.valves.interval
+    async def _choice(self, key: str, messages: list[Json], choice: Json) -> Json:
+        index, ends = choice.get("index") or 0, choice.get("finish_reason")
+        key = f"{key} {index}"
+        stream = self._streams.setdefault(key, Stream(messages))
+        while len(self._streams) > MOST_STREAMS:
+            self._streams.popitem(last=False)
+        delta = stream.take(choice.get("delta") or {})
+        is_due = sum(map(len, stream.held.values())) >= self.valves.interval
+        if not stream.is_over and (is_due or ends is not None):
+            await self._judge(stream, delta, ends is not None)
+        if ends is not None:
+            self._streams.pop(key, None)
+            ends = "content_filter" if stream.is_over else ends
+        return {"index": index, "delta": delta, "finish_reason": ends}
 
-    async def _judge(self, stream: Stream, delta: dict[str, Any]) -> None:
-        if not stream.text.strip():
-            return stream.release(delta)
+    async def _judge(self, stream: Stream, delta: Json, is_last: bool) -> None:
+        said = stream.said() if is_last else stream.text.strip()
         before = stream.messages or [{"role": "user", "content": ""}]
-        why = await self._why_not([*before, {"role": "assistant", "content": stream.text}])
+        answer = [*before, {"role": "assistant", "content": said}]
+        why = await self._why_not(answer, is_answer=True) if said else None
         if why is None:
-            return stream.release(delta)
-        stream.is_over = True
-        delta["content"] = why
-        return None
+            stream.release(delta, is_last)
+        else:
+            stream.withhold(delta, why)
 
-    async def _why_not(self, messages: list[dict[str, Any]]) -> str | None:
-        """What is shown in place of the last message; None if it may be shown."""
-        asked: dict[str, Any] = {"messages": [_plain(each) for each in messages]}
+    def _not_read(self, event: Json) -> Json:
+        """Of a stream in the form of the Responses API, nothing is shown but why."""
+        if event["type"] != "response.created":
+            return {}
+        delta = {"content": self.valves.not_judged}
+        return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+    async def _why_not(self, messages: list[Json], *, is_answer: bool = False) -> str | None:
+        """What is shown in place of the last message; None if it may be shown.
+
+        Pictures before an answer are passed over: they were refused when they were asked.
+        """
+        asked: Json = {"messages": [_plain(each) for each in messages], "tool_calls": True}
+        if is_answer:
+            asked["skip_media"] = True
         if self.valves.policy:
             asked["policy"] = self.valves.policy
-        key = self.valves.api_key
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        url = f"{self.valves.url.rstrip('/')}/v1/guard"
         try:
-            async with httpx.AsyncClient(timeout=self.valves.timeout) as client:
-                answer = await client.post(url, json=asked, headers=headers)
-            answer.raise_for_status()
-            return self.valves.refusal if answer.json()["flagged"] is not False else None
+            asking = self._ask(asked)
+            verdict = await asyncio.wait_for(asking, self.valves.timeout)
+            return self.valves.refusal if verdict["flagged"] is not False else None
         except Exception:
             return self.valves.not_judged
 
+    async def _ask(self, asked: Json) -> Any:
+        key = self.valves.api_key
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        url = f"{self.valves.url.rstrip('/')}/v1/guard"
+        # A proxy of the environment would see the texts.
+        how: Any = {"timeout": self.valves.timeout, "trust_env": False, "verify": self._tls}
+        async with httpx.AsyncClient(**how) as client:
+            answer = await client.post(url, json=asked, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
 
-def _plain(message: dict[str, Any]) -> dict[str, Any]:
-    """Role and content: Open WebUI keeps more with a message."""
-    return {"role": message.get("role"), "content": message.get("content")}
+
+def _plain(message: Json) -> Json:
+    """Role, content and calls of tools: Open WebUI keeps more with a message."""
+    found = {"role": message.get("role"), "content": message.get("content")}
+    if message.get("tool_calls"):
+        found["tool_calls"] = message["tool_calls"]
+    return found
 
 
-def _key(metadata: dict[str, Any] | None) -> str | None:
-    found = (metadata or {}).get("message_id")
-    return str(found) if found else None
+def _written(message: Json) -> str:
+    """Everything that the model wrote of a message: its content, its reasoning, its calls."""
+    found = [message.get("content") or ""]
+    for item in message.get("output") or ():
+        for parts in (item.get("content"), item.get("summary"), item.get("output")):
+            parts = parts if isinstance(parts, list) else []
+            found += [str(part.get("text") or "") for part in parts if isinstance(part, dict)]
+        found += [item[name] for name in ("arguments", "code") if isinstance(item.get(name), str)]
+    return "\n".join(dict.fromkeys(text for text in found if text.strip()))
+
+
+def _item(text: str, message_id: str) -> Json:
+    """An output as Open WebUI stores one."""
+    part = {"type": "output_text", "text": text}
+    return {
+        "type": "message",
+        "id": f"msg_{message_id}",
+        "status": "completed",
+        "role": "assistant",
+        "content": [part],
+    }

@@ -4,7 +4,8 @@
 
 Before each request to the model, what the user and the tools have said since its last answer is
 judged; after it, its answer with the calls of tools. What is flagged raises ContentFilterError, as
-a provider's own filter would. A stream has been seen when its answer is judged, at its end.
+a provider's own filter would; a part that cannot be judged (a file, speech) raises InputError. A
+stream has been seen when its answer is judged, at its end.
 """
 
 from __future__ import annotations
@@ -15,20 +16,17 @@ from typing import Any
 
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ContentFilterError
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    TextPart,
-    ToolCallPart,
-    ToolReturnPart,
-    UserPromptPart,
-)
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
 from edgeguard.adapters.common import default_guard, judge_prompt, judge_response, why
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.errors import InputError
 from edgeguard.verdict import Verdict
+
+_RETURNS = ("tool-return", "builtin-tool-return")
+_RETRIES = ("retry-prompt", "retry-feedback")
+"""What a tool or a check says of a call that it turned down."""
+_CALLS = ("tool-call", "builtin-tool-call")
 
 
 @dataclass
@@ -38,7 +36,7 @@ class EdgeguardCapability(AbstractCapability[Any]):
     ``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY.
     """
 
-    guard: AsyncGuard = field(default_factory=default_guard)
+    guard: AsyncGuard = field(default_factory=lambda: default_guard())
 
     async def before_model_request(self, ctx: Any, request_context: Any) -> Any:  # noqa: ARG002
         """Judge what is new of the user and of the tools."""
@@ -49,8 +47,8 @@ class EdgeguardCapability(AbstractCapability[Any]):
                 given = [*before, {"role": "user", "content": text}]
                 _check(await self.guard.check_messages(given))
             for part in last.parts:
-                if isinstance(part, ToolReturnPart):
-                    _check(await judge_prompt(self.guard, part.model_response_str()))
+                if not isinstance(part, UserPromptPart):
+                    _check(await judge_prompt(self.guard, _from_tool(part)))
         return request_context
 
     async def after_model_request(
@@ -97,8 +95,32 @@ def _prompt(part: UserPromptPart) -> str:
     return "\n".join(texts)
 
 
+def _from_tool(part: Any) -> str:
+    """What a tool says; empty for what the program itself says. Raises InputError for a file."""
+    if part.part_kind in _RETURNS:
+        return _returned(part)
+    if part.part_kind == "speech":
+        raise InputError("a prompt has speech, which cannot be judged")
+    return str(part.model_response()) if part.part_kind in _RETRIES else ""
+
+
+def _returned(part: Any) -> str:
+    if part.files:
+        raise InputError("a tool returns a file, which cannot be judged")
+    return str(part.model_response_str())
+
+
 def _answer(response: ModelResponse) -> str:
-    """The text of an answer, with the calls of tools in it."""
-    said = [part.content for part in response.parts if isinstance(part, TextPart)]
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    return "\n".join([*said, *(f"{call.tool_name} {call.args_as_json_str()}" for call in calls)])
+    """The text of an answer, with the calls of tools in it and without the model's thinking."""
+    return "\n".join(_said(part) for part in response.parts if part.part_kind != "thinking")
+
+
+def _said(part: Any) -> str:
+    """What a part of an answer says. Raises InputError for what cannot be judged."""
+    if part.part_kind in _CALLS:
+        return f"{part.tool_name} {part.args_as_json_str()}"
+    if part.part_kind in _RETURNS:
+        return _returned(part)
+    if part.part_kind in ("text", "compaction"):
+        return part.content or ""
+    raise InputError(f"an answer has a part that cannot be judged ({part.part_kind})")

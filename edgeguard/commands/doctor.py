@@ -68,6 +68,8 @@ def _library(library: Library | None) -> Iterator[tuple[str, str]]:
         yield "library", "does not load"
         return
     yield "library", f"{library.path} (llama.cpp {library.version})"
+    if library.variant:
+        yield "back end", f"{library.variant}, the best for this processor of those in the build"
     yield "CPU features", ", ".join(library.cpu_features) or "none named"
     yield "accelerators", ", ".join(library.accelerators) or "none: it computes on the CPU"
 

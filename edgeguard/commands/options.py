@@ -14,6 +14,7 @@ import click
 from edgeguard.conversation.reader import Reading
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.session.settings import BACKGROUND, Threads
 from edgeguard.store.policies import POLICY_VARIABLE
 
@@ -38,7 +39,12 @@ class _Threads(click.types.IntParamType):
         return value if value == BACKGROUND else super().convert(value, param, ctx)
 
 
-_MODEL = click.option("--model", envvar="EDGEGUARD_MODEL", help="A model's name, or a GGUF file.")
+_MODEL = click.option(
+    "--model",
+    envvar="EDGEGUARD_MODEL",
+    metavar="NAME|FILE",
+    help="A model's name, or a GGUF file.  [default: gen-0.6b, if it is installed]",
+)
 _POLICY = click.option(
     "--policy",
     envvar=POLICY_VARIABLE,
@@ -74,7 +80,8 @@ _RUNNING = (
         envvar="EDGEGUARD_THREADS",
         metavar=f"INTEGER|{BACKGROUND}",
         type=_Threads(),
-        help="CPU threads; background leaves one core alone.",
+        help="CPU threads; background leaves one core alone.  "
+        "[default: what `edgeguard tune` found, else the physical cores]",
     ),
     click.option(
         "--n-ctx",
@@ -147,6 +154,18 @@ def timeout_option(command: _F) -> _F:
         callback=above_zero,
         metavar="SECONDS",
         help="How long a text may take; one that takes longer is an error.  [default: no limit]",
+    )(command)
+
+
+def in_a_row_option(command: _F) -> _F:
+    """--in-a-row: how many tokens flag a response that is watched."""
+    return click.option(
+        "--in-a-row",
+        envvar="EDGEGUARD_IN_A_ROW",
+        type=click.IntRange(min=1),
+        default=IN_A_ROW,
+        show_default=True,
+        help="Tokens in a row that flag a response, with a Qwen3Guard-Stream.",
     )(command)
 
 

@@ -13,7 +13,7 @@ import click
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.commands.listening import KEY, check_key, listening_options
-from edgeguard.commands.options import Running, above_zero, guard_options
+from edgeguard.commands.options import Running, above_zero, guard_options, in_a_row_option
 from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -85,13 +85,15 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     show_default=True,
     help="Characters of an answer between two checks, at least.",
 )
+@in_a_row_option
 @click.option(
     "--allow",
     envvar="EDGEGUARD_ALLOW",
     multiple=True,
-    metavar="PATH|FIELD",
-    help="What may pass unjudged: a path as /v1/models, or a field of requests that brings in "
-    "what the upstream keeps, as previous_response_id. Can be given several times.",
+    metavar="PATH|NAME",
+    help="What may pass unjudged, as the refusal names it: a path with what lies below it, as "
+    "/v1/files, or a field or tool, as previous_response_id or web_search. Can be given several "
+    "times; the variable holds them with spaces between.",
 )
 @click.option(
     "--upstream-timeout",
@@ -115,9 +117,16 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     "--audit-log",
     envvar="EDGEGUARD_AUDIT_LOG",
     metavar="FILE",
-    help="A JSON line for each verdict, without texts; the file is rotated.",
+    help="A JSON line for each verdict, without texts; the file is rotated. Each proxy needs a "
+    "file of its own.",
 )
-@click.option("--host", envvar="EDGEGUARD_HOST", default=HOST, show_default=True)
+@click.option(
+    "--host",
+    envvar="EDGEGUARD_HOST",
+    default=HOST,
+    show_default=True,
+    help="The address to listen on; 127.0.0.1 is reached from this machine alone.",
+)
 @click.option(
     "--port",
     envvar="EDGEGUARD_PORT",
@@ -133,7 +142,14 @@ _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
     help="Asked of clients. Without it, and without a key for the upstream, the clients' own key "
     "goes to the upstream.",
 )
-@click.option("--queue", envvar="EDGEGUARD_QUEUE", type=int, default=QUEUE, show_default=True)
+@click.option(
+    "--queue",
+    envvar="EDGEGUARD_QUEUE",
+    type=int,
+    default=QUEUE,
+    show_default=True,
+    help="Checks that may wait for the model; twice as many requests are taken.",
+)
 @click.option(
     "--max-body",
     envvar="EDGEGUARD_MAX_BODY",
@@ -155,6 +171,7 @@ def command(
     fail_open: bool,
     skip_media: bool,
     interval: int,
+    in_a_row: int,
     allow: tuple[str, ...],
     upstream_timeout: float,
     timeout: float,
@@ -186,6 +203,7 @@ def command(
         fail_open=fail_open,
         skip_media=skip_media,
         interval=interval,
+        in_a_row=in_a_row,
         allow=frozenset(allow),
         upstream_timeout=upstream_timeout,
         judge_timeout=timeout,

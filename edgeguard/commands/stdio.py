@@ -29,7 +29,7 @@ from edgeguard.guard import Guard
     envvar="EDGEGUARD_PARENT",
     type=int,
     metavar="PID",
-    help="A process to end with, besides the one that started this.",
+    help="The process to end with.  [default: the one that started this]",
 )
 def command(
     model: str | None,

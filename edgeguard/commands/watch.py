@@ -15,7 +15,13 @@ from collections.abc import Iterator
 import click
 
 from edgeguard.commands.check import conversation_of
-from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.commands.options import (
+    Running,
+    guard_options,
+    in_a_row_option,
+    reading_options,
+    timeout_option,
+)
 from edgeguard.console import colour_wanted, note
 from edgeguard.conversation.reader import Reading
 from edgeguard.errors import EXIT_FLAGGED, EXIT_OK
@@ -38,6 +44,7 @@ _PIECE = 1 << 12
 @reading_options
 @guard_options
 @timeout_option
+@in_a_row_option
 @click.option("--show", is_flag=True, help="Show what is flagged as well, in red, before stopping.")
 def command(
     prompt: str | None,
@@ -47,6 +54,7 @@ def command(
     policy: str,
     running: Running,
     timeout: float | None,
+    in_a_row: int,
     show: bool,
 ) -> int:
     """Pass standard input on to standard output, no further than it is judged.
@@ -61,7 +69,7 @@ def command(
         conversation = reading(conversation_of(prompt, None, messages))
     with (
         Guard(model, policy=policy, **running) as guard,
-        guard.watch(conversation or (), timeout=timeout) as watch,
+        guard.watch(conversation or (), in_a_row=in_a_row, timeout=timeout) as watch,
     ):
         if watch.prompt is not None and watch.prompt.flagged:
             note(f"the prompt is {watch.prompt.severity}: nothing is read")
@@ -81,7 +89,8 @@ def _pass_on(watch: Watch, show: bool) -> int:
         return EXIT_OK
     if show:
         flagged = watch.text[shown : watch.state.judged_to]
-        click.echo(click.style(flagged, fg="red") if colour_wanted(sys.stdout) else flagged)
+        styled = click.style(flagged, fg="red") if colour_wanted(sys.stdout) else flagged
+        click.echo(styled.encode())
     named = f" ({', '.join(verdict.categories)})" if verdict.categories else ""
     note(f"stopped after {watch.state.safe_to} characters: {verdict.severity}{named}")
     return EXIT_FLAGGED
@@ -90,8 +99,7 @@ def _pass_on(watch: Watch, show: bool) -> int:
 def _show(watch: Watch, shown: int, state: WatchState) -> int:
     """Write what may be shown and is not yet; how far that goes."""
     if state.safe_to > shown:
-        sys.stdout.write(watch.text[shown : state.safe_to])
-        sys.stdout.flush()
+        click.echo(watch.text[shown : state.safe_to].encode(), nl=False)
     return max(shown, state.safe_to)
 
 

@@ -21,7 +21,7 @@ from edgeguard.store.policies import POLICY_VARIABLE, find_policy
 PREFIX = "EDGEGUARD_"
 OTHERS = (
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"),
-    *("HTTPS_PROXY", "https_proxy", "LLAMA_CPP_LIB_PATH"),
+    *("HTTPS_PROXY", "https_proxy", "LLAMA_CPP_LIB_PATH", "GGML_BACKEND_PATH"),
 )
 """Variables of the programs below us that change what edgeguard does."""
 

@@ -28,6 +28,7 @@ class Library:
     """What llama.cpp says of itself; see edgeguard.session.library.LibraryInfo."""
 
     version: str
+    variant: str
     path: str
     cpu_features: tuple[str, ...]
     accelerators: tuple[str, ...]
@@ -40,7 +41,8 @@ def look(ask: Callable[[], dict[str, Any]] | None = None) -> Library | Problem:
         return explain(str(answer["error"]))
     features, backends = parse_system_info(str(answer["system_info"]))
     devices = answer.get("devices") or (backends if answer.get("gpu_offload") else ())
-    return Library(str(answer["version"]), str(answer["path"]), features, tuple(devices))
+    version, variant, path = (str(answer[name]) for name in ("version", "variant", "path"))
+    return Library(version, variant, path, features, tuple(devices))
 
 
 def main(_request: object, reply: Callable[[Any], None]) -> None:
@@ -53,7 +55,7 @@ def main(_request: object, reply: Callable[[Any], None]) -> None:
         cause = error.__cause__ or error
         reply({"error": f"{type(cause).__name__}: {cause}"})
         return
-    fields = {name: getattr(info, name) for name in ("version", "path", "system_info")}
+    fields = {name: getattr(info, name) for name in ("version", "variant", "path", "system_info")}
     devices = [str(device) for device in getattr(info, "devices", ())]
     reply({**fields, "devices": devices, "gpu_offload": info.gpu_offload})
 
@@ -66,6 +68,9 @@ def explain(error: str) -> Problem:
     if any(code in error for code in _ILLEGAL):
         what = "llama.cpp was built for a processor with instructions that this one lacks"
         return Problem(what, f"build it here: {rebuild_command()}", stops=True)
+    if "no back end" in error:
+        what, _, todo = error.removeprefix("SessionError: ").partition("; ")
+        return Problem(what, todo, stops=True)
     if "musl" in error or "GLIBC" in error:
         what = f"llama.cpp was built for another C library than this system's ({error})"
         return Problem(what, f"build it here: {rebuild_command()}", stops=True)

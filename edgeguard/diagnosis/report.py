@@ -21,13 +21,14 @@ from pathlib import Path
 
 import click
 
-from edgeguard.diagnosis import environment, native
+from edgeguard.diagnosis import environment, fit, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
 from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
+from edgeguard.session.processor import processor_flags
 from edgeguard.store.model_file import built_in, resolve
 from edgeguard.store.paths import home
 from edgeguard.store.registry import BUILT_IN, BUILT_INS
@@ -152,6 +153,7 @@ def _library(versions: dict[str, str], found: list[Problem]) -> Library | None:
     if isinstance(seen, Problem):
         found.append(seen)
         return None
+    found += fit.problems(seen, processor_flags())
     return seen
 
 

@@ -19,7 +19,7 @@ from edgeguard.evaluation.metrics import (
     latency,
     scores,
 )
-from edgeguard.evaluation.moves import Flip, moved
+from edgeguard.evaluation.moves import Flip, TokenChange, moved
 from edgeguard.evaluation.resampling import profiles_of
 from edgeguard.evaluation.shipping import (
     RULE,
@@ -58,6 +58,7 @@ class Change:
     quantiles from the least to the worst; ``kl_mean`` and ``kl_worst`` are the Kullback-Leibler
     divergence of this one's probabilities from the first's, in nats. ``f1`` is the difference by
     policy; ``mcnemar`` the exact test's p-value for the flags that are right in one of the two.
+    ``tokens``: the same of the tokens of responses, with a Qwen3Guard-Stream.
     """
 
     same_severity: Estimate
@@ -71,6 +72,7 @@ class Change:
     f1: dict[str, Estimate | None]
     mcnemar: dict[str, float]
     flips: tuple[Flip, ...]
+    tokens: TokenChange | None
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ def _sections(found: Comparison, all_flips: bool) -> Iterator[Section]:
     yield _f1(found)
     others = [(one, one.change) for one in found.models if one.change is not None]
     yield _changes(found, others)
+    if any(change.tokens for _, change in others):
+        yield _token_changes(found, others)
     yield _directions(others)
     yield from _sets(found)
     flips = [(one, flip) for one, change in others for flip in change.flips]
@@ -121,6 +123,16 @@ def _f1(found: Comparison) -> Section:
         lines.append(tuple(cells))
     title = f"F1 of the harmful class, and its change against {printable(found.models[0].label)}"
     return Section(title, tuple(lines))
+
+
+def _token_changes(found: Comparison, others: list[tuple[Compared, Change]]) -> Section:
+    lines = [("file", "tokens", "same severity", "mean change", "worst")]
+    for one, change in others:
+        if (said := change.tokens) is not None:
+            shares = (percent(said.same), percent(said.mean), percent(said.worst))
+            lines.append((printable(one.label), f"{said.count:,}", *shares))
+    title = f"Tokens of responses, against {printable(found.models[0].label)}, in percent"
+    return Section(title, tuple(lines), ())
 
 
 def _changes(found: Comparison, others: list[tuple[Compared, Change]]) -> Section:

@@ -19,10 +19,11 @@ Check = Callable[[Row], Verdict]
 
 @dataclass(frozen=True)
 class Judged:
-    """A row with its verdict."""
+    """A row with its verdict; ``tokens``: what a Qwen3Guard-Stream says of each of a response."""
 
     row: Row
     verdict: Verdict
+    tokens: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Judge the same rows with several model files, in turns, each in its own process.
+"""Judge the same rows with several model files, taking turns, each in a process of its own.
 
-One model computes at a time, row by row, and who begins moves on with every row: what else the
-machine does meanwhile slows all of them alike. All models are loaded at once.
+All models are loaded at once, and only one computes at a time. They judge row by row, and another
+one begins with each row, so that whatever else the machine does slows all of them equally. That is
+what makes their times comparable.
 
 This module measures no quality.
 """
@@ -19,7 +20,6 @@ from edgeguard.evaluation.judging import Failed, Judged
 from edgeguard.evaluation.rows import Row
 from edgeguard.evaluation.worker import Worker
 from edgeguard.store import resolve
-from edgeguard.verdict import Verdict
 
 
 def judge_with_all(
@@ -32,7 +32,7 @@ def judge_with_all(
     """
     files = [resolve(name) for name in names]
     labels = _labels([file.full_name for file in files])
-    judged: list[tuple[Row, list[Verdict]]] = []
+    judged: list[list[Judged]] = []
     failed: list[Failed] = []
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(name, options)) for name in names]
@@ -41,7 +41,7 @@ def judge_with_all(
             if isinstance(found, Failed):
                 failed.append(found)
             else:
-                judged.append((row, found))
+                judged.append(found)
             progress(number + 1, len(rows))
         peaks = [worker.peak_memory() for worker in workers]
     if not judged:
@@ -52,7 +52,7 @@ def judge_with_all(
             model=worker.model,
             size=files[index].path.stat().st_size,
             peak_memory=peaks[index],
-            judged=tuple(Judged(row, verdicts[index]) for row, verdicts in judged),
+            judged=tuple(each[index] for each in judged),
         )
         for index, worker in enumerate(workers)
     ]
@@ -61,9 +61,9 @@ def judge_with_all(
 
 def _in_turns(
     workers: Sequence[Worker], row: Row, number: int, labels: Sequence[str]
-) -> list[Verdict] | Failed:
-    """The verdicts in the order of the workers, whoever begins."""
-    found: dict[int, Verdict] = {}
+) -> list[Judged] | Failed:
+    """What they say, in the order of the workers, whoever begins."""
+    found: dict[int, Judged] = {}
     for turn in range(len(workers)):
         index = (number + turn) % len(workers)
         try:

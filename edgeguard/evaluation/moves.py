@@ -33,6 +33,32 @@ class Flip:
     other: Severity
 
 
+@dataclass(frozen=True)
+class TokenChange:
+    """How the labels of a Qwen3Guard-Stream's tokens move: ``same`` is the share with the same
+    severity; ``mean`` and ``worst`` are total variation distances, as those of texts.
+    """
+
+    count: int
+    same: float
+    mean: float
+    worst: float
+
+
+def tokens_moved(pairs: Sequence[tuple[Judged, Judged]]) -> TokenChange | None:
+    """The same of tokens; None where the models give none, or not of the same ones."""
+    import numpy as np
+
+    first = [token for a, _ in pairs for token in a.tokens]
+    other = [token for _, b in pairs for token in b.tokens]
+    if not first or any(len(a.tokens) != len(b.tokens) for a, b in pairs):
+        return None
+    p, q = np.array(first), np.array(other)
+    distance = np.abs(p - q).sum(axis=1) / 2
+    same = p.argmax(axis=1) == q.argmax(axis=1)
+    return TokenChange(len(p), float(same.mean()), float(distance.mean()), float(distance.max()))
+
+
 def moved(pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, Any]:
     """Which severities change to which, and how far the probabilities move: fields of a Change."""
     import numpy as np
@@ -55,6 +81,7 @@ def moved(pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, Any]:
             for a, b in pairs
             if a.verdict.severity != b.verdict.severity
         ),
+        "tokens": tokens_moved(pairs),
     }
 
 

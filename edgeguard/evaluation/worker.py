@@ -1,8 +1,8 @@
-"""One model in a process of its own: its memory is its own, and a crash is not ours.
+"""Run one model in a process of its own: its memory can be measured, and a crash stays there.
 
-The child reads conversations from standard input and writes verdicts to standard output, a line of
-JSON each; it ends when its input does. `Worker` is the parent's side. Texts pass through the pipe
-and nowhere else.
+The child process reads conversations from its standard input and writes verdicts to its standard
+output, one line of JSON each; it ends when its input ends. `Worker` is the parent's side of that.
+Texts pass through the pipe and are stored nowhere.
 
 This module decides nothing about rows or figures.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edgeguard.errors import EdgeguardError, InputError, ModelError, SessionError
+from edgeguard.evaluation.judging import Judged
 from edgeguard.evaluation.rows import Row
 from edgeguard.guard import Guard
 from edgeguard.self_test import check_only_row, self_test
@@ -57,7 +58,7 @@ class Worker:
             raise ModelError(f"{model}: {ready['error']}")
         self.model = ModelId(**ready["model"])
 
-    def check(self, row: Row) -> Verdict:
+    def check(self, row: Row) -> Judged:
         """Judge a row. Raises InputError if it cannot be judged, SessionError for a crash."""
         self._write([asdict(message) for message in row.messages])
         answer = self._read()
@@ -65,7 +66,8 @@ class Worker:
             raise SessionError(f"{self.name}: {answer['broken']}")
         if "error" in answer:
             raise InputError(answer["error"])
-        return Verdict.from_dict(answer["verdict"])
+        tokens = tuple(tuple(token) for token in answer["tokens"])
+        return Judged(row, Verdict.from_dict(answer["verdict"]), tokens)
 
     def peak_memory(self) -> int | None:
         """The most bytes that the process has held; None where the system does not say."""
@@ -143,7 +145,9 @@ def _serve(options: dict[str, Any], answers: TextIO) -> None:
                 answer({"peak": peak_memory()})
                 continue
             try:
-                answer({"verdict": guard.check_messages(messages, fresh=True).to_dict()})
+                check = guard.begin(messages, fresh=True)
+                verdict = check.verdict().to_dict()
+                answer({"verdict": verdict, "tokens": check.token_probabilities})
             except EdgeguardError as error:
                 answer(_failure(guard, error))
 

@@ -1,8 +1,9 @@
 """The licences of everything that a program with edgeguard in it would ship.
 
-The texts come from the installed packages themselves, edgeguard's requirements and theirs. What
-lies inside a package without its text is kept here, with its source: llama.cpp inside
-llama-cpp-python. This module judges no licence, and knows no package of the program's own.
+The texts come from the installed packages themselves: edgeguard's requirements and theirs; in a
+frozen program, all packages that are in it and left their metadata there. What lies inside a
+package without its text is kept here, with its source: llama.cpp inside llama-cpp-python. This
+module judges no licence.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import PurePath
 
 _WORDS = ("license", "licence", "copying", "notice", "authors")
@@ -31,10 +33,25 @@ def licenses() -> tuple[Licensed, ...]:
     """Each part, edgeguard first. A part whose texts are not found has none."""
     return (
         _package("edgeguard"),
-        *(_package(name) for name in sorted(_requirements("edgeguard") - {"edgeguard"})),
+        *(_package(name) for name in sorted(_names() - {"edgeguard"})),
         _llama_cpp(),
         _python(),
     )
+
+
+def _names() -> set[str]:
+    """What to list: in a frozen program what is there, extras of edgeguard's too."""
+    if not getattr(sys, "frozen", False):
+        return _requirements("edgeguard")
+    from packaging.utils import canonicalize_name
+
+    return {canonicalize_name(each.name) for each in metadata.distributions() if _is_in(each)}
+
+
+def _is_in(package: metadata.Distribution) -> bool:
+    """Whether a module of the package is there: its metadata alone is not shipped code."""
+    tops = {PurePath(file).parts[0].partition(".")[0] for file in package.files or ()}
+    return any(top.isidentifier() and find_spec(top) is not None for top in tops)
 
 
 def _package(name: str) -> Licensed:

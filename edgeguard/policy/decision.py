@@ -44,18 +44,22 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reason`` is the rule that flags, "" where none does; ``observed``: it only would have."""
+    """``reason`` is the rule that flags, "" where none does; ``observed``: it only would have.
+
+    ``by_probability``: a rule that goes by a number flags, and not the named severity alone.
+    """
 
     flagged: bool
     reason: str
     observed: bool = False
+    by_probability: bool = False
 
 
 def decide(policy: Policy, windows: Sequence[Evidence]) -> Decision:
     """What the policy says of a text's windows, the worst of which comes first."""
-    reason = _reason(policy, windows)
+    reason, by_probability = _reason(policy, windows)
     would = reason != ""
-    return Decision(would and not policy.observe, reason, would and policy.observe)
+    return Decision(would and not policy.observe, reason, would and policy.observe, by_probability)
 
 
 def probability_of(policy: Policy, window: Evidence, category: str) -> float:
@@ -70,16 +74,20 @@ def probability_of(policy: Policy, window: Evidence, category: str) -> float:
     return score * _share(window, (category,))
 
 
-def _reason(policy: Policy, windows: Sequence[Evidence]) -> str:
+_Rules = Iterator[tuple[str, bool]]
+"""The rules that flag a window, each with whether it goes by a probability."""
+
+
+def _reason(policy: Policy, windows: Sequence[Evidence]) -> tuple[str, bool]:
     refuses = _refuses(windows)
     # A refusal that goes on with what was asked for is called Unsafe: that one is never passed.
     if policy.refusal == "pass" and refuses and all(w.severity != UNSAFE for w in windows):
-        return ""
+        return "", False
     for window in windows:
-        for reason in (*_of_categories(policy, window), _of_base(policy, window)):
-            if reason:
-                return reason
-    return 'refusal = "flag"' if policy.refusal == "flag" and refuses else ""
+        found = [*_of_categories(policy, window), *_of_base(policy, window)]
+        if found:
+            return found[0][0], any(by_probability for _, by_probability in found)
+    return ('refusal = "flag"' if policy.refusal == "flag" and refuses else ""), False
 
 
 def _refuses(windows: Sequence[Evidence]) -> bool:
@@ -88,34 +96,35 @@ def _refuses(windows: Sequence[Evidence]) -> bool:
     return _YES in said and _NO not in said
 
 
-def _of_categories(policy: Policy, window: Evidence) -> Iterator[str]:
+def _of_categories(policy: Policy, window: Evidence) -> _Rules:
     for category, rule in policy.categories:
         key = f"categories.{quoted(category)}"
         if isinstance(rule, float):
             probability = probability_of(policy, window, category)
             if not probability < rule:
-                yield f"{key} >= {rule:.6g} ({probability:.4g})"
+                yield f"{key} >= {rule:.6g} ({probability:.4g})", True
         elif category in window.categories and SEVERITY_RANK[window.severity] >= SEVERITY_RULES.get(
             rule, _NEVER
         ):
-            yield f'{key} = "{rule}" ({window.severity})'
+            yield f'{key} = "{rule}" ({window.severity})', False
 
 
-def _of_base(policy: Policy, window: Evidence) -> str:
+def _of_base(policy: Policy, window: Evidence) -> _Rules:
     ruled = {category for category, _ in policy.categories}
     if window.categories and ruled.issuperset(window.categories):
-        return ""
+        return
     if policy.threshold is None:
-        if window.severity not in policy.harmful:
-            return ""
-        base = next((one.name for one in OFFICIAL.values() if one.harmful == policy.harmful), "")
-        return f'base = "{base}" ({window.severity})'
+        if window.severity in policy.harmful:
+            same = (one.name for one in OFFICIAL.values() if one.harmful == policy.harmful)
+            yield f'base = "{next(same, "")}" ({window.severity})', False
+        return
     score = policy.score(window.probabilities)
     if ruled and not window.categories and not SEVERITY_RANK[window.severity]:
         # Called Safe, it names no category: what may be of a ruled one does not count.
         shares = window.category_probabilities or {}
         score *= _share(window, [name for name in shares if name not in ruled])
-    return "" if score < policy.threshold else f"threshold >= {policy.threshold:.6g} ({score:.4g})"
+    if not score < policy.threshold:
+        yield f"threshold >= {policy.threshold:.6g} ({score:.4g})", True
 
 
 def _share(window: Evidence, categories: Sequence[str]) -> float:

@@ -74,6 +74,11 @@ class Policy:
         by_probability = any(isinstance(rule, float) for _, rule in self.categories)
         return by_probability or (self.threshold is not None and bool(self.categories))
 
+    @property
+    def goes_by_severity(self) -> bool:
+        """Whether the severity that a model names decides alone."""
+        return self.threshold is None and not self.categories
+
     def check_model(self, sha256: str, name: str) -> None:
         """Raises PolicyError when this policy was calibrated for another model file."""
         if self.model_sha256 is None or self.model_sha256 == sha256:

@@ -9,6 +9,7 @@ When the client leaves, all that was begun for it ends.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -27,7 +28,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.conversation.reader import Reading
 from edgeguard.proxy import refusals, whole
-from edgeguard.proxy.audit import Audit
 from edgeguard.proxy.judge import Case, Decision, Judge
 from edgeguard.proxy.requests import FORMS, Asked, Form, asked
 from edgeguard.proxy.settings import ProxySettings
@@ -61,14 +61,19 @@ def make_app(
     metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
     guard = AsyncGuard.on_worker(worker)
-    judge = Judge(guard, proxy, metrics, Audit(proxy.audit_log))
+    judge = Judge(guard, proxy, metrics)
     upstream = Upstream(proxy, transport)
     own = Endpoints(worker, metrics, settings)
     layers = [
         Middleware(Observed, notes=notes, route=_label, root_path=settings.root_path),
         Middleware(_AnyKey, wanted=settings.api_key is not None),
         Middleware(Access, settings=settings, loopback=is_loopback(settings.host)),
-        Middleware(Bounded, max_body=settings.max_body, places=2 * (settings.queue + 1)),
+        Middleware(
+            Bounded,
+            max_body=settings.max_body,
+            places=2 * (settings.queue + 1),
+            any_kind=lambda path: _meant(path) not in FORMS,
+        ),
     ]
     if settings.cors_origins:
         layers.insert(1, cors(settings.cors_origins))
@@ -164,41 +169,55 @@ class Proxy:
             if form is not None and request.method == "POST":
                 await self._guarded(request, form, body, send, started)
             else:
-                await self._passed(request, path, body, send)
+                await self._unknown(request, path, body, send)
         except HttpError as error:
             request.scope["state"]["code"] = error.code
-            said = refusals.error_body(form, error, id_of(request.scope))
-            answer = JSONResponse(said, error.status, error.headers)
+            answer = error.response(id_of(request.scope), path)
             await answer(request.scope, request.receive, send)
 
-    async def _passed(self, request: Request, path: str, body: bytes, send: Send) -> None:
+    async def _unknown(self, request: Request, path: str, body: bytes, send: Send) -> None:
         """Pass on what was allowed by name. Raises HttpError 404 for the rest."""
         lists = request.method == "GET" and (path == _MODELS or path.startswith(f"{_MODELS}/"))
-        if not lists and not self._settings.allows(path):
+        if lists or self._settings.allows(path):
+            await self._passed(request, path, body, send, {})
+            return
+        self._judge.case(id_of(request.scope), "other").unread("prompt", "not_allowed")
+        if not self._settings.observe:
             raise HttpError(
                 404,
                 "the guard does not know this path, so it is not passed on: start the proxy with "
-                "--allow and the path, if it may pass unjudged",
+                f"--allow {_top(path)}, if it may pass unjudged",
                 code="not_allowed",
             )
-        value = parse(body) if body else None
-        response = await self._send(request, path, value)
+        await self._passed(request, path, body, send, _NOT_JUDGED)
+
+    async def _passed(
+        self, request: Request, path: str, body: bytes, send: Send, marks: dict[str, str]
+    ) -> None:
+        """Pass on the bytes of a request and of its answer, unjudged."""
+        response = await self._send(request, path, body or None)
         try:
-            await self._stream(send, response, chunks(response), {})
+            await self._stream(send, response, chunks(response), marks)
         finally:
             await response.aclose()
 
     async def _guarded(
         self, request: Request, form: Form, body: bytes, send: Send, started: float
     ) -> None:
-        skip = self._settings.skip_media
-        said = asked(form, parse(body), Reading(False, True, skip), self._settings.allows)
         case = self._judge.case(id_of(request.scope), FORMS_NAMES[form])
+        try:
+            said = self._asked(form, body)
+        except HttpError as error:
+            case.unread("prompt", error.code or "")
+            if not self._settings.observe:
+                raise
+            await self._passed(request, _path(request), body, send, _NOT_JUDGED)
+            return
         sending: asyncio.Future[httpx.Response] | None = None
         response: httpx.Response | None = None
         watch = None
         try:
-            if self._settings.prompt == "parallel" and form != "embeddings":
+            if self._settings.prompt == "parallel" and form not in _WITHOUT_ANSWER:
                 sending = asyncio.ensure_future(self._send(request, _path(request), said.body))
             if said.streams:
                 decision, watch = await case.begin(said)
@@ -232,8 +251,8 @@ class Proxy:
     ) -> None:
         marks = self._marks(prompt=decision)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if response.status_code >= 300 or said.form == "embeddings":
-            await self._stream(send, response, chunks(response), marks)
+        if response.status_code >= 300:
+            await self._error(request, case, response, marks, send)
         elif kind == "text/event-stream":
             if watch is None and not decision.failed:
                 raise HttpError(502, "the upstream streams unasked", code="upstream_garbage")
@@ -257,11 +276,19 @@ class Proxy:
     ) -> None:
         body = await read(response)
         try:
-            text = whole.text_in(body, skip_media=self._settings.skip_media)
+            found = whole.read_answer(
+                body,
+                said=said.said,
+                skip_media=self._settings.skip_media,
+                tokens=self._settings.allows("logprobs"),
+            )
+            body, text = found.body, found.text
+            decision = await case.answer(said, text) if text else case.empty()
         except HttpError as error:
             case.unread("answer", error.code or "")
-            raise
-        decision = await case.answer(said, text) if text else case.empty()
+            if not self._settings.observe:
+                raise
+            decision = Decision(False, None)
         if decision.stops:
             await self._refuse(request, said, decision, send)
             return
@@ -269,6 +296,35 @@ class Proxy:
         headers = self._upstream.answer_headers(response) | marks
         answer = Response(body, response.status_code, headers)
         await answer(request.scope, request.receive, send)
+
+    async def _error(
+        self,
+        request: Request,
+        case: Case,
+        response: httpx.Response,
+        marks: dict[str, str],
+        send: Send,
+    ) -> None:
+        """Pass on an error of the upstream; what it says is judged as an answer is."""
+        body = await read(response)
+        text = whole.error_text(body)
+        decision = await case.error(text) if text else Decision(False, None)
+        headers = self._upstream.answer_headers(response) | marks
+        if decision.stops:
+            flagged = decision.verdict is not None
+            raise HttpError(
+                response.status_code,
+                f"the upstream failed; what it says of it "
+                f"{'was stopped by a content filter' if flagged else 'could not be judged'}",
+                code="content_filter" if flagged else "judging_failed",
+                headers={k: v for k, v in headers.items() if k.lower() == "retry-after"},
+            )
+        said = self._upstream.without_key(body.decode("latin-1")).encode("latin-1")
+        await Response(said, response.status_code, headers)(request.scope, request.receive, send)
+
+    def _asked(self, form: Form, body: bytes) -> Asked:
+        reading = Reading(False, True, self._settings.skip_media)
+        return asked(form, parse(body), reading, self._settings.allows)
 
     async def _refuse(self, request: Request, said: Asked, decision: Decision, send: Send) -> None:
         """Answer instead of the upstream. Raises HttpError where that is an error."""
@@ -279,7 +335,7 @@ class Proxy:
                 code="judging_failed",
                 headers={"retry-after": "1"},
             )
-        if self._settings.block == "error" or said.form == "embeddings":
+        if self._settings.block == "error" or said.form in _WITHOUT_ANSWER:
             raise refusals.error(self._settings.refusal)
         request.scope["state"]["code"] = "content_filter"
         text = self._settings.refusal
@@ -326,6 +382,9 @@ class Proxy:
         return {f"{_SENSITIVE}{stage}": decision.word for stage, decision in decisions.items()}
 
 
+_WITHOUT_ANSWER = ("embeddings", "tokens")
+"""Forms whose answers are numbers."""
+_NOT_JUDGED = {f"{_SENSITIVE}{stage}": "not judged" for stage in ("prompt", "answer")}
 FORMS_NAMES: dict[Form, str] = {form: path for path, form in FORMS.items()}
 
 
@@ -350,11 +409,21 @@ async def _left(receive: Receive) -> None:
 
 
 def _path(request: Request) -> str:
-    """The path as clients mean it: some bring /v1 twice, a second slash, or one at the end."""
-    path = "/" + "/".join(part for part in request.scope["path"].split("/") if part)
+    """The path as clients mean it: with /v1 twice or not at all, or with a slash too many."""
+    return _meant(request.scope["path"])
+
+
+def _meant(path: str) -> str:
+    path = "/" + "/".join(part for part in path.split("/") if part)
     while path.startswith("/v1/v1/"):
         path = path.removeprefix("/v1")
-    return path
+    return f"/v1{path}" if f"/v1{path}" in FORMS else path
+
+
+def _top(path: str) -> str:
+    """What to allow: a path as far as it is no id."""
+    found = re.match(r"(?:/v1)?/[a-z_]{1,40}(?:/[a-z_]{1,40})?(?=/|$)", path)
+    return found[0] if found else "and its path"
 
 
 def _label(path: str) -> str:

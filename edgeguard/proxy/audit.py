@@ -5,12 +5,15 @@ A text stands in it as its sha256: who has the text can find it, and short texts
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -27,17 +30,25 @@ _logger = logging.getLogger(__name__)
 class Audit:
     """Writes what was decided; without a path it writes nothing."""
 
-    def __init__(self, path: str | None, *, max_bytes: int = MAX_BYTES) -> None:
-        """Raises OutputError if the file cannot be written."""
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_lost`` is called for a line that could not be written.
+
+        Raises OutputError if the file cannot be written at all.
+        """
         self._file: _File | None = None
         self._lock = threading.Lock()
+        self._on_lost = on_lost
+        self._is_losing = False
         if path is None:
             return
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
-            self._file = _File(
-                Path(path), maxBytes=max_bytes, backupCount=FILES, encoding="utf-8", delay=False
-            )
+            self._file = _File(path, maxBytes=max_bytes, backupCount=FILES, encoding="utf-8")
         except OSError as error:
             raise OutputError(
                 f"the audit log cannot be written: {error.strerror or error}; check --audit-log"
@@ -73,7 +84,18 @@ class Audit:
             "seconds": round(verdict.seconds, 4) if verdict else None,
         }
         with self._lock:
-            self._file.emit(logging.makeLogRecord({"msg": json.dumps(line), "args": ()}))
+            try:
+                self._file.write(json.dumps(line))
+                self._is_losing = False
+            except OSError as error:
+                self._lost(error)
+
+    def _lost(self, error: OSError) -> None:
+        """Count a line, and say once that they are lost: verdicts go on."""
+        self._on_lost()
+        if not self._is_losing:
+            _logger.error("the audit log cannot be written, lines are lost: %s", error.strerror)
+        self._is_losing = True
 
     def close(self) -> None:
         """Close the file."""
@@ -82,8 +104,51 @@ class Audit:
 
 
 class _File(RotatingFileHandler):
-    """A log that says so when it cannot be written."""
+    """A log in whole lines that its owner alone reads, whatever becomes of the file.
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - logging's
-        """Say it in the server's log; verdicts go on."""
-        _logger.error("the audit log cannot be written")
+    A file that was moved or removed is made again; a line that finds no place is taken back.
+    """
+
+    def _open(self) -> TextIOWrapper:
+        file = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        return os.fdopen(file, "a", encoding="utf-8")
+
+    @property
+    def _number(self) -> int:
+        if self.stream is None:
+            self.stream = self._open()
+        return self.stream.fileno()
+
+    def write(self, line: str) -> None:
+        """Add a line. Raises OSError, and then has added nothing."""
+        self._follow()
+        data = f"{line}\n".encode()
+        if 0 < self.maxBytes < os.fstat(self._number).st_size + len(data):
+            self._rotate()
+        file = self._number
+        size = os.fstat(file).st_size
+        if os.write(file, data) < len(data):
+            os.ftruncate(file, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _follow(self) -> None:
+        try:
+            there = Path(self.baseFilename).stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(there, os.fstat(self._number)):
+            self._again()
+
+    def _rotate(self) -> None:
+        """Begin a new file; where that cannot be, go on with the old one."""
+        try:
+            self.doRollover()
+        except OSError as error:
+            _logger.warning("the audit log is not rotated: %s", error.strerror)
+            self._again()
+
+    def _again(self) -> None:
+        opened = self._open()
+        if self.stream is not None:
+            self.stream.close()
+        self.stream = opened

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
 _STAGES = ("prompt", "answer")
-ACTIONS = ("passed", "blocked", "observed", "failed", "failed_open")
+ACTIONS = ("passed", "blocked", "observed", "refused", "failed", "failed_open")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -27,6 +27,11 @@ class Counts:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._lost = Counter(
+            "edgeguard_proxy_audit_lines_lost",
+            "Lines that the audit log could not be given.",
+            registry=self._registry,
+        )
         for stage in _STAGES:
             for action in ACTIONS:
                 self._actions.labels(stage, action)
@@ -34,6 +39,10 @@ class Counts:
     def decided(self, stage: str, action: str) -> None:
         """Count a decision."""
         self._actions.labels(stage, action).inc()
+
+    def lost(self) -> None:
+        """A line of the audit log was lost."""
+        self._lost.inc()
 
     def first(self, seconds: float) -> None:
         """The first text was released."""

@@ -1,24 +1,42 @@
 """The events of an answer that wait for their verdict: released as far as the text is judged.
 
 Every text in an event counts, whatever its field; they stand one after the other in one transcript,
-which is what is judged. This module judges nothing.
+which is what is judged. Where a text goes on that another one interrupted, its last words stand
+there again, so that nothing is judged in shreds. This module judges nothing.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from edgeguard.proxy.sse import Event, event
-from edgeguard.proxy.words import Path, Words, words
+from edgeguard.proxy.words import Path, Words, are_arguments, unescaped, without_tokens, words
 
 _REPEATS = (".done", ".created", ".in_progress", ".completed", ".incomplete", ".failed", ".added")
 """Endings of events of the Responses API that say again what was said."""
-_CUT = frozenset({"content", "text", "delta"})
-"""Fields whose text a client puts together from pieces, so that a piece may become two."""
+_CUT: frozenset[Path] = frozenset(
+    {
+        ("choices", 0, "delta", "content"),
+        ("choices", 0, "delta", "reasoning_content"),
+        ("choices", 0, "delta", "reasoning"),
+        ("choices", 0, "text"),
+        ("delta", "text"),
+        ("delta", "thinking"),
+    }
+)
+"""Texts that a client puts together from pieces, so that a piece may become two."""
+_CUT_DELTAS = ("output_text.delta", "refusal.delta", "reasoning_text.delta", "summary_text.delta")
+_PLACES = ("index", "output_index", "content_index", "summary_index")
+AGAIN = 200
+"""Characters of an interrupted text that are judged again."""
+_INCOMPLETE = re.compile(
+    r"((?:[^\\]|\\[^u]|\\u[0-9a-fA-F]{4})*)(\\(?:u[0-9a-fA-F]{0,3})?)?", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -30,13 +48,21 @@ class _Waiting:
 
 
 class Held:
-    """What came and is not released. Places count the characters of the transcript."""
+    """What came and is not released. Places count the characters of the transcript.
 
-    def __init__(self) -> None:
+    ``released`` is the place up to which it was released.
+    """
+
+    def __init__(self, said: Collection[str] = ()) -> None:
+        """``said``: every string that the client sent, which an answer may repeat."""
+        self._said = said
         self._waiting: deque[_Waiting] = deque()
         self._kind: Path = ()
         self._half = False
         self._text = ""
+        self._ends: dict[Path, str] = {}  # the last words of each text
+        self._pending: dict[Path, str] = {}  # an escape that is not complete
+        self.released = 0
 
     @property
     def length(self) -> int:
@@ -55,20 +81,25 @@ class Held:
 
     def add(self, new: Event) -> str:
         """Take an event; what it adds to the transcript."""
-        start, added = self.length, ""
-        found = list(_texts(new))
+        start, added, incomplete = self.length, "", False
+        found = list(words(without_tokens(new.value), said=self._said))
         for one in found:
-            if _repeats(new) and one.text in self._text:
-                continue  # all of it is in the transcript, and waits for its verdict there
             kind = _kind(new, one)
-            if self._text and kind != self._kind:
-                added += self._put("\n")
-            self._kind = kind
-            added += self._put(one.text)
+            text = self._read(new, one, kind)
+            incomplete = incomplete or kind in self._pending
+            if not text or ((one.protocol or _repeats(new)) and text in self._text):
+                continue  # all of it is in the transcript, and waits for its verdict there
+            added += self._goes_on(kind) + self._put(text)
+            self._ends[kind] = (self._ends.get(kind, "") + _joined(text))[-AGAIN:]
         alone = len(found) == 1 and self.length - start == len(found[0].text) == len(added)
         cut = found[0].path if alone and _can_cut(new, found[0]) else None
-        self._waiting.append(_Waiting(new, start, self.length, cut))
+        self._waiting.append(_Waiting(new, start, self.length + incomplete, cut))
         return added
+
+    def end(self) -> str:
+        """Nothing comes any more; what that adds to the transcript."""
+        pending, self._pending = self._pending, {}
+        return "".join(self._goes_on(kind) + self._put(text) for kind, text in pending.items())
 
     def release(self, safe_to: int) -> Iterator[Event]:
         """The events up to there; one that goes further is cut, if it may be."""
@@ -76,12 +107,14 @@ class Held:
             first = self._waiting[0]
             if first.end <= safe_to:
                 self._waiting.popleft()
+                self.released = max(self.released, first.end)
                 yield first.event
                 continue
             if first.cut is not None and first.start < safe_to:
                 self._waiting.popleft()
                 before, after = _cut(first.event, first.cut, safe_to - first.start)
                 self._waiting.appendleft(_Waiting(after, safe_to, first.end, first.cut))
+                self.released = safe_to
                 yield before
             return
 
@@ -89,22 +122,34 @@ class Held:
         """Nothing of it is released any more."""
         self._waiting.clear()
 
+    def _read(self, new: Event, found: Words, kind: Path) -> str:
+        """A text as its reader sees it: without the escapes in the arguments of a call."""
+        if not are_arguments(found, (new.value or {}).get("type")):
+            return found.text
+        text = self._pending.pop(kind, "") + found.text
+        parts = _INCOMPLETE.fullmatch(text)
+        if parts is None:
+            return text  # it is no JSON
+        if parts[2]:
+            self._pending[kind] = parts[2]
+        return unescaped(parts[1])
+
+    def _goes_on(self, kind: Path) -> str:
+        """What stands before a text of this kind, if the one before was of another."""
+        is_other, self._kind = bool(self._text) and kind != self._kind, kind
+        return self._put(f"\n{self._ends.get(kind, '')}") if is_other else ""
+
     def _put(self, text: str) -> str:
         """Add to the transcript, which counts a character that comes in two halves once."""
         both = ("\ud83d" if self._half else "") + text
         self._half = "\ud800" <= both[-1] <= "\udbff"
-        whole = both[:-1] if self._half else both
         # The halves are joined as edgeguard.watch.pieces joins them; what they are is no matter.
-        self._text += whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self._text += _joined(both[:-1] if self._half else both)
         return text
 
 
-def _texts(new: Event) -> Iterator[Words]:
-    value = new.value or {}
-    response = value.get("response")
-    if isinstance(response, dict):  # the rest of it repeats the request
-        value = {"output": response.get("output"), "error": response.get("error")}
-    return words({name: inner for name, inner in value.items() if name != "error"})
+def _joined(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _repeats(new: Event) -> bool:
@@ -113,26 +158,20 @@ def _repeats(new: Event) -> bool:
 
 def _kind(new: Event, found: Words) -> Path:
     value = new.value or {}
-    places = (value.get(name) for name in ("index", "output_index", "content_index"))
-    return (*found.path, *(place for place in places if isinstance(place, int)))
+    places = [place for name in _PLACES if isinstance(place := value.get(name), int)]
+    return (*found.path, str(value.get("type", "")), *places)
 
 
 def _can_cut(new: Event, found: Words) -> bool:
-    name = found.path[-1]
-    whole = new.value or {}
-    choices = whole.get("choices")
-    if isinstance(choices, list) and any(
-        not isinstance(choice, dict) or choice.get("finish_reason") for choice in choices
-    ):
+    value: Any = new.value or {}
+    if any("\ud800" <= letter <= "\udfff" for letter in found.text) or value.get("usage"):
         return False
-    parts = {part for part in found.path if isinstance(part, str)}
-    return (
-        name in _CUT
-        and not parts & {"tool_calls", "function_call", "function"}
-        and "usage" not in {k for k, v in whole.items() if v}
-        and not any("\ud800" <= letter <= "\udfff" for letter in found.text)
-        and (isinstance(choices, list) or str(whole.get("type")).endswith("delta"))
-    )
+    if found.path == ("delta",):
+        return str(value.get("type")).endswith(_CUT_DELTAS)
+    if found.path[0] == "choices":
+        choices = value["choices"]
+        return len(choices) == 1 and not choices[0].get("finish_reason") and found.path in _CUT
+    return found.path in _CUT
 
 
 def _cut(old: Event, path: Path, at: int) -> tuple[Event, Event]:
@@ -142,16 +181,8 @@ def _cut(old: Event, path: Path, at: int) -> tuple[Event, Event]:
         value: Any = copy.deepcopy(old.value)
         inner = value
         for part in path[:-1]:
-            inner.pop("logprobs", None) if isinstance(inner, dict) else None
-            inner = inner[part] if isinstance(inner, dict) else _numbered(inner, part)
-        inner.pop("logprobs", None)
+            inner = inner[part]
         inner[path[-1]] = inner[path[-1]][piece]
-        pieces.append(event(value, old.name))
+        bare: Any = without_tokens(value)  # they are those of the whole piece
+        pieces.append(event(bare, old.name))
     return pieces[0], pieces[1]
-
-
-def _numbered(entries: list[Any], number: str | int) -> Any:
-    for place, entry in enumerate(entries):
-        if (entry.get("index", place) if isinstance(entry, dict) else place) == number:
-            return entry
-    raise KeyError(number)

@@ -16,7 +16,7 @@ from typing import Any
 from edgeguard.async_guard import AsyncGuard
 from edgeguard.async_watch import AsyncWatch
 from edgeguard.conversation.recent import Recent
-from edgeguard.conversation.value import Conversation
+from edgeguard.conversation.value import UNKNOWN, Conversation
 from edgeguard.errors import EdgeguardError
 from edgeguard.proxy.audit import Audit
 from edgeguard.proxy.counts import Counts
@@ -87,7 +87,10 @@ class Case:
         """Judge an answer that grows."""
         settings = self._judge.settings
         return self._judge.guard.watch(
-            asked.conversation, interval=settings.interval, timeout=settings.judge_timeout
+            asked.conversation,
+            interval=settings.interval,
+            in_a_row=settings.in_a_row,
+            timeout=settings.judge_timeout,
         )
 
     def watched(self, verdict: Verdict, text: str) -> Decision:
@@ -102,14 +105,19 @@ class Case:
         self._note(stage, "failed_open" if goes_on else "failed", text, None, type(error).__name__)
         return Decision(not goes_on, None, failed=True)
 
+    async def error(self, text: str) -> Decision:
+        """Judge what the upstream says of an error, whoever asked."""
+        return await self._check("answer", UNKNOWN.answered(text))
+
     def empty(self) -> Decision:
         """An answer without any text."""
         self._note("answer", "passed", "", None, "there is no text")
         return Decision(False, None)
 
     def unread(self, stage: str, why: str) -> None:
-        """Note what was refused, since it cannot be judged."""
-        self._note(stage, "failed", "", None, why)
+        """Note what cannot be judged: it is refused, or only observed."""
+        action = "observed" if self._judge.settings.observe else "refused"
+        self._note(stage, action, "", None, why)
 
     async def _check(self, stage: str, conversation: Conversation) -> Decision:
         key = _key(conversation)
@@ -150,14 +158,13 @@ class Case:
 class Judge:
     """What the requests of one proxy have in common."""
 
-    def __init__(
-        self, guard: AsyncGuard, settings: ProxySettings, metrics: Metrics, audit: Audit
-    ) -> None:
+    def __init__(self, guard: AsyncGuard, settings: ProxySettings, metrics: Metrics) -> None:
+        """Raises OutputError if the audit log cannot be written."""
         self.guard = guard
         self.settings = settings
         self.metrics = metrics
-        self.audit = audit
         self.counts = Counts()
+        self.audit = Audit(settings.audit_log, on_lost=self.counts.lost)
         self.recent: Recent[Verdict] = Recent(4096)
 
     def case(self, request_id: str, route: str) -> Case:

@@ -78,15 +78,6 @@ def stream_error(form: Form, message: str, code: str) -> list[Event]:
     return [event({"error": {"message": message, "type": "server_error", "code": code}}), _DONE]
 
 
-def error_body(form: Form | None, failed: HttpError, request_id: str) -> Body:
-    """An error as the API writes it."""
-    if form == "messages":
-        kind = "invalid_request_error" if failed.status < 500 else "api_error"
-        said = {"type": kind, "message": failed.message}
-        return {"type": "error", "error": said, "request_id": request_id}
-    return {"error": {**failed.to_dict(), "request_id": request_id}}
-
-
 def _model(asked: Asked) -> str:
     name = asked.body.get("model")
     return name if isinstance(name, str) else ""

@@ -16,10 +16,11 @@ from edgeguard.conversation.reader import Reading
 from edgeguard.conversation.value import Conversation
 from edgeguard.errors import InputError
 from edgeguard.protocol.visible import has_visible
-from edgeguard.proxy.words import without_media, words
+from edgeguard.proxy import outside
+from edgeguard.proxy.words import strings, without_media, words
 from edgeguard.server.http_errors import HttpError
 
-Form = Literal["chat", "completions", "responses", "messages", "embeddings"]
+Form = Literal["chat", "completions", "responses", "messages", "embeddings", "tokens"]
 Body = dict[str, Any]
 
 FORMS: Mapping[str, Form] = {
@@ -28,11 +29,10 @@ FORMS: Mapping[str, Form] = {
     "/v1/responses": "responses",
     "/v1/messages": "messages",
     "/v1/embeddings": "embeddings",
+    "/v1/messages/count_tokens": "tokens",
 }
 """The paths whose requests and answers are read."""
 
-_ELSEWHERE = ("previous_response_id", "conversation", "prompt_cache_retention_id", "file_ids")
-"""Fields that bring in what is kept at the upstream, and was perhaps never judged."""
 _SETTINGS = frozenset(
     {
         "model", "user", "metadata", "stop", "stop_sequences", "stream_options", "tool_choice",
@@ -60,18 +60,23 @@ class Asked:
         """Whether the client wants a stream."""
         return self.body.get("stream") is True
 
+    @property
+    def said(self) -> frozenset[str]:
+        """Every string that the client sent: an answer may repeat it."""
+        return frozenset(strings(self.body))
+
 
 def asked(form: Form, body: object, reading: Reading, allows: Callable[[str], bool]) -> Asked:
     """Read a request. Raises HttpError 400 for what cannot be judged."""
     if not isinstance(body, dict):
         raise HttpError(400, "the body must be a JSON object", code="invalid_json")
-    _check_state(body, allows)
+    outside.check(body, allows, skip_media=reading.skip_media)
     try:
         conversation, beside, used = _READERS[form](body, reading)
         rest = {
             name: value
             for name, value in body.items()
-            if name not in _SETTINGS | used and not (name in _ELSEWHERE and allows(name))
+            if name not in _SETTINGS | used | outside.FIELDS
         }
         beside += [_written(value) for value in rest.values() if _may_be_text(value)]
         beside += _unread([body[name] for name in used if name in body], conversation, beside)
@@ -82,26 +87,6 @@ def asked(form: Form, body: object, reading: Reading, allows: Callable[[str], bo
             f"this request cannot be judged, so it is not passed on: {error}",
             code="not_judged",
         ) from None
-
-
-def _check_state(body: Body, allows: Callable[[str], bool]) -> None:
-    for name in _ELSEWHERE:
-        if body.get(name) is not None and not allows(name):
-            raise HttpError(
-                400,
-                f"{name} brings in what the guard has not seen: send the conversation itself, or "
-                f"start the proxy with --allow {name}",
-                code="not_judged",
-                param=name,
-            )
-    for name in ("n", "best_of"):
-        if body.get(name) not in (None, 1):
-            raise HttpError(
-                400,
-                f"{name} must be 1: one answer is judged at a time",
-                code="not_judged",
-                param=name,
-            )
 
 
 def _parts(conversation: Conversation, beside: list[str]) -> list[Conversation]:
@@ -196,4 +181,5 @@ _READERS: Mapping[Form, Callable[[Body, Reading], _Read]] = {
     "responses": _responses,
     "messages": _messages,
     "embeddings": _embeddings,
+    "tokens": _messages,
 }

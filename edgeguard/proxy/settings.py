@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from edgeguard.errors import InputError
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.watch.interval import INTERVAL
 
 PORT = 8001
@@ -36,6 +37,7 @@ class ProxySettings:
     fail_open: bool = False
     skip_media: bool = False
     interval: int = INTERVAL
+    in_a_row: int = IN_A_ROW
     allow: frozenset[str] = frozenset()
     upstream_timeout: float = UPSTREAM_TIMEOUT
     judge_timeout: float = JUDGE_TIMEOUT
@@ -53,6 +55,11 @@ class ProxySettings:
             raise InputError("the upstream's key must be printable ASCII without spaces")
         if self.interval < 1:
             raise InputError(f"interval is {self.interval}; it must be at least 1 character")
+        for name in self.allow:
+            if not name or name.endswith("/"):
+                raise InputError("--allow takes a path as /v1/files, or the name of a field")
+        if self.in_a_row < 1:
+            raise InputError(f"in_a_row is {self.in_a_row}; it must be at least 1 token")
         for name in ("upstream_timeout", "judge_timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} must be a number of seconds above 0")
@@ -66,5 +73,11 @@ class ProxySettings:
         return base + path
 
     def allows(self, name: str) -> bool:
-        """Whether what cannot be judged was allowed by name: a path, or a field."""
-        return name in self.allow
+        """Whether what cannot be judged was allowed by name: a field, or a path.
+
+        A path is allowed with what lies below it: /v1/files with /v1/files/file-1/content.
+        """
+        if not name.startswith("/"):
+            return name in self.allow
+        above = name.split("/")
+        return any("/".join(above[:end]) in self.allow for end in range(2, len(above) + 1))

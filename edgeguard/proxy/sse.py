@@ -1,12 +1,14 @@
 """Server-sent events out of bytes, which come cut anywhere: in a line, or in a character.
 
-This module knows no API. Errors are GarbageError.
+Read as the standard has it: lines end with CR, LF or both, a mark of the byte order is passed over,
+comments too. This module knows no API. Errors are GarbageError.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeguard.errors import InputError
@@ -15,6 +17,8 @@ from edgeguard.strict_json import parse_json
 MAX_EVENT = 1024 * 1024
 """Bytes of one event; what is longer is no event of a model."""
 DONE = "[DONE]"
+_BOM = b"\xef\xbb\xbf"
+_NAME = re.compile(r"[A-Za-z0-9_.]{0,80}")
 
 
 class GarbageError(Exception):
@@ -40,20 +44,68 @@ def event(value: dict[str, object], name: str = "") -> Event:
     return Event(name, json.dumps(value), value)
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Event]:
-    """The events in a body. Raises GarbageError; a last one that is not complete is lost."""
-    lines: list[str] = []
-    size = 0
-    async for line in _lines(chunks):
-        size += len(line)
-        if size > MAX_EVENT:
-            raise GarbageError("an event is too long")
-        if line:
-            lines.append(_decoded(line))
-            continue
-        for found in _event(lines):
-            yield found
-        lines, size = [], 0
+class Events:
+    """Takes the bytes of a stream, and gives its events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._begun = False
+
+    @property
+    def unread(self) -> bytes:
+        """What came and made no event yet; after a GarbageError, with what was wrong."""
+        return b"".join(line + b"\n" for line in self._lines) + self._rest
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that are complete now. Raises GarbageError."""
+        self._rest += chunk
+        if not self._begun:
+            if len(self._rest) < len(_BOM) and _BOM.startswith(self._rest):
+                return
+            self._begun = True
+            self._rest = self._rest.removeprefix(_BOM)
+        yield from self._read(self._whole_lines())
+
+    def end(self) -> Iterator[Event]:
+        """The last event, where only the empty line behind it is missing. Raises GarbageError."""
+        if self._rest in (b"", b"\r"):
+            yield from self._read([b""])
+
+    def _whole_lines(self) -> list[bytes]:
+        # A CR at the very end may be the first half of a CR LF.
+        held = self._rest.endswith(b"\r")
+        body = self._rest[: len(self._rest) - held]
+        *whole, rest = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._rest = rest + b"\r" * held
+        if len(rest) > MAX_EVENT:
+            raise GarbageError("a line is too long")
+        return whole
+
+    def _read(self, lines: list[bytes]) -> Iterator[Event]:
+        for place, line in enumerate(lines):
+            self._lines.append(line)
+            self._size += len(line)
+            try:
+                if self._size > MAX_EVENT:
+                    raise GarbageError("an event is too long")
+                _check(line)
+                found = None if line else _event(self._lines)
+            except GarbageError:
+                self._rest = b"".join(one + b"\n" for one in lines[place + 1 :]) + self._rest
+                raise
+            if not line:
+                self._lines, self._size = [], 0
+            if found is not None:
+                yield found
+
+
+def _check(line: bytes) -> None:
+    """Raise GarbageError for a line that is none of an event stream."""
+    name, _, _ = _decoded(line).partition(":")
+    if name not in ("", "event", "data", "id", "retry"):
+        raise GarbageError("a line is none of an event stream")
 
 
 def _decoded(line: bytes) -> str:
@@ -63,36 +115,23 @@ def _decoded(line: bytes) -> str:
         raise GarbageError("a line is not UTF-8") from None
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in chunks:
-        *whole, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
-        if len(rest) > MAX_EVENT:
-            raise GarbageError("a line is too long")
-        for line in whole:
-            yield line.rstrip(b"\r")
-
-
-def _event(lines: list[str]) -> Iterator[Event]:
+def _event(lines: list[bytes]) -> Event | None:
     """The event of some lines; comments and fields that nobody reads make none."""
     name, data = "", []
     for line in lines:
-        field, _, value = line.partition(":")
+        field, _, value = _decoded(line).partition(":")
         value = value.removeprefix(" ")
         if field == "event":
             name = value
         elif field == "data":
             data.append(value)
-        elif field not in ("", "id", "retry"):
-            raise GarbageError("a line is none of an event stream")
-    if data:
-        yield _read(name, "\n".join(data))
+    return _read(name, "\n".join(data)) if data else None
 
 
 def _read(name: str, data: str) -> Event:
     if data.strip() == DONE:
         return Event("", DONE, None)
-    if not name.replace("_", "").replace(".", "").isalnum() and name:
+    if not _NAME.fullmatch(name):
         raise GarbageError("an event has a name that no API gives")
     try:
         value = parse_json(data, "an event")
@@ -101,4 +140,4 @@ def _read(name: str, data: str) -> Event:
     if not isinstance(value, dict):
         raise GarbageError("an event is no object")
     # One line, whatever it came as: the client's reader of lines must see what was read here.
-    return Event(name, json.dumps(value) if {"\n", "\r"} & set(data) else data, value)
+    return Event(name, json.dumps(value) if "\n" in data else data, value)

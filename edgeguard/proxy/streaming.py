@@ -22,8 +22,8 @@ from edgeguard.proxy.judge import Case, Decision
 from edgeguard.proxy.refusals import Shown
 from edgeguard.proxy.requests import Asked
 from edgeguard.proxy.settings import ProxySettings
-from edgeguard.proxy.sse import DONE, Event, GarbageError, events
-from edgeguard.proxy.words import media_in
+from edgeguard.proxy.sse import DONE, Event, Events, GarbageError, event
+from edgeguard.proxy.words import media_in, without_tokens
 
 AHEAD = 256
 """Events that are read ahead of the guard; then the upstream waits."""
@@ -33,7 +33,7 @@ _LAST = frozenset(
     {"message_stop", "response.completed", "response.incomplete", "response.failed", "error"}
 )
 
-_Item = Event | BaseException | None
+_Item = Event | bytes | BaseException | None
 
 
 class Streaming:
@@ -53,9 +53,10 @@ class Streaming:
         self._settings = settings
         self._watch = watch
         self._on_first = on_first
-        self._held = Held()
+        self._held = Held(asked.said)
         self._shown = Shown()
         self._piece = ""  # what came and was not fed
+        self._unread: list[bytes] = []  # what is no event, where all passes
         self._done = False  # whether the upstream sent [DONE]
         self._stopped = False
         self._open = watch is None
@@ -63,7 +64,7 @@ class Streaming:
     async def body(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """What the client gets."""
         queue: asyncio.Queue[_Item] = asyncio.Queue(AHEAD)
-        reader = asyncio.ensure_future(_read(chunks, queue))
+        reader = asyncio.ensure_future(_read(chunks, queue, lambda: self._passes))
         try:
             async for sent in self._all(queue):
                 yield sent
@@ -84,29 +85,53 @@ class Streaming:
             yield sent
         if self._stopped:
             return
-        for sent in self._release(self._held.length):
+        for sent in self._release_all():
             yield sent
-        for event in self._end(ended[0]):
-            yield event.raw()
+        for last in self._end(ended[0]):
+            yield last.raw()
 
     def _take(self, batch: list[_Item]) -> list[BaseException | None]:
         """Hold what came; how it ended, if it did."""
         for item in batch:
-            if not isinstance(item, Event):
-                return [item]
-            if media_in(item.value) and not self._settings.skip_media:
-                return [GarbageError("it holds a picture or a sound")]
-            if item.value is None:
-                self._done = True
-            else:
-                self._piece += self._held.add(item)
+            try:
+                if isinstance(item, GarbageError):
+                    raise item
+                if isinstance(item, bytes):
+                    self._unread.append(item)
+                elif not isinstance(item, Event):
+                    self._piece += self._held.end()
+                    return [item]
+                else:
+                    self._hold(item)
+            except GarbageError as error:
+                if not self._passes:
+                    self._piece += self._held.end()
+                    return [error]
+                self._open = True  # it is only observed: no verdict, and all goes on
+                self._case.unread("answer", "upstream_garbage")
+                if isinstance(item, Event):
+                    self._held.add(item)
         return []
+
+    def _hold(self, new: Event) -> None:
+        """Hold an event. Raises GarbageError for one that cannot be judged."""
+        if new.value is None:
+            self._done = True
+            return
+        if media_in(new.value) and not self._settings.skip_media:
+            raise GarbageError("it holds a picture or a sound")
+        if _several(new.value):
+            raise GarbageError("it holds several answers at once")
+        kept = new.value if self._settings.allows("logprobs") else without_tokens(new.value)
+        assert isinstance(kept, dict)
+        self._piece += self._held.add(new if kept is new.value else event(kept, new.name))
 
     async def _feed(self) -> AsyncIterator[bytes]:
         """Have what came judged, and show what may be shown."""
         if self._passes:
-            for sent in self._release(self._held.length):
+            for sent in [*self._release_all(), *self._unread]:
                 yield sent
+            self._unread = []
         try:
             while self._piece and not self._open and self._watch is not None:
                 piece, self._piece = self._piece[:PIECE], self._piece[PIECE:]
@@ -126,6 +151,8 @@ class Streaming:
 
     async def _judge_rest(self) -> AsyncIterator[bytes]:
         if self._open or self._watch is None:
+            if self._settings.observe:
+                yield _mark(Decision(False, None))
             return
         if not self._held.text.strip():
             self._case.empty()
@@ -153,18 +180,21 @@ class Streaming:
         if self._stopped:
             return []
         if self._passes or self._watch is None:
-            return self._release(self._held.length)
+            return self._release_all()
         return self._release(self._watch.state.safe_to)
 
-    def _release(self, safe_to: int) -> list[bytes]:
-        return [self._sent(event) for event in self._held.release(safe_to)]
+    def _release_all(self) -> list[bytes]:
+        return self._release(self._held.length + 1)  # one may wait for what never came
 
-    def _sent(self, event: Event) -> bytes:
-        self._shown.note(event)
-        if not self._shown.any_text and self._held.length:
+    def _release(self, safe_to: int) -> list[bytes]:
+        return [self._sent(one) for one in self._held.release(safe_to)]
+
+    def _sent(self, one: Event) -> bytes:
+        self._shown.note(one)
+        if not self._shown.any_text and self._held.released:
             self._shown.any_text = True
             self._on_first()
-        return event.raw()
+        return one.raw()
 
     def _refuse(self) -> list[bytes]:
         """It is flagged: nothing more of it is shown."""
@@ -175,23 +205,25 @@ class Streaming:
             found = refusals.stream_error(self._asked.form, text, "content_filter")
         else:
             found = refusals.stream(self._asked, text, self._shown)
-        return [event.raw() for event in found]
+        return [one.raw() for one in found]
 
     def _failed(self, error: BaseException) -> list[bytes]:
         """The guard has no verdict of what waits."""
         if not self._case.failure("answer", error, self._held.text).stops:
             self._open = True
-            return self._release(self._held.length)
+            return self._release_all()
         self._stopped = True
         self._held.drop()
         said = "the answer could not be judged, so the rest of it is not shown"
         found = refusals.stream_error(self._asked.form, said, "judging_failed")
-        return [event.raw() for event in found]
+        return [one.raw() for one in found]
 
     def _end(self, failure: BaseException | None) -> list[Event]:
         """How it ended: as it should, or with what was wrong at the upstream."""
         if failure is None:
             return [Event("", DONE, None)] if self._done else []
+        if not isinstance(failure, (GarbageError, httpx.HTTPError)):
+            raise failure
         code, said = "upstream_cut", "the upstream's answer was cut"
         if isinstance(failure, GarbageError):
             code, said = "upstream_garbage", f"the upstream's answer cannot be judged: {failure}"
@@ -201,24 +233,67 @@ class Streaming:
         return refusals.stream_error(self._asked.form, said, code)
 
 
-async def _read(chunks: AsyncIterator[bytes], queue: asyncio.Queue[_Item]) -> None:
-    """Put what comes into the queue, and at last None or what was wrong."""
-    ended = False
+async def _read(
+    chunks: AsyncIterator[bytes], queue: asyncio.Queue[_Item], passes: Callable[[], bool]
+) -> None:
+    """Put what comes into the queue, and at last None or what was wrong.
+
+    What is no event is wrong, but where all ``passes``: from there on the bytes are put.
+    """
+    reader = Events()
     try:
-        async for found in events(chunks):
-            await queue.put(found)
-            if found.value is None or found.value.get("type") in _LAST:
-                ended = True
-                break
-            ended = ended or _finishes(found.value)
-        await queue.put(None if ended else httpx.ReadError("it ended without an end"))
-    except (GarbageError, httpx.HTTPError) as error:
+        await queue.put(await _until_end(chunks, reader, queue))
+    except GarbageError as error:
+        await queue.put(error)
+        if passes():
+            await queue.put(reader.unread)
+            await _rest(chunks, queue)
+    except Exception as error:  # whatever it is, who waits must know
         await queue.put(error)
 
 
-def _finishes(value: dict[str, object]) -> bool:
-    """Whether a chunk says that the answer is complete: not all upstreams send `[DONE]`."""
+async def _until_end(
+    chunks: AsyncIterator[bytes], reader: Events, queue: asyncio.Queue[_Item]
+) -> httpx.ReadError | None:
+    """Put the events; an error if they end without an end."""
+    ended = False
+    async for chunk in chunks:
+        for found in reader.feed(chunk):
+            await queue.put(found)
+            if _is_last(found):
+                return None
+            ended = ended or _finishes(found)
+    for found in reader.end():
+        await queue.put(found)
+        ended = ended or _is_last(found) or _finishes(found)
+    return None if ended else httpx.ReadError("it ended without an end")
+
+
+async def _rest(chunks: AsyncIterator[bytes], queue: asyncio.Queue[_Item]) -> None:
+    try:
+        async for chunk in chunks:
+            await queue.put(chunk)
+        await queue.put(None)
+    except httpx.HTTPError as error:
+        await queue.put(error)
+
+
+def _several(value: dict[str, object]) -> bool:
+    """Whether an event holds more than the one answer that is judged."""
     choices = value.get("choices")
+    if not isinstance(choices, list):
+        return choices is not None
+    indices = [choice.get("index", 0) for choice in choices if isinstance(choice, dict)]
+    return len(choices) > 1 or indices not in ([], [0])
+
+
+def _is_last(found: Event) -> bool:
+    return found.value is None or str(found.value.get("type")) in _LAST
+
+
+def _finishes(found: Event) -> bool:
+    """Whether a chunk says that the answer is complete: not all upstreams send `[DONE]`."""
+    choices = (found.value or {}).get("choices")
     return isinstance(choices, list) and any(
         isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
     )

@@ -14,13 +14,18 @@ import httpx
 from edgeguard.proxy.settings import ProxySettings
 from edgeguard.server.http_errors import HttpError
 
-MAX_ANSWER = 32 * 1024 * 1024
+MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that comes whole."""
 _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length", "content-encoding",
     "accept-encoding", "expect", "cookie", "set-cookie", "forwarded",
 }  # fmt: skip
+_NOT_TOLD = {"location", "content-location", "refresh", "link", "alt-svc", "server", "date"}
+"""Headers of an answer that would lead a client past the proxy, or are the proxy's own."""
+_NOT_TOLD_KINDS = ("access-control-", "x-edgeguard-", "strict-transport-", "cross-origin-")
+_PACKED = {"identity", "gzip", "deflate"}
+"""What is unpacked if it comes, although nobody asked for it."""
 _KEYS = {"authorization", "x-api-key", "api-key"}
 
 
@@ -39,14 +44,18 @@ class Upstream:
     async def send(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: object
     ) -> httpx.Response:
-        """The answer, whose body is still to be read. Raises HttpError 502, 504."""
+        """The answer, whose body is still to be read; bytes are passed on as they are.
+
+        Raises HttpError 502, 504.
+        """
         url = self._settings.url(path) + (f"?{query}" if query else "")
-        content = None if body is None else json.dumps(body).encode()
+        is_json = body is not None and not isinstance(body, bytes)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if is_json else b""
         request = self._client.build_request(
-            method, url, headers=self._headers(headers, body is not None), content=content
+            method, url, headers=self._headers(headers, is_json), content=content
         )
         try:
-            return await self._client.send(request, stream=True)
+            return await _readable(await self._client.send(request, stream=True))
         except httpx.TimeoutException:
             raise HttpError(504, "the upstream did not answer in time", code="timeout") from None
         except httpx.HTTPError as error:
@@ -57,7 +66,7 @@ class Upstream:
                 code="upstream_unreachable",
             ) from None
 
-    def _headers(self, given: Mapping[str, str], has_body: bool) -> dict[str, str]:
+    def _headers(self, given: Mapping[str, str], is_json: bool) -> dict[str, str]:
         drop = _HOP | _KEYS if self._keeps_keys else _HOP
         headers = {
             name: value
@@ -65,7 +74,7 @@ class Upstream:
             if name.lower() not in drop and not name.lower().startswith("x-forwarded-")
         }
         headers["accept-encoding"] = "identity"
-        if has_body:
+        if is_json:
             headers["content-type"] = "application/json"
         key = self._settings.upstream_key
         if key is not None:
@@ -83,7 +92,7 @@ class Upstream:
         return {
             named.get(name.lower(), name): self.without_key(value)
             for name, value in response.headers.items()
-            if name.lower() not in _HOP
+            if name.lower() not in _HOP | _NOT_TOLD and not name.lower().startswith(_NOT_TOLD_KINDS)
         }
 
     def without_key(self, text: str) -> str:
@@ -94,6 +103,23 @@ class Upstream:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+async def _readable(response: httpx.Response) -> httpx.Response:
+    """The answer, if it can be judged or passed on. Raises HttpError 502."""
+    packed = response.headers.get("content-encoding", "identity").lower().split(",")
+    if response.is_redirect or response.has_redirect_location:
+        said, code = (
+            "the upstream sends clients to another address, where nothing would be judged: give "
+            "that one as --upstream",
+            "upstream_redirect",
+        )
+    elif {one.strip() for one in packed} - _PACKED:
+        said, code = "the upstream's answer is packed unasked", "upstream_garbage"
+    else:
+        return response
+    await response.aclose()
+    raise HttpError(502, said, code=code)
 
 
 async def read(response: httpx.Response) -> bytes:

@@ -1,21 +1,37 @@
-"""An answer that comes in one piece: judged, then passed on as it came, or refused."""
+"""An answer that comes in one piece: its texts, and the answer as a client gets it.
+
+Log probabilities say the text once more with others that were likely; they are taken out unless
+they are allowed. This module judges nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from edgeguard.errors import InputError
 from edgeguard.protocol.visible import has_visible
-from edgeguard.proxy.words import media_in, words
+from edgeguard.proxy.words import are_arguments, media_in, unescaped, without_tokens, words
 from edgeguard.server.http_errors import HttpError
 from edgeguard.strict_json import parse_json
 
-_ECHOES = frozenset({"instructions", "tools", "metadata", "text", "reasoning", "tool_choice"})
-"""What an answer of the Responses API repeats of the request."""
+
+@dataclass(frozen=True)
+class Whole:
+    """All text of an answer, and the bytes that a client gets if it passes."""
+
+    text: str
+    body: bytes
 
 
-def text_in(body: bytes, *, skip_media: bool) -> str:
-    """All text of an answer. Raises HttpError 502 for what cannot be judged."""
+def read_answer(
+    body: bytes, *, said: Collection[str] = (), skip_media: bool = False, tokens: bool = False
+) -> Whole:
+    """Read an answer. Raises HttpError 502 for what cannot be judged.
+
+    ``said``: what the client sent. ``tokens``: log probabilities may stay.
+    """
     try:
         value = parse_json(body, "the upstream's answer")
     except InputError as error:
@@ -29,12 +45,25 @@ def text_in(body: bytes, *, skip_media: bool) -> str:
             "--skip-media passes them over",
             code="not_judged",
         )
-    said = _said(value)
-    texts = list(dict.fromkeys(found.text for found in words(said)))
-    return "\n".join(texts) if has_visible("\n".join(texts)) else ""
+    bare = without_tokens(value)
+    as_it_came = tokens or bare is value
+    return Whole(text_in(bare, said), body if as_it_came else json.dumps(bare).encode())
 
 
-def _said(value: dict[str, Any]) -> dict[str, Any]:
-    if value.get("object") != "response":
-        return value
-    return {name: inner for name, inner in value.items() if name not in _ECHOES}
+def text_in(value: object, said: Collection[str] = ()) -> str:
+    """All text in a value, a line each, without those that stand there again."""
+    texts = dict.fromkeys(
+        unescaped(found.text) if are_arguments(found, None) else found.text
+        for found in words(value, said=said)
+    )
+    text = "\n".join(texts)
+    return text if has_visible(text) else ""
+
+
+def error_text(body: bytes) -> str:
+    """All text of an upstream's error, which may be JSON or not."""
+    try:
+        return text_in(parse_json(body, "the error"))
+    except InputError:
+        text = body.decode("utf-8", "replace")
+        return text if has_visible(text) else ""

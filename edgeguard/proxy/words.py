@@ -1,70 +1,177 @@
-"""The texts in a JSON value: every string but those that are known to be no text.
+"""The texts in a JSON value: every string and every name but those that are known to be no text.
 
-A field that nobody here has heard of is read as text, so that none passes unread. This module
-knows the names of the public APIs and judges nothing.
+A field that nobody here has heard of is read as text, so that none passes unread. A field that is
+known to hold a word of the protocol does so only as long as it looks like one: a sentence in an id
+is a text. This module knows the names of the public APIs and judges nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
 
-_NO_TEXT = frozenset(
+_PROTOCOL = frozenset(
     {
         "id", "object", "model", "role", "type", "finish_reason", "stop_reason", "index",
         "system_fingerprint", "service_tier", "status", "native_finish_reason", "provider",
-        "call_id", "item_id", "response_id", "tool_use_id", "tool_call_id", "event",
-        "previous_response_id", "obfuscation", "phase", "container_id", "format",
+        "call_id", "item_id", "response_id", "tool_use_id", "tool_call_id", "event", "reason",
+        "previous_response_id", "obfuscation", "phase", "container_id", "format", "truncation",
+        "request_id", "file_id", "annotation_index", "encoding_format", "approval_request_id",
     }
 )  # fmt: skip
-"""Names, ids and words of the protocol."""
-_SEALED = frozenset({"signature", "encrypted_content", "usage", "timings", "logprobs"})
-"""What no reader sees as a text of its own: seals, counts, and the tokens of the same text."""
+"""Fields of names, ids and words of the protocol."""
+_COUNTS = frozenset(
+    {
+        "usage", "timings", "content_filter_results", "content_filter_result",
+        "prompt_filter_results", "x_groq", "billing",
+    }
+)  # fmt: skip
+"""Fields of counts and states, in which words of the protocol have names that nobody lists."""
+_ECHOES = frozenset(
+    {
+        "instructions", "tools", "metadata", "text", "reasoning", "tool_choice", "prompt", "user",
+        "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "conversation",
+    }
+)  # fmt: skip
+"""What an answer of the Responses API repeats of the request."""
+_ECHO: Path = (-1,)
+"""Where such a field is: a path that no other has."""
+_SEALED = frozenset({"signature", "encrypted_content", "thought_signature", "embedding"})
+"""Fields that are sealed or packed: no reader sees a text there, if it is one line of base64."""
+_SEALED_TYPES = frozenset({"redacted_thinking", "reasoning.encrypted"})
+_TOKENS = frozenset(
+    {
+        "logprobs", "top_logprobs", "prompt_logprobs", "completion_probabilities", "token_ids",
+        "prompt_token_ids", "logprobs_result",
+    }
+)  # fmt: skip
+"""Fields that say a text once more as tokens, with others that were likely."""
 _ARGUMENTS = frozenset({"input", "arguments", "args", "parameters"})
 """What a tool is called with: there no name is one of the protocol."""
-_LONGEST_NAME = 256
-_MEDIA = frozenset({"audio", "image", "images", "image_url", "input_image", "b64_json", "file"})
+_MEDIA = frozenset(
+    {"audio", "image", "images", "image_url", "input_image", "b64_json", "file", "video"}
+    | {"partial_image_b64", "inline_data", "inlineData"}
+)
+_MEDIA_TYPES = _MEDIA | {
+    "input_audio", "output_audio", "image_generation_call", "computer_screenshot", "base64",
+    "response.audio.delta", "response.output_audio.delta",
+    "response.image_generation_call.partial_image",
+}  # fmt: skip
+
+_WORD = re.compile(r"[\w.:/@+=,~-]{0,256}", re.ASCII)
+_KEY = re.compile(r"[\w.:/$-]{0,64}", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
+_ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 @dataclass(frozen=True)
 class Words:
-    """A text, and where it stands."""
+    """A text, and where it stands; ``protocol``: in a field that mostly holds no text."""
 
     path: Path
     text: str
+    protocol: bool = False
 
 
-def words(value: object, path: Path = ()) -> Iterator[Words]:
-    """Every text in a value, in its order."""
+def words(value: object, path: Path = (), said: Collection[str] = ()) -> Iterator[Words]:
+    """Every text in a value, in its order. ``said``: what the client itself sent."""
     if isinstance(value, str):
-        name = next((part for part in reversed(path) if isinstance(part, str)), "")
-        if value and not (name in _NO_TEXT and len(value) <= _LONGEST_NAME):
-            yield Words(path, value)
+        yield from _string(value, path, said)
     elif isinstance(value, dict):
+        is_echo = value.get("object") == "response"
         for name, inner in value.items():
-            if name in _ARGUMENTS and isinstance(inner, dict):
+            if not _KEY.fullmatch(name):
+                yield Words((*path, "{}"), name)
+            if name in _ARGUMENTS and isinstance(inner, (dict, list)) and path[:1] != _ECHO:
                 if inner:  # its names are the caller's, and say something too
                     yield Words((*path, name), json.dumps(inner, ensure_ascii=False))
-            elif name not in _SEALED:
-                yield from words(inner, (*path, name))
+            elif is_echo and name in _ECHOES:
+                yield from words(inner, (*_ECHO, name), said)
+            elif not _is_sealed(value, inner):
+                yield from words(inner, (*path, name), said)
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            yield from words(inner, (*path, _number(inner, place)))
+            yield from words(inner, (*path, _number(inner, place)), said)
 
 
-def text_of(value: object) -> str:
-    """All of them, a line each."""
-    return "\n".join(found.text for found in words(value))
+def _string(text: str, path: Path, said: Collection[str]) -> Iterator[Words]:
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    protocol = name in _PROTOCOL or path[:1] == _ECHO or not _COUNTS.isdisjoint(path)
+    if not text or (protocol and (text in said or _WORD.fullmatch(text))):
+        return
+    if (name in _SEALED or not _MEDIA.isdisjoint(path)) and _BASE64.fullmatch(_bare(text)):
+        return  # in a medium, it is one that may pass: see media_in
+    yield Words(path, text, protocol)
+
+
+def _bare(text: str) -> str:
+    """What is packed in an address of the kind `data:image/png;base64,…`."""
+    return text.partition(";base64,")[2] if text.startswith("data:") else text
+
+
+def _is_sealed(value: dict[str, object], inner: object) -> bool:
+    kind = value.get("type")
+    packed = isinstance(inner, str) and _BASE64.fullmatch(_bare(inner)) is not None
+    return packed and isinstance(kind, str) and kind in _SEALED_TYPES | _MEDIA_TYPES
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every string in a value, whatever its field."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+
+
+def without_tokens(value: object) -> object:
+    """The value without what says its text as tokens; the same object where there is none."""
+    if isinstance(value, dict):
+        found = {
+            name: _emptied(inner) if name in _TOKENS and inner else without_tokens(inner)
+            for name, inner in value.items()
+        }
+        return found if any(found[name] is not value[name] for name in found) else value
+    if isinstance(value, list):
+        entries = [without_tokens(inner) for inner in value]
+        return entries if any(a is not b for a, b in zip(entries, value)) else value
+    return value
+
+
+def _emptied(value: object) -> object:
+    return [] if isinstance(value, list) else None
+
+
+def unescaped(text: str) -> str:
+    """The arguments of a call, which are JSON in a string, as their reader sees them."""
+    return _ESCAPE.sub(_letter, text)
+
+
+def _letter(found: re.Match[str]) -> str:
+    if found[1]:
+        return chr(int(found[1], 16))
+    return _ESCAPES.get(found[2], found[2])
+
+
+def are_arguments(found: Words, kind: object) -> bool:
+    """Whether a text is JSON in a string; ``kind`` is the type of its event."""
+    name = found.path[-1] if found.path else ""
+    by_event = str(kind).endswith(("_arguments.delta", "_arguments.done"))
+    return name in ("arguments", "partial_json") or (by_event and name == "delta")
 
 
 def media_in(value: object) -> bool:
     """Whether there is a picture or a sound in it."""
     if isinstance(value, dict):
         named = any(name in _MEDIA and inner for name, inner in value.items())
-        return named or value.get("type") in _MEDIA or any(map(media_in, value.values()))
+        kind = value.get("type")
+        typed = isinstance(kind, str) and kind in _MEDIA_TYPES
+        return named or typed or any(map(media_in, value.values()))
     return isinstance(value, list) and any(map(media_in, value))
 
 
@@ -77,7 +184,8 @@ def _number(inner: object, place: int) -> int:
 def without_media(value: object) -> object:
     """The value without its pictures and sounds."""
     if isinstance(value, dict):
-        if value.get("type") in _MEDIA or value.get("type") in ("input_audio", "document"):
+        kind = value.get("type")
+        if isinstance(kind, str) and (kind in _MEDIA_TYPES or kind == "document"):
             return None
         return {name: without_media(inner) for name, inner in value.items() if name not in _MEDIA}
     return [without_media(inner) for inner in value] if isinstance(value, list) else value

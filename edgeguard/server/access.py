@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -30,9 +31,20 @@ OPEN_PATHS = frozenset(
 class Access:
     """Turns away who may not ask."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, *, loopback: bool) -> None:
-        """``loopback``: only this machine can reach the server."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        *,
+        loopback: bool,
+        sockets: Collection[str] = (),
+    ) -> None:
+        """``loopback``: only this machine can reach the server.
+
+        ``sockets``: the paths at which there is a WebSocket.
+        """
         self._app = app
+        self._sockets = frozenset(sockets)
         self._key = settings.api_key
         self._origins = frozenset(settings.cors_origins)
         self._names = frozenset(_plain(name) for name in settings.allowed_hosts)
@@ -41,6 +53,8 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass; answer the rest with an error."""
+        if scope["type"] == "websocket":
+            return await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
@@ -54,6 +68,17 @@ class Access:
             scope["state"]["code"] = error.code
             await error.response(id_of(scope), scope["path"])(scope, receive, send)
         return None
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: what is refused before it is accepted is answered as HTTP."""
+        try:
+            self._check(scope["path"], Headers(scope=scope))
+            if scope["path"] not in self._sockets:
+                raise HttpError(404, "there is no WebSocket at this path", code="unknown_path")
+            await self._app(scope, receive, send)
+        except HttpError as error:
+            scope["state"]["code"] = error.code
+            await error.response(id_of(scope), scope["path"])(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
         if self._key is None or self._names:

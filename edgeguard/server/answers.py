@@ -11,7 +11,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
+from edgeguard.protocol.names import Severity
 from edgeguard.server.categories import ALL_KEYS
+
+
+def event(data: str, name: str | None = None, *, optional: bool = False) -> dict[str, Any]:
+    """The schema of a server-sent event whose data is JSON of a form, or null where optional.
+
+    An event is an object of its fields, as OpenAPI 3.2 has it.
+    """
+    form: dict[str, Any] = {"$ref": f"#/components/schemas/{data}"}
+    if optional:
+        form = {"anyOf": [form, {"type": "null"}]}
+    text = {"type": "string", "contentMediaType": "application/json", "contentSchema": form}
+    named = {"event": {"const": name}} if name else {}
+    return {"type": "object", "required": [*named, "data"], "properties": {**named, "data": text}}
 
 
 class Form(BaseModel):
@@ -186,6 +200,83 @@ class ChatCompletion(Form):
     model: str
     choices: list[AnswerChoice]
     usage: Usage
+
+
+class Delta(Form):
+    """What a chunk adds to the answer."""
+
+    role: Annotated[Literal["assistant"] | None, Field(description="In the first chunk only.")] = (
+        None
+    )
+    content: Annotated[str | None, Field(description="The next token of the answer.")] = None
+
+
+class ChunkChoice(Form):
+    """The only choice, as far as it goes."""
+
+    index: Annotated[Literal[0], Field(description="Always 0: there is one answer.")]
+    delta: Annotated[Delta, Field(description="What is new.")]
+    logprobs: Annotated[
+        Logprobs | None, Field(description="Of the new token; null unless asked for.")
+    ]
+    finish_reason: Annotated[
+        Literal["stop", "length"] | None, Field(description="In the last chunk of the answer.")
+    ]
+
+
+class ChatChunk(Form):
+    """A chunk of a streamed answer; after the last one comes `[DONE]`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None
+
+
+class WatchedLabel(Form):
+    """What a Qwen3Guard-Stream says of one token of a response."""
+
+    start: Annotated[int, Field(description="The character where the token begins.")]
+    end: Annotated[int, Field(description="The character before which it ends.")]
+    severity: Annotated[Severity, Field(description="The likeliest severity.")]
+    probabilities: Annotated[dict[Severity, float], Field(description="They sum to 1.")]
+
+
+class WatchedState(Form):
+    """How far a response is judged. Places count its characters from 0."""
+
+    flagged: Annotated[bool, Field(description="Harm was found; it stays so.")]
+    judged_to: Annotated[int, Field(description="So many characters are judged.")]
+    safe_to: Annotated[int, Field(description="So many may be shown; it never goes back.")]
+    span: Annotated[
+        Annotated[list[int], Field(min_length=2, max_length=2)] | None,
+        Field(
+            description="Harm begins at the first place at the earliest; at the second it is there."
+        ),
+    ]
+    severity: Annotated[Severity, Field(description="Of the worst that was found.")]
+    categories: Annotated[list[str], Field(description="Of the worst that was found.")]
+    probabilities: Annotated[
+        dict[Severity, float], Field(description="Of the worst that was found; they sum to 1.")
+    ]
+    reason: Annotated[str, Field(description="Which rule of the policy flagged it; or empty.")]
+    windows: Annotated[int, Field(description="In how many parts a long response is read.")]
+    labels: Annotated[
+        list[WatchedLabel],
+        Field(description="With `labels`: of the tokens since the last state; empty with a Gen."),
+    ] = []
+
+
+class StreamError(Form):
+    """Why the rest of a response is not judged; nothing behind the last state is."""
+
+    error: Annotated[ErrorFields, Field(description="What is wrong.")]
+
+
+STREAMED: tuple[type[BaseModel], ...] = (ChatChunk, WatchedState, StreamError)
+"""Forms of the events of streams, which no response names for itself."""
 
 
 def _keys(name: str, kind: Any, doc: str) -> type[BaseModel]:

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from edgeguard._version import __version__
-from edgeguard.server import openapi, routes
+from edgeguard.server import host_routes, openapi, routes, socket_stream
 from edgeguard.server.access import Access
 from edgeguard.server.body import Bounded
 from edgeguard.server.connection_limit import ConnectionLimit
@@ -53,9 +53,9 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
     notes = Notes(metrics.request)
     endpoints = Endpoints(worker, metrics, settings)
     router = routes.router(endpoints)
-    routes.add_ollama(router, OllamaEndpoints(endpoints))
-    routes.add_webhooks(router, WebhookEndpoints(endpoints))
-    routes.add_litellm(router, LiteLLMEndpoint(endpoints, Calls(settings.litellm_calls)))
+    host_routes.add_ollama(router, OllamaEndpoints(endpoints))
+    host_routes.add_webhooks(router, WebhookEndpoints(endpoints))
+    host_routes.add_litellm(router, LiteLLMEndpoint(endpoints, Calls(settings.litellm_calls)))
     known = frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
     layers = [
         Middleware(
@@ -64,7 +64,12 @@ def make_app(settings: Settings, worker: Worker) -> FastAPI:
             route=partial(routes.label, known=known),
             root_path=settings.root_path,
         ),
-        Middleware(Access, settings=settings, loopback=is_loopback(settings.host)),
+        Middleware(
+            Access,
+            settings=settings,
+            loopback=is_loopback(settings.host),
+            sockets=(socket_stream.PATH,),
+        ),
         # Twice the queue: those that wait, and as many whose body is arriving.
         Middleware(Bounded, max_body=settings.max_body, places=2 * (settings.queue + 1)),
     ]

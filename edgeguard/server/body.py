@@ -22,6 +22,8 @@ HELD_BODIES = 8
 """How many bodies of the largest size may be held at one time. As text, JSON and tokens, a body
 takes up to 24 times its size."""
 
+_MESSAGE = 16
+"""What a message of a WebSocket counts beside its bytes: many small ones take memory too."""
 _DRAIN_BYTES = 8 * 1024 * 1024
 _DRAIN_SECONDS = 5.0
 """What is still read of a body that is refused: a client that is writing would otherwise see a
@@ -33,15 +35,29 @@ _OLLAMA_KINDS = ("text/plain", "application/x-www-form-urlencoded")
 class Bounded:
     """Reads a body whole, up to a limit of bytes and time, for at most so many requests at once."""
 
-    def __init__(self, app: ASGIApp, *, max_body: int, places: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int,
+        places: int,
+        any_kind: Callable[[str], bool] = lambda _path: False,
+    ) -> None:
+        """``any_kind``: whether the body on a path may be something else than JSON."""
         self._app = app
+        self._any_kind = any_kind
         self._max_body = max_body
         self._places = places
         self._inside = 0
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on with its whole body, or raise HttpError 408, 413, 415, 503."""
+        """Pass it on with its whole body, or raise HttpError 408, 413, 415, 503.
+
+        The messages of a WebSocket are passed on as they come, and count together as one body.
+        """
+        if scope["type"] == "websocket":
+            return await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         posts = scope["method"] == "POST"  # /health answers at any time
@@ -51,7 +67,7 @@ class Bounded:
         length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self._max_body:
             raise held.too_large()
-        if posts:
+        if posts and not self._any_kind(scope["path"]):
             _check_kind(headers, scope["path"])
         self._inside += posts
         try:
@@ -61,6 +77,20 @@ class Bounded:
             self._inside -= posts
             self._held -= held.size
         return None
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held = _Held(self._max_body, self.hold)
+
+        async def counted() -> Message:
+            message = await receive()
+            said = message.get("bytes") or message.get("text") or ""
+            held.count(_MESSAGE + len(said if isinstance(said, bytes) else said.encode()))
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= held.size
 
     def hold(self, size: int) -> None:
         """So many bytes more have come. Raises HttpError 503."""
@@ -86,13 +116,17 @@ class _Held:
             if message["type"] == "http.disconnect":
                 return False
             part = message.get("body", b"")
-            if self.size + len(part) > self.most:
-                raise self.too_large()
-            self._hold(len(part))
-            self.size += len(part)
+            self.count(len(part))
             self._body += part
             more = message.get("more_body", False)
         return True
+
+    def count(self, size: int) -> None:
+        """So many bytes more. Raises HttpError 413, 503."""
+        if self.size + size > self.most:
+            raise self.too_large()
+        self._hold(size)
+        self.size += size
 
     def replay(self, receive: Receive) -> Receive:
         """The body once more, then what the client does after it. It is not kept here."""

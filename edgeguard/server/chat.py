@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from edgeguard.server import answers
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.logprobs import Answered, content
 from edgeguard.server.parameters import OfOtherServers
@@ -27,7 +28,15 @@ from edgeguard.server.stops import can_stand
 TOP_LOGPROBS = 20
 
 STREAM: dict[str, Any] = {
-    "text/event-stream": {"schema": {"description": "With stream: a chunk of the answer an event."}}
+    "text/event-stream": {
+        "schema": {
+            "description": "With `stream`: a chunk an event; the data of the last is `[DONE]`.",
+            "anyOf": [
+                answers.event("ChatChunk"),
+                {"type": "object", "properties": {"data": {"const": "[DONE]"}}},
+            ],
+        }
+    }
 }
 EXAMPLE: dict[str, Any] = {
     "id": "chatcmpl-0f8a5a0a1c6c4f4c9b2e3d4a5b6c7d8e",
@@ -162,7 +171,7 @@ class ChatRequest(OfOtherServers):
 
 def check(body: ChatRequest) -> None:
     """Parameters that contradict each other. Raises HttpError 400."""
-    if body.top_logprobs is not None and not body.logprobs:
+    if body.top_logprobs and not body.logprobs:
         raise HttpError(
             400,
             "top_logprobs: logprobs must be true with it",

@@ -7,7 +7,8 @@
 
 A client that closes its side has left, or only says that nothing more will come (`nc -N`). TCP does
 not tell the two apart until something is sent, so an interim answer is: who left resets the
-connection within a round trip. What h11 refuses is answered in OpenAI's form and counted.
+connection within a round trip. What h11 refuses is answered in OpenAI's form and counted. A
+WebSocket's handshake hands the connection on (edgeguard.server.socket_connection).
 
 This module knows no path and no model.
 """
@@ -26,10 +27,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.observed import Notes, complete, new_id
+from edgeguard.server.socket_connection import ANSWER_SECONDS, is_handshake
 
 HEAD_SECONDS = 15.0
 IDLE_SECONDS = 30.0
-ANSWER_SECONDS = 30.0
 LAST_SECONDS = 5.0
 """What a client has, once the server stops, to send the rest of a body or to take an answer."""
 
@@ -112,6 +113,19 @@ class Connection(H11Protocol):
             self.cycle.waiting_for_100_continue = False
         self._look_whether_it_left()
         return True
+
+    def _should_upgrade(self) -> bool:
+        """Whether it becomes a WebSocket; anything else that is asked for is plain HTTP."""
+        target, headers = self.scope["raw_path"] + self.scope["query_string"], self.headers
+        return self.ws_protocol_class is not None and is_handshake(
+            self.scope["method"], target, headers
+        )
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Leave the connection to edgeguard.server.socket_connection."""
+        self._stop_waiting()
+        self._limit.leave(self)
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Wait for the next request, or go on with one that is here already."""

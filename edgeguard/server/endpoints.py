@@ -13,10 +13,11 @@ import time
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.websockets import WebSocket
 
 from edgeguard.guard import Guard
-from edgeguard.policy import Policy
-from edgeguard.server import chat, moderations, native, pages, watching
+from edgeguard.policy import OFFICIAL, Policy
+from edgeguard.server import chat, moderations, native, pages, socket_stream, watching
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.judging import Judging, come_back
 from edgeguard.server.logprobs import tokens_of
@@ -171,12 +172,22 @@ class Endpoints:
     async def stream(self, body: watching.StreamRequest) -> Response:
         """Judges a response sentence by sentence, and says how far it may be shown.
 
-        Server-sent events: a `state` after each pass, and at the end the `verdict`, or an `error`.
+        Server-sent events: the verdict of the `prompt`, a `state` after each pass, and at the end
+        the `verdict`, or an `error`. A WebSocket at the same path takes a response in pieces while
+        it is written: docs/streams.md says how.
         """
-        options = self.options(body.policy, body.category_probabilities)
+        options = self._options_of(body)
         self.loaded()
         events = await self._watching.events(body, options)
         return StreamingResponse(events, media_type="text/event-stream")
+
+    async def socket(self, socket: WebSocket) -> None:
+        """Judges a response while it is written; see edgeguard.server.socket_stream."""
+        self.loaded()
+        await socket_stream.serve(socket, self._watching, self._options_of)
+
+    def _options_of(self, body: watching.WatchRequest) -> dict[str, object]:
+        return self.options(body.policy, body.category_probabilities)
 
     async def read(self, request: Request, model: type[B]) -> B:
         """One body after the other, and others are served in between."""
@@ -207,7 +218,8 @@ class Endpoints:
 
     def _policies(self, guard: Guard) -> dict[str, Policy]:
         """What a request may name; the first is that of requests that name none."""
-        return {policy.name: policy for policy in (guard.policy, *self._more_policies)}
+        known = (guard.policy, *self._more_policies, *OFFICIAL.values())
+        return {policy.name: policy for policy in known}
 
     def loaded(self) -> Guard:
         """The guard. Raises HttpError 503 where there is none yet."""

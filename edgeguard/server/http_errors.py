@@ -1,5 +1,7 @@
 """Errors in OpenAI's form: `{"error": {"message", "type", "param", "code", "request_id"}}`.
 
+On the paths of Anthropic and Ollama they have the form that those clients read.
+
 Clients written for OpenAI, vLLM or SGLang read this form, and retry on 503 after `Retry-After`.
 The moderated text is never part of a message. This module decides no status but those of
 edgeguard's own exceptions.
@@ -7,6 +9,7 @@ edgeguard's own exceptions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
@@ -22,6 +25,16 @@ BAD_REQUEST = "invalid_request_error"
 SERVER = "server_error"
 OLLAMA = "/api/"
 """Where the paths of Ollama's API begin."""
+ANTHROPIC = re.compile(r"/+(?:v1/+)*messages(?:/.*)?")
+"""The paths of Anthropic's API, whose clients read errors in a form of its own."""
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 class HttpError(Exception):
@@ -54,10 +67,18 @@ class HttpError(Exception):
 
     def response(self, request_id: str, path: str = "") -> JSONResponse:
         """The error as the whole answer, in the form of the API that ``path`` belongs to."""
-        error: object = {**self.to_dict(), "request_id": request_id}
+        return JSONResponse(self.body(request_id, path), self.status, self.headers)
+
+    def body(self, request_id: str, path: str = "") -> dict[str, object]:
+        """What that answer says."""
         if path.startswith(OLLAMA):
-            error = self.message  # its clients read a string
-        return JSONResponse({"error": error}, self.status, self.headers)
+            return {"error": self.message}  # its clients read a string
+        if ANTHROPIC.fullmatch(path):
+            otherwise = BAD_REQUEST if self.status < 500 else "api_error"
+            kind = _ANTHROPIC_TYPES.get(self.status, otherwise)
+            said = {"type": kind, "message": self.message}
+            return {"type": "error", "error": said, "request_id": request_id}
+        return {"error": {**self.to_dict(), "request_id": request_id}}
 
 
 def translate(error: EdgeguardError, param: str | None = None) -> HttpError:

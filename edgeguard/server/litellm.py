@@ -5,7 +5,8 @@ stream asks again as the text grows. Both have the same call id. If wanted, the 
 under it for a while, in memory and within bounds, so that the answer is judged as one to them.
 
 LiteLLM takes an answer without an action for "let it pass", so whatever cannot be judged is an HTTP
-error here, or BLOCKED with the reason. This module makes no verdict.
+error here, or BLOCKED with the reason. The texts of fields that have no name here are judged with
+the rest. This module makes no verdict.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from edgeguard.protocol.visible import has_visible
+from edgeguard.server.other_fields import asked_of
 from edgeguard.server.reading import (
     Asked,
     Messages,
@@ -38,6 +40,14 @@ KEPT_SECONDS = 600.0
 KEPT_CHARACTERS = 8 * 1024 * 1024
 """How much of all calls may be kept."""
 
+_MILD = "What is the capital of France?"
+EXAMPLE: dict[str, Any] = {
+    "input_type": "request",
+    "texts": [_MILD],
+    "structured_messages": [{"role": "user", "content": _MILD}],
+    "litellm_call_id": "0f8a5a0a",
+}
+
 
 class Parameters(Body):
     """What `additional_provider_specific_params` may say here."""
@@ -47,21 +57,35 @@ class Parameters(Body):
 
 
 class GuardrailRequest(Body):
-    """What LiteLLM sends; the fields without a name here say who asks, and are not read."""
+    """What LiteLLM sends."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [EXAMPLE]})
     input_type: Literal["request", "response"]
     texts: list[str] | None = None
     structured_messages: list[dict[str, Any]] | None = None
     images: list[Any] | None = None
     tool_calls: list[dict[str, Any]] | None = None
+    tools: Annotated[Any, Field(description="Definitions: not judged, and the answer says so.")] = (
+        None
+    )
     litellm_call_id: str | None = None
+    litellm_trace_id: Any = None
+    litellm_version: Any = None
+    model: Any = None
+    request_data: Annotated[Any, Field(description="Who asks; not read.")] = None
+    request_headers: Annotated[Any, Field(description="Not read.")] = None
     additional_provider_specific_params: Parameters | None = None
 
     @property
     def parameters(self) -> Parameters:
         """What the configuration says beside the address."""
         return self.additional_provider_specific_params or Parameters()
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What the answer names as passed over."""
+        passed = {"tools": bool(self.tools), "images": bool(self.images)}
+        return tuple(name for name, is_there in passed.items() if is_there)
 
     @property
     def has_unread_images(self) -> bool:
@@ -86,7 +110,7 @@ class Calls:
         if call is None or not self._most:
             return
         self._forget(call)
-        characters = sum(len(str(each.get("content", ""))) for each in messages)
+        characters = sum(len(str(each)) for each in messages)
         self._kept[call] = _Call(messages, characters, time.monotonic())
         self._characters += characters
         while len(self._kept) > self._most or self._characters > KEPT_CHARACTERS:
@@ -119,25 +143,30 @@ class _Call:
 def texts_of(body: GuardrailRequest, context: Messages, options: Options) -> list[Asked]:
     """What is judged; none if there is nothing to see."""
     texts = [text for text in body.texts or () if has_visible(text)]
+    said = [*texts, *(_written(call) for call in body.tool_calls or ())]
     if body.input_type == "response":
-        said = [*texts, *(_written(call) for call in body.tool_calls or ())]
-        return [each for text in said for each in _response(context, text, options)]
+        others = asked_of(body.model_extra, lambda text, _: _response(context, text, options))
+        return [each for text in said for each in _response(context, text, options)] + others
+    others = asked_of(body.model_extra, lambda text, name: asked_prompt(text, name, options))
     if body.structured_messages:
         how = Reading(
             judge="exchange", tool_calls=True, skip_media=bool(body.parameters.skip_images)
         )
-        return asked(body.structured_messages, "structured_messages", options, how)
+        return asked(body.structured_messages, "structured_messages", options, how) + others
     return [
         each
-        for place, text in enumerate(texts)
+        for place, text in enumerate(said)
         for each in asked_prompt(text, f"texts[{place}]", options)
-    ]
+    ] + others
 
 
-def answer(verdicts: Sequence[Verdict]) -> dict[str, object]:
-    """What LiteLLM is to do."""
+def answer(verdicts: Sequence[Verdict], not_judged: Sequence[str] = ()) -> dict[str, object]:
+    """What LiteLLM is to do, with the verdicts and what was passed over."""
     flagged = [verdict for verdict in verdicts if verdict.flagged]
-    said = {"edgeguard": [verdict.to_dict() for verdict in verdicts]}
+    said = {
+        "edgeguard": [verdict.to_dict() for verdict in verdicts],
+        "not_judged": list(not_judged),
+    }
     if not flagged:
         return {"action": "NONE", **said}
     first = flagged[0]
@@ -147,7 +176,7 @@ def answer(verdicts: Sequence[Verdict]) -> dict[str, object]:
 
 def refused(reason: str) -> dict[str, object]:
     """What LiteLLM is to do with what cannot be judged."""
-    return {"action": "BLOCKED", "blocked_reason": reason, "edgeguard": []}
+    return {"action": "BLOCKED", "blocked_reason": reason, "edgeguard": [], "not_judged": []}
 
 
 def _response(context: Messages, text: str, options: Options) -> list[Asked]:

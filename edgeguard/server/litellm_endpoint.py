@@ -22,11 +22,16 @@ class LiteLLMEndpoint:
         self._calls = calls
 
     async def judge(self, request: Request, body: litellm.GuardrailRequest) -> Response:
-        """Whether LiteLLM lets a request or an answer pass."""
+        """Whether LiteLLM lets a request or an answer pass.
+
+        A request is judged by its messages, an answer as one to them if the server keeps them
+        (--litellm-calls). What is flagged, and a picture, is BLOCKED with the reason.
+        """
         if body.has_unread_images:
             why = "a picture cannot be judged; with skip_images it is passed over"
             return JSONResponse(litellm.refused(why))
         options = self._endpoints.options(body.parameters.policy)
+        not_judged = body.not_judged
         texts = litellm.texts_of(body, self._calls.find(body.litellm_call_id), options)
         if body.input_type == "request":
             self._calls.keep(body.litellm_call_id, body.structured_messages or ())
@@ -38,4 +43,4 @@ class LiteLLMEndpoint:
             if isinstance(result, HttpError):  # an answer with a gap would let it pass
                 raise result
         verdicts = [result for result in results if not isinstance(result, HttpError)]
-        return JSONResponse(litellm.answer(verdicts))
+        return JSONResponse(litellm.answer(verdicts, not_judged))

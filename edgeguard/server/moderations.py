@@ -102,7 +102,7 @@ class ModerationRequest(Body):
     )
     model: str | None = Field(None, description="Any moderation model of OpenAI, or a name here.")
     policy: str | None = Field(
-        None, description="One that the server was started with; /health lists them."
+        None, description="strict, loose, or one that the server was started with: see /health."
     )
     mode: Mode | None = Field(
         None, description="What bare texts are: a user's (prompt), or an assistant's (response)."

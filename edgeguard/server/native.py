@@ -42,7 +42,8 @@ class Options(Body):
     """What a request may say beside its texts."""
 
     policy: Annotated[
-        str | None, Field(description="One that the server was started with; /health lists them.")
+        str | None,
+        Field(description="strict, loose, or one that the server was started with: see /health."),
     ] = None
     category_probabilities: Annotated[
         bool | None, Field(description="Have the probability of each category in the verdict.")

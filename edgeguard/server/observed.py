@@ -24,6 +24,8 @@ from edgeguard.worker.worker import where
 _logger = logging.getLogger(__name__)
 
 CLIENT_LEFT = 499
+SWITCHED = 101
+"""How a WebSocket's handshake was answered, when it was not refused."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
 HEADERS = {
@@ -76,7 +78,10 @@ class Notes:
 
 
 class Observed:
-    """Notes every request by its route, and answers what was not foreseen with 500."""
+    """Notes every request by its route, and answers what was not foreseen with 500.
+
+    A WebSocket is one request, which is noted when it ends.
+    """
 
     def __init__(
         self, app: ASGIApp, notes: Notes, route: Callable[[str], str], root_path: str = ""
@@ -89,10 +94,10 @@ class Observed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on, and note how it was answered."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         started, status = time.perf_counter(), CLIENT_LEFT
-        method, headers = scope["method"], Headers(scope=scope)
+        method, headers = scope.get("method", "GET"), Headers(scope=scope)
         state = scope.setdefault("state", {})
         state["id"] = _sane(headers.get("x-request-id")) or new_id()
         scope = {**scope, **canonical(scope, self._root)}
@@ -103,8 +108,10 @@ class Observed:
 
         async def watched(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            kind = message["type"]
+            if kind.endswith("http.response.start") or kind == "websocket.accept":
+                status = message.get("status", SWITCHED)
+                message.setdefault("headers", [])
                 complete(MutableHeaders(scope=message), state["id"], closes=closes)
             await send(message)
 
@@ -116,6 +123,9 @@ class Observed:
                 oops = HttpError(500, "this is a bug in edgeguard; its log says where", code="bug")
                 state["code"] = oops.code
                 await oops.response(state["id"], scope["path"])(scope, receive, watched)
+            elif status == SWITCHED:
+                state["code"] = "bug"
+                await send({"type": "websocket.close", "code": 1011})
         finally:
             if not state.get("refused"):
                 self._notes.request(method, self._route(scope["path"]), status, scope, started)

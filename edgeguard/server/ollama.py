@@ -33,7 +33,7 @@ FAMILY = "qwen3"
 LINES = "application/x-ndjson"
 
 
-class Message(ChatMessage):
+class OllamaTurn(ChatMessage):
     """A message, with the fields that Ollama adds."""
 
     images: Nothing | None = None
@@ -41,7 +41,7 @@ class Message(ChatMessage):
     tool_name: str | None = None
 
 
-class Options(Body):
+class OllamaOptions(Body):
     """Parameters of a model; those that have no name here are of sampling or of memory."""
 
     model_config = ConfigDict(extra="ignore")
@@ -54,7 +54,7 @@ class Common(Body):
 
     model: str
     stream: bool | None = None
-    options: Options | None = None
+    options: OllamaOptions | None = None
     keep_alive: Any = None
     think: Any = None
     truncate: bool | None = None
@@ -78,14 +78,14 @@ class Common(Body):
     format: Literal["", None] = None
 
 
-class ChatRequest(Common):
+class OllamaChatRequest(Common):
     """A conversation whose last message is judged; without messages, the model is loaded."""
 
-    messages: list[Message] | None = None
+    messages: list[OllamaTurn] | None = None
     tools: list[Any] | None = None
 
 
-class GenerateRequest(Common):
+class OllamaGenerateRequest(Common):
     """A prompt that is judged; without one, the model is loaded."""
 
     prompt: str | None = None
@@ -97,9 +97,25 @@ class GenerateRequest(Common):
     context: Nothing | None = None
 
 
-class NameRequest(Body):
+_NAMED = {"type": "string", "minLength": 1, "description": "A name."}
+
+
+class OllamaNameRequest(Body):
     """A model; `name` is what `model` was called before."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {
+                    "required": [name],
+                    "properties": {
+                        name: {"type": "string", "minLength": 1, "description": "A name."}
+                    },
+                }
+                for name in ("model", "name")
+            ]
+        }
+    )
     model: str | None = None
     name: str | None = None
     verbose: bool | None = None
@@ -110,12 +126,12 @@ class NameRequest(Body):
     options: Any = None
 
 
-def texts_of_chat(body: ChatRequest) -> list[Asked]:
+def texts_of_chat(body: OllamaChatRequest) -> list[Asked]:
     """The conversation that is judged; none if there is no message."""
     return asked(plain(body.messages), "messages", reading=WITH_CALLS) if body.messages else []
 
 
-def texts_of_prompt(body: GenerateRequest) -> list[Asked]:
+def texts_of_prompt(body: OllamaGenerateRequest) -> list[Asked]:
     """The prompt that is judged; none if there is none."""
     if not body.prompt:
         return []
@@ -139,7 +155,7 @@ class Form:
         return cls(
             stream=body.stream is not False,
             most=most if most is not None and most > 0 else None,
-            chat=isinstance(body, ChatRequest),
+            chat=isinstance(body, OllamaChatRequest),
         )
 
 

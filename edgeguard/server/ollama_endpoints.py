@@ -26,14 +26,14 @@ class OllamaEndpoints:
         self._endpoints = endpoints
         self._since = ollama.timestamp(time.time())
 
-    async def chat(self, request: Request, body: ollama.ChatRequest) -> Response:
+    async def chat(self, request: Request, body: ollama.OllamaChatRequest) -> Response:
         """The model's own answer to the last message of a conversation."""
         self._endpoints.check_model(body.model)
         form, texts = ollama.Form.of(body), ollama.texts_of_chat(body)
         del body  # while it waits, a request is its texts
         return await self._reply(request, form, texts)
 
-    async def generate(self, request: Request, body: ollama.GenerateRequest) -> Response:
+    async def generate(self, request: Request, body: ollama.OllamaGenerateRequest) -> Response:
         """The model's own answer to a prompt."""
         self._endpoints.check_model(body.model)
         form, texts = ollama.Form.of(body), ollama.texts_of_prompt(body)
@@ -51,12 +51,12 @@ class OllamaEndpoints:
         guard = self._endpoints.loaded()
         return JSONResponse(ollama.running(guard) if guard.is_loaded else {"models": []})
 
-    async def show(self, body: ollama.NameRequest) -> Response:
+    async def show(self, body: ollama.OllamaNameRequest) -> Response:
         """One of the model's names."""
         self._check(body)
         return JSONResponse(ollama.shown(self._endpoints.loaded(), self._since))
 
-    async def pull(self, body: ollama.NameRequest) -> Response:
+    async def pull(self, body: ollama.OllamaNameRequest) -> Response:
         """Programs pull their model before they use it; that of this server is here."""
         self._check(body)
         return Response('{"status": "success"}\n', media_type=ollama.LINES)
@@ -65,7 +65,7 @@ class OllamaEndpoints:
         """The version of Ollama whose API this is."""
         return JSONResponse(ollama.version())
 
-    def _check(self, body: ollama.NameRequest) -> None:
+    def _check(self, body: ollama.OllamaNameRequest) -> None:
         name = body.model or body.name
         if name is None:
             raise HttpError(400, "model: it is missing", code="missing_required_parameter")

@@ -13,20 +13,24 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
-from edgeguard.server import answers, chat, moderations, native
+from edgeguard.server import answers, openapi_examples
+from edgeguard.server.openapi_fields import PARAMETERS, describe
 
 Schema = dict[str, Any]
 
 TITLE = "edgeguard"
 DESCRIPTION = """Safety verdicts from Qwen3Guard-Gen on this machine.
 
-Every answer has the header X-Request-Id. Errors have OpenAI's form; `code` is for programs, and no
-error quotes a text. A 503 says in Retry-After when to come back.
+Every answer has the header X-Request-Id. Errors have OpenAI's form, and Ollama's under /api; `code`
+is for programs, and no error quotes a text. A 503 says in Retry-After when to come back.
 """
 TAGS = [
     {"name": "OpenAI", "description": "As OpenAI's clients know them."},
     {"name": "edgeguard", "description": "The whole verdict."},
+    {"name": "Ollama", "description": "As Ollama's clients know them."},
+    {"name": "Hosts", "description": "What gateways and programs ask of a guard; see docs/hosts."},
     {"name": "Operation", "description": "For who runs the server; none says anything of a text."},
 ]
 
@@ -52,15 +56,10 @@ _HEADERS: Schema = {
 _RETRY: Schema = {
     "Retry-After": {"description": "Seconds until it may be better.", "schema": {"type": "string"}}
 }
-_EXAMPLES: Schema = {
-    "createChatCompletion": chat.EXAMPLE,
-    "createModeration": moderations.EXAMPLE,
-    "guard": native.EXAMPLE,
-}
 _COMPONENTS = "#/components/schemas/"
 
 
-def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
+def responses(*errors: int, error: type = answers.Error, **asked: Any) -> dict[int | str, Schema]:
     """The answers of an operation: as asked, or one of these errors."""
     found: dict[int | str, Schema] = {
         200: {"description": "As asked.", "headers": _HEADERS, **asked}
@@ -69,7 +68,7 @@ def responses(*errors: int, **asked: Any) -> dict[int | str, Schema]:
         retry = _RETRY if status == 503 else {}
         found[status] = {
             "description": _ERRORS[status],
-            "model": answers.Error,
+            "model": error,
             "headers": {**_HEADERS, **retry},
         }
     return found
@@ -96,16 +95,28 @@ def document(app: FastAPI) -> Schema:
         servers=app.servers or None,
         routes=app.routes,
     )
-    for operations in found["paths"].values():
-        for operation in operations.values():
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
             operation["responses"].pop("422", None)  # FastAPI's own form, which is not ours
-            if (example := _EXAMPLES.get(operation["operationId"])) is not None:
-                # Now, for FastAPI leaves out what is null.
-                operation["responses"]["200"]["content"]["application/json"]["example"] = example
+            for status, response in operation["responses"].items():
+                if status != "200":  # FastAPI has them in the kind of the answer
+                    response["content"] = dict(
+                        zip(["application/json"], response["content"].values())
+                    )
+            for parameter in operation.get("parameters", ()):
+                parameter["description"] = PARAMETERS[parameter["name"]]
+            # Now, for FastAPI leaves out what is null.
+            openapi_examples.add(path, method, operation)
     schemas = found["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas.update(_verdict_schemas())
+    _, streamed = models_json_schema(
+        [(model, "serialization") for model in answers.STREAMED],
+        ref_template=f"{_COMPONENTS}{{model}}",
+    )
+    schemas.update(streamed["$defs"])
+    describe(schemas)
     found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return found
 

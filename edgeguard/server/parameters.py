@@ -52,8 +52,18 @@ class OfOtherServers(Body):
     request_id: str | None = None
     cache_salt: str | None = None
     include_reasoning: bool | None = None
+    thinking_token_budget: None = None
+    repetition_detection: None = None
+    media_io_kwargs: NoFields | None = None
+    kv_transfer_params: None = None
+    vllm_xargs: None = None
 
     # SGLang
+    input_ids: None = None
+    custom_logit_processor: None = None
+    custom_params: None = None
+    data_parallel_rank: None = None
+    extra_key: None = None
     separate_reasoning: bool | None = None
     stream_reasoning: bool | None = None
     regex: None = None
@@ -82,6 +92,13 @@ class OfOtherServers(Body):
     xtc_threshold: float | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
+    dry_allowed_length: Annotated[int, AsInteger] | None = None
+    dry_penalty_last_n: Annotated[int, AsInteger] | None = None
+    dry_sequence_breakers: list[str] | None = None
+    n_keep: Annotated[int, AsInteger] | None = None
+    min_keep: Annotated[int, AsInteger] | None = None
+    post_sampling_probs: Literal[False] | None = None
+    draft_model: None = None
     samplers: Any = None
     grammar: Literal[""] | None = None
     reasoning_format: str | None = None
@@ -97,3 +114,13 @@ class OfOtherServers(Body):
     provider: Any = None
     cache_control: Any = None
     usage: Any = None
+    route: Any = None
+    transforms: Nothing | None = None
+    models: Nothing | None = None
+    plugins: Nothing | None = None
+
+    # Qwen's own cloud, and Mistral's
+    enable_thinking: bool | None = None
+    thinking_budget: Annotated[int, AsInteger] | None = None
+    safe_prompt: Literal[False] | None = None
+    random_seed: Annotated[int, AsInteger] | None = None

@@ -83,7 +83,8 @@ class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
     name: str | None = Field(None, description="Accepted; the question has no place for it.")
-    refusal: None = None
+    type: Literal["text", "message"] | None = Field(None, description="Accepted; it says nothing.")
+    refusal: str | None = Field(None, description="Judged as what the assistant said.")
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     audio: None = None
     tool_calls: Annotated[
@@ -93,6 +94,9 @@ class ChatMessage(Body):
     function_call: dict[str, Any] | None = None
     reasoning_content: str | None = Field(None, description="Accepted; it is not judged.")
     reasoning: str | None = Field(None, description="Accepted; it is not judged.")
+    reasoning_details: Any = Field(None, description="Accepted; it is not judged.")
+    thinking_blocks: Any = Field(None, description="Accepted; it is not judged.")
+    prefix: Literal[False] | None = None
 
     # What hosts keep with a message, and send back.
     id: Any = None
@@ -106,7 +110,11 @@ class ChatMessage(Body):
 
 async def read(request: Request, model: type[B]) -> B:
     """The body of a request, which is not kept. Raises HttpError 400."""
-    value = parse(bytes((await request.receive())["body"]))
+    return validated(parse(bytes((await request.receive())["body"])), model)
+
+
+def validated(value: object, model: type[B]) -> B:
+    """A value as what it must be. Raises HttpError 400."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -121,6 +129,7 @@ def plain(messages: Iterable[ChatMessage]) -> list[dict[str, object]]:
             "content": None if each.content is None else text_of(each.content),
             **({"tool_calls": each.tool_calls} if each.tool_calls else {}),
             **({"function_call": each.function_call} if each.function_call else {}),
+            **({"refusal": each.refusal} if each.refusal else {}),
         }
         for each in messages
     ]

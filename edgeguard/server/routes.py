@@ -17,15 +17,12 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 
 from edgeguard.server import answers, chat, watching
 from edgeguard.server.endpoints import Endpoints
-from edgeguard.server.http_errors import OLLAMA
-from edgeguard.server.litellm import PATH
-from edgeguard.server.litellm_endpoint import LiteLLMEndpoint
-from edgeguard.server.ollama_endpoints import OllamaEndpoints
 from edgeguard.server.openapi import ALL_ERRORS, may_need_key, needs_no_key, responses
-from edgeguard.server.webhook_endpoints import WebhookEndpoints
+from edgeguard.server.socket_stream import PATH as PATH_OF_SOCKET
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -33,7 +30,7 @@ MODELS = "/v1/models/"
 
 
 def router(endpoints: Endpoints) -> APIRouter:
-    """All routes of a server."""
+    """The routes of a server's own; edgeguard.server.host_routes adds those of hosts."""
     found = APIRouter(route_class=_reading(endpoints))
     _add_pages(found, endpoints)
     _add_judging(found, endpoints)
@@ -41,36 +38,6 @@ def router(endpoints: Endpoints) -> APIRouter:
     _add_models(found, endpoints)
     _add_operation(found, endpoints)
     return found
-
-
-def add_ollama(found: APIRouter, ollama: OllamaEndpoints) -> None:
-    """Ollama's API, which its own documents describe."""
-    asked: dict[str, Endpoint] = {
-        "chat": ollama.chat,
-        "generate": ollama.generate,
-        "show": ollama.show,
-        "pull": ollama.pull,
-    }
-    got: dict[str, Endpoint] = {"tags": ollama.tags, "ps": ollama.ps, "version": ollama.version}
-    for method, endpoints in (("POST", asked), ("GET", got)):
-        for name, endpoint in endpoints.items():
-            path = f"{OLLAMA}{name}"
-            found.add_api_route(path, endpoint, methods=[method], include_in_schema=False)
-
-
-def add_litellm(found: APIRouter, litellm: LiteLLMEndpoint) -> None:
-    """LiteLLM's guardrail, which its own documents describe."""
-    found.add_api_route(PATH, litellm.judge, methods=["POST"], include_in_schema=False)
-
-
-def add_webhooks(found: APIRouter, webhooks: WebhookEndpoints) -> None:
-    """What Dify and Portkey ask, as their own documents describe it."""
-    asked: dict[str, Endpoint] = {
-        "/dify/moderation": webhooks.dify,
-        "/portkey/guardrail": webhooks.portkey,
-    }
-    for path, endpoint in asked.items():
-        found.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False)
 
 
 def label(path: str, known: frozenset[str]) -> str:
@@ -138,6 +105,7 @@ def _add_watching(found: APIRouter, endpoints: Endpoints) -> None:
         responses=responses(*ALL_ERRORS, content=watching.EVENTS),
         openapi_extra=may_need_key(),
     )
+    found.routes.append(WebSocketRoute(PATH_OF_SOCKET, endpoints.socket))
 
 
 def _add_models(found: APIRouter, endpoints: Endpoints) -> None:

@@ -29,7 +29,9 @@ from edgeguard.server.connection import IDLE_SECONDS, LAST_SECONDS, Connection
 from edgeguard.server.connection_limit import ACCEPTED_AT_ONCE
 from edgeguard.server.listen import bind, url_of
 from edgeguard.server.log import configure, say
+from edgeguard.server.notify import notify
 from edgeguard.server.settings import Settings, check_reach, is_loopback
+from edgeguard.server.socket_connection import SocketConnection
 from edgeguard.worker.worker import Worker
 
 FINISH_SECONDS = 25.0
@@ -67,10 +69,9 @@ def serve(
 
     def on_ready(guard: Guard) -> None:
         limits, speed = worker.limits, worker.queue.speed
-        say(
-            _logger,
-            f"{guard.model.name} {guard.model.type} is ready at {url}{about.format(url=url)}",
-        )
+        ready = f"{guard.model.name} {guard.model.type} is ready at {url}"
+        notify(ready=True, status=ready)
+        say(_logger, f"{ready}{about.format(url=url)}")
         say(
             _logger,
             f"a short text is read at {speed:,.0f} tokens a second here; one request may have "
@@ -82,6 +83,7 @@ def serve(
     _warn_if_open(settings)
     try:
         with _hangup(server):
+            notify(status=f"listening on {url}, loading the model")
             say(_logger, f"listening on {url}, loading the model; Ctrl-C stops")
             server.run(sockets=socks)
     finally:
@@ -119,7 +121,9 @@ def make_server(
     config = uvicorn.Config(
         build(settings, worker),
         http=Connection,
-        ws="none",
+        ws=SocketConnection,
+        ws_max_size=settings.max_body,
+        ws_per_message_deflate=False,
         loop="asyncio",
         lifespan="on",
         log_config=None,
@@ -150,6 +154,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was asked, for as long as there is time."""
+        notify(stopping=True)
         requests, texts = self._worker.queue.in_flight
         if self._worker.state == "loading":
             await self._end_load()

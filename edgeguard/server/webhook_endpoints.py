@@ -1,4 +1,4 @@
-"""The endpoints of edgeguard.server.webhooks, which has the forms.
+"""The endpoints of edgeguard.server.dify and portkey, which have the forms.
 
 This module knows no header and no limit.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edgeguard.server import webhooks
+from edgeguard.server import dify, portkey
 from edgeguard.server.endpoints import Endpoints
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.observed import CLIENT_LEFT
@@ -19,34 +19,38 @@ Results = list[Verdict | HttpError]
 
 
 class WebhookEndpoints:
-    """What hosts ask that call an address of the user's."""
+    """What hosts ask that call an address of the user's, and take an error for consent."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
 
-    async def dify(self, request: Request, body: webhooks.DifyRequest) -> Response:
-        """Whether Dify lets an input or an output pass; it does where this is an error."""
+    async def dify(self, request: Request, body: dify.DifyRequest) -> Response:
+        """Whether Dify lets an input or an output pass.
+
+        It does where this is an error, so what cannot be judged is flagged.
+        """
         if body.point == "ping":
             return JSONResponse({"result": "pong"})
-        try:
-            results = await self._results(request, webhooks.dify_texts(body))
-        except HttpError as error:
-            request.scope["state"]["code"] = error.code
-            results = [error]
+        results = await self._results(request, dify.texts_of(body))
         if results is None:
             return Response(status_code=CLIENT_LEFT)
-        return JSONResponse(webhooks.dify_answer(results))
+        return JSONResponse(dify.answer(results))
 
-    async def portkey(self, request: Request, body: webhooks.PortkeyRequest) -> Response:
-        """Whether Portkey lets a request or a response pass."""
-        results = await self._results(request, webhooks.portkey_texts(body))
+    async def portkey(self, request: Request, body: portkey.PortkeyRequest) -> Response:
+        """Whether Portkey's gateway lets a request or a response pass.
+
+        What cannot be judged has a verdict of false: an error would let it pass.
+        """
+        passed = portkey.not_judged(body)
+        results = await self._results(request, portkey.texts_of(body))
         if results is None:
             return Response(status_code=CLIENT_LEFT)
-        for result in results:
-            if isinstance(result, HttpError):
-                raise result
-        verdicts = [result for result in results if not isinstance(result, HttpError)]
-        return JSONResponse(webhooks.portkey_answer(verdicts))
+        return JSONResponse(portkey.answer(results, passed))
 
     async def _results(self, request: Request, texts: list[Asked]) -> Results | None:
-        return await self._endpoints.judging.verdicts(request, texts) if texts else []
+        """The verdict of each text, or its error; None if the client left."""
+        try:
+            return await self._endpoints.judging.verdicts(request, texts) if texts else []
+        except HttpError as error:
+            request.scope["state"]["code"] = error.code
+            return [error]

@@ -193,15 +193,16 @@ class Context:
         params.abort_callback = _asks_for_stop
         params.abort_callback_data = self._flag.address
         purpose = f"for a context of {n_ctx} tokens"
-        check_room(n_ctx * self._token_bytes() + SPARE, purpose)
+        check_room(n_ctx * kv_bytes(self._model) + SPARE, purpose)
         context = lib.llama_init_from_model(self._model, params)
         if not context:
             raise not_enough(f"{purpose} ({last_error()})")
         return context
 
-    def _token_bytes(self) -> int:
-        """What the KV cache takes for one token: 16-bit keys and values of every layer."""
-        layers = int(lib.llama_model_n_layer(self._model))
-        heads = max(1, int(lib.llama_model_n_head(self._model)))
-        width = max(128, int(lib.llama_model_n_embd(self._model)) // heads)
-        return 4 * layers * int(lib.llama_model_n_head_kv(self._model)) * width
+
+def kv_bytes(model: Any) -> int:
+    """What the KV cache takes for one token: 16-bit keys and values of every layer."""
+    layers = int(lib.llama_model_n_layer(model))
+    heads = max(1, int(lib.llama_model_n_head(model)))
+    width = max(128, int(lib.llama_model_n_embd(model)) // heads)
+    return 4 * layers * int(lib.llama_model_n_head_kv(model)) * width

@@ -8,13 +8,13 @@ that no real model gives on demand. It does not imitate a model's probabilities.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgeguard.errors import CancelledError, ClosedError, SessionError
+from edgeguard.errors import CancelledError, ClosedError, EdgeguardError, SessionError
 from edgeguard.protocol.names import PROTOCOL
 from edgeguard.protocol.question import CONTROLS, IM_END
-from edgeguard.session.interface import ModelInfo
+from edgeguard.session.interface import Extend, ModelInfo, Read
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 
@@ -69,6 +69,7 @@ class FakeSession:
         self._held: list[int] | None = []
         self._answer: list[int] = []
         self._question = 0
+        self._sequences = FakeSequences(self)
 
     def tokenize(self, text: str) -> list[int]:
         """The bytes of the text."""
@@ -97,7 +98,7 @@ class FakeSession:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
         if not 0 <= prefix <= len(tokens) - suffix <= len(tokens):
             raise SessionError(f"{prefix} and {suffix} are not parts of {len(tokens)} tokens")
-        self._take_time()
+        self.take_time()
         self.exact.append(exact)
         self.ahead = tuple(ahead)
         self.reads.append(tuple(tokens))
@@ -115,6 +116,18 @@ class FakeSession:
         self._held.extend(tokens)
         return self._logits()
 
+    def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> FakeSequences:  # noqa: ARG002
+        """As many fake sessions as sequences."""
+        return self._sequences
+
+    def alike(self) -> FakeSession:
+        """Another session with the same script and the same flag."""
+        other = FakeSession(
+            self._script, info=self.info, n_ctx=self.n_ctx, confidence=self._confidence
+        )
+        other.flag = self.flag
+        return other
+
     def use(self, settings: Settings) -> None:
         """Take note of the settings."""
         self.settings = settings
@@ -123,7 +136,8 @@ class FakeSession:
         """Forget everything."""
         self._held = None
 
-    def _take_time(self) -> None:
+    def take_time(self) -> None:
+        """Wait as long as a pass takes."""
         end = time.monotonic() + self._seconds
         while time.monotonic() < end and not self.flag.is_set:
             time.sleep(0.002)
@@ -141,3 +155,47 @@ class FakeSession:
         if written == self._answer[: len(written)] and len(written) < len(self._answer):
             logits[self._answer[len(written)]] = self._confidence
         return logits
+
+
+class FakeSequences:
+    """Several fake sessions; ``passes`` has the numbers of the sequences of each joint pass."""
+
+    def __init__(self, session: FakeSession, most: int = 4) -> None:
+        self.passes: list[tuple[int, ...]] = []
+        self.error: EdgeguardError | None = None
+        self._session = session
+        self._most = most
+        self._taken: set[int] = set()
+        self._held: dict[int, FakeSession] = {}
+
+    def take(self, tokens: int) -> int | None:
+        """The number of a free sequence."""
+        free = set(range(self._most)) - self._taken
+        if not free or tokens > self._session.n_ctx:
+            return None
+        self._taken.add(min(free))
+        return min(free)
+
+    def give(self, sequence: int) -> None:
+        """Free a sequence."""
+        self._taken.remove(sequence)
+
+    def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
+        """Ask each session what is asked of its sequence; or raise ``error``, once."""
+        self.passes.append(tuple(asked))
+        error, self.error = self.error, None
+        if error is not None:
+            self._held.clear()
+            raise error
+        self._session.take_time()
+        return {number: self._one(number, one) for number, one in asked.items()}
+
+    def _one(self, number: int, one: Read | Extend) -> NDArray[np.float32]:
+        if number not in self._taken:
+            raise SessionError(f"the sequence {number} was not taken")
+        if isinstance(one, Extend):
+            return self._held[number].extend(one.tokens, back=one.back)
+        self._held[number] = self._session.alike()
+        return self._held[number].read(
+            one.tokens, room=one.room, prefix=one.prefix, suffix=one.suffix, exact=one.exact
+        )

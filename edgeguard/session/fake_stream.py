@@ -81,7 +81,7 @@ class FakeStates:
         self.held = list(tokens[:kept])
         if self._session.flag.is_set:
             raise CancelledError("the computation was stopped")
-        self._session._take_time()
+        self._session.take_time()
         self.computed += len(tokens) - kept
         self.passes += 1
         self.held = list(tokens)

@@ -7,7 +7,7 @@ edgeguard.session.thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,50 @@ class ModelInfo:
     tokenizer: str
     pre_tokenizer: str
     device: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """A call of ``Session.read``, written down."""
+
+    tokens: tuple[int, ...]
+    room: int
+    prefix: int = 0
+    suffix: int = 0
+    exact: bool = True
+    ahead: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Extend:
+    """A call of ``Session.extend``, written down."""
+
+    tokens: tuple[int, ...]
+    back: int = 0
+
+
+class Sequences(Protocol):
+    """Several sequences of tokens in one context; each is a number from 0 on.
+
+    What all of them need is computed in one pass, which costs less than a pass for each. The
+    logits differ in late digits from those of a sequence that is computed alone.
+    """
+
+    def take(self, tokens: int) -> int | None:
+        """The number of a free sequence, to hold so many tokens behind its prefix at most.
+
+        None where no sequence, or too little of the room they share, is free.
+        """
+
+    def give(self, sequence: int) -> None:
+        """A sequence is no longer needed."""
+
+    def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
+        """Do what is asked of each sequence; the logits after its last token: (n_vocab,).
+
+        ``Read`` begins a sequence anew; ``exact`` and ``suffix`` mean nothing here. Raises
+        SessionError; what the sequences hold is then forgotten.
+        """
 
 
 class Session(Protocol):
@@ -90,6 +134,12 @@ class Session(Protocol):
         """Add tokens to those held, and return the logits after the last: float32, (n_vocab,).
 
         ``back``: first give up so many of the tokens held.
+        """
+
+    def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Sequences:
+        """Several sequences beside the one that ``read`` holds; the same object every time.
+
+        ``prefixes``: what the questions begin with; only the first call's count.
         """
 
     def close(self) -> None:

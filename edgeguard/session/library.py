@@ -23,9 +23,11 @@ from typing import Any
 
 from edgeguard.errors import CancelledError, ModelError, SessionError
 from edgeguard.session import openmp
+from edgeguard.session.backends import chosen_variant, load_backends
 from edgeguard.session.library_files import library_files, library_folder
 from edgeguard.session.memory import LIBRARIES, SPARE, check_room, is_about_memory, not_enough
 from edgeguard.session.stop_flag import StopFlag
+from edgeguard.session.versions import library_version, read_whole
 
 check_room(LIBRARIES, "for the libraries")
 try:
@@ -73,10 +75,14 @@ if hasattr(os, "register_at_fork"):
 
 @dataclass(frozen=True)
 class LibraryInfo:
-    """What llama.cpp says of itself: its version, the CPU features it uses, what it can offload."""
+    """What llama.cpp says of itself: its version, the CPU features it uses, what it can offload.
+
+    ``variant`` is the family of processors that it computes for, where the build has several.
+    """
 
     version: str
     system_info: str
+    variant: str
     gpu_offload: bool
     max_devices: int
     path: str
@@ -93,13 +99,14 @@ def _log(level: int, text: bytes, _user_data: object) -> None:
 
 
 def start_library() -> None:
-    """Silence llama.cpp, and start it once a process."""
+    """Silence llama.cpp, and start it once a process. Raises SessionError."""
     global _started
     with _starting:
         # Else ggml, when it ends the process, has gdb write 80 lines to standard output first.
         os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         lib.llama_log_set(_log, ctypes.c_void_p(0))
         if not _started:
+            load_backends(lib._lib, library_folder())
             lib.llama_backend_init()
             _started = True
 
@@ -108,8 +115,9 @@ def library_info() -> LibraryInfo:
     """Ask the library that is installed."""
     start_library()
     return LibraryInfo(
-        version=lib.llama_version().decode("utf-8", "replace"),
+        version=library_version(lib),
         system_info=lib.llama_print_system_info().decode("utf-8", "replace").strip(),
+        variant=chosen_variant(lib._lib),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
         max_devices=int(lib.llama_max_devices()),
         path=str(library_folder() or ""),
@@ -229,7 +237,7 @@ def _try_load(path: Path, watch: _Watch, *, gpu_layers: int, plain_weights: bool
     if gpu_layers == 0:
         # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
         # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
-        params.load_mode = lib.LLAMA_LOAD_MODE_NONE
+        read_whole(lib, params)
     model = lib.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
         watch.raise_if_ended()

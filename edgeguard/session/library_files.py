@@ -39,6 +39,11 @@ def library_files() -> tuple[str, ...]:
     return tuple(f"{file.name} {at.st_size} {at.st_mtime_ns}" for file, at in found)
 
 
+def backend_files(folder: Path) -> tuple[Path, ...]:
+    """The back ends for families of processors in it; none in a build for one processor."""
+    return tuple(sorted(file for file in folder.glob("*ggml-cpu-*") if file.is_file()))
+
+
 def library_folder() -> Path | None:
     """Where llama-cpp-python looks for the library; None where it is not installed."""
     chosen = os.environ.get("LLAMA_CPP_LIB_PATH")

@@ -28,6 +28,7 @@ from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
+from edgeguard.session.sequences import LlamaSequences
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.vocabulary import Vocabulary
@@ -77,6 +78,7 @@ class LlamaSession:
         self._files_at = (prefixes, sha256) if prefixes and sha256 else None
         self._files = self._prefix_files()
         self._reading: PrefixCache | None = None
+        self._sequences: LlamaSequences | None = None
         self._states: weakref.WeakSet[HiddenStates] = weakref.WeakSet()
 
     def tokenize(self, text: str) -> list[int]:
@@ -120,6 +122,20 @@ class LlamaSession:
             raise SessionError("nothing is read yet: there is nothing to extend")
         return reading.extend(list(tokens), back)
 
+    def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> LlamaSequences:
+        """Several sequences beside the one that ``read`` holds; see Session.sequences."""
+        if self._open()._sequences is None:
+            self._sequences = LlamaSequences(
+                self._model,
+                n_vocab=self.info.n_vocab,
+                settings=self._settings,
+                flag=self.flag,
+                prefixes=prefixes,
+                prefix_state=lambda prefix: self._cache_for(prefix).state_of(list(prefix)),
+            )
+        assert self._sequences is not None
+        return self._sequences
+
     @property
     def hidden(self) -> int:
         """How many values a hidden state has."""
@@ -142,6 +158,8 @@ class LlamaSession:
         self._open().free_contexts()
         self._settings = settings
         self._files = self._prefix_files()
+        if self._sequences is not None:
+            self._sequences.use(settings)
         for states in list(self._states):
             states.use(settings)
 
@@ -151,6 +169,8 @@ class LlamaSession:
             cache.free()
         self._caches.clear()
         self._reading = None
+        if self._sequences is not None:
+            self._sequences.free()
         for states in list(self._states):
             states.free()
 

@@ -97,6 +97,20 @@ class PrefixCache:
             raise SessionError("there is no room in the context for more of the answer")
         return self.context.compute(tokens)
 
+    def state_of(self, prefix: list[int]) -> memoryview | None:
+        """The cells of a prefix, for another context; nothing else is held after it.
+
+        None where llama.cpp does not give them. Raises SessionError.
+        """
+        kept = min(self._keep([*prefix, -1], len(prefix), exact=True), len(prefix))
+        self.context.fit(len(prefix))
+        if kept < len(prefix):
+            self._begin(prefix)
+        else:
+            self._cut_back(len(prefix))
+        self._exact = self._conversation = self._end = len(prefix)
+        return self.context.state()
+
     def free(self) -> None:
         """Give the memory back; it is taken again when it is needed."""
         self.context.free()

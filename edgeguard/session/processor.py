@@ -33,6 +33,16 @@ def processor() -> str:
     return f"{platform.machine()}\n{_cpuinfo(Path('/proc/cpuinfo'))}"
 
 
+def processor_flags(text: str | None = None) -> frozenset[str]:
+    """The names of its features, as Linux has them; empty where the system does not tell."""
+    lines = (processor() if text is None else text).splitlines()
+    wanted = "flags" if platform.machine() == "x86_64" else "Features"
+    fields = (line.partition(":") for line in lines)
+    return frozenset(
+        flag for name, _, value in fields if name.strip() == wanted for flag in value.split()
+    )
+
+
 def _cpuinfo(path: Path) -> str:
     """Every different line that counts: on ARM, fast and slow cores are of different kinds."""
     try:

@@ -56,9 +56,14 @@ class Connection:
         writer: Writer,
         methods: Mapping[str, Method],
         lane: Callable[[Request], str | None] = lambda _request: None,
+        unread: Callable[[], None] = lambda: None,
     ) -> None:
-        """``lane`` names the lane of a request; those without one run at once."""
+        """``lane`` names the lane of a request; those without one run at once.
+
+        ``unread`` is called when nobody reads the answers any more.
+        """
         self._writer = writer
+        self._unread = unread
         self._methods = methods
         self._lane = lane
         self._lock = threading.Condition()
@@ -99,13 +104,15 @@ class Connection:
             else:
                 self._begin(request)
         except RpcError as error:
-            self._send(error_line(error.id, error))
+            with self._lock:
+                runs = error.id in self._calls  # that request has an answer of its own to come
+            self._send(error_line(None if runs else error.id, error))
 
     def _cancel(self, request: Request) -> None:
-        id_ = request.params.get("id")
-        if set(request.params) != {"id"} or not isinstance(id_, (int, str)):
-            raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
+        id_ = _id_of(request)
         with self._lock:
+            if request.id in self._calls:
+                raise _in_use()
             call = self._calls.get(id_)
         if call is not None:
             call.cancel.cancel()
@@ -132,7 +139,7 @@ class Connection:
     def _admit(self, id_: Id, call: Call) -> None:
         with self._lock:
             if id_ in self._calls:
-                raise RpcError(BAD_REQUEST, "a request with this id still runs", id=None)
+                raise _in_use()
             if len(self._calls) >= MAX_CALLS:
                 raise RpcError(BUSY, f"more than {MAX_CALLS} requests at once", id=id_)
             self._calls[id_] = call
@@ -178,7 +185,21 @@ class Connection:
         try:
             self._writer.write(line)
         except OSError:
-            self.cancel_all()  # nobody reads any more
+            self.cancel_all()
+            self._unread()
+
+
+def _id_of(request: Request) -> Id:
+    """Which request a cancel means."""
+    id_ = request.params.get("id")
+    # true is an int to Python, and equal to 1.
+    if set(request.params) != {"id"} or isinstance(id_, bool) or not isinstance(id_, (int, str)):
+        raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
+    return id_
+
+
+def _in_use() -> RpcError:
+    return RpcError(BAD_REQUEST, "a request with this id still runs", id=None)
 
 
 def _described(error: Exception) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """The methods of `edgeguard stdio`: a thin coat over a Guard, with the same parameter names.
 
-The model is loaded by ``initialize``, or by the first call that needs it; a load that fails is
-tried again by the next one. This module holds no logic of moderation.
+The model is loaded by ``initialize``, or by the first call that needs it (edgeguard.stdio.loading).
+This module holds no logic of moderation.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -14,10 +14,12 @@ from itertools import count
 from edgeguard._version import __version__
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import InputError
-from edgeguard.guard import Guard
+from edgeguard.guard import Guard, seconds_of
 from edgeguard.policy import OFFICIAL
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.stdio.connection import Call, Method
 from edgeguard.stdio.jsonrpc import Request
+from edgeguard.stdio.loading import SharedGuard
 from edgeguard.stdio.parameters import method
 from edgeguard.store.policies import saved_policies
 from edgeguard.store.versions import version_of
@@ -48,9 +50,8 @@ class Methods:
         stop: Callable[[], None],
         notify: Callable[[str, Mapping[str, object]], None],
     ) -> None:
-        self._load, self._stop, self._notify = load, stop, notify
-        self._loading = threading.Lock()
-        self._guard: Guard | None = None
+        self._stop, self._notify = stop, notify
+        self._guard = SharedGuard(lambda cancel: load(cancel, self._progress))
         self._told = -1
         self._streams: dict[str, _Stream] = {}
         self._numbers = count(1)
@@ -78,7 +79,7 @@ class Methods:
         ``protocol`` is the client's. It gets ours, and decides whether it can go on.
         """
         del protocol
-        guard = self._ready(call)
+        guard = self._guard.get(call.cancel)
         return {
             "protocol": PROTOCOL,
             "edgeguard": __version__,
@@ -93,7 +94,7 @@ class Methods:
         self, call: Call, *, text: str, policy: str | None = None, timeout: float | None = None
     ) -> object:
         """Guard.check."""
-        guard = self._ready(call)
+        guard, timeout = self._ready(call, timeout)
         return guard.check(text, policy=policy, timeout=timeout, cancel=call.cancel).to_dict()
 
     def check_response(
@@ -106,7 +107,7 @@ class Methods:
         timeout: float | None = None,
     ) -> object:
         """Guard.check_response."""
-        guard = self._ready(call)
+        guard, timeout = self._ready(call, timeout)
         verdict = guard.check_response(
             prompt, response, policy=policy, timeout=timeout, cancel=call.cancel
         )
@@ -125,7 +126,8 @@ class Methods:
         timeout: float | None = None,
     ) -> object:
         """Guard.check_messages."""
-        verdict = self._ready(call).check_messages(
+        guard, timeout = self._ready(call, timeout)
+        verdict = guard.check_messages(
             messages,
             policy=policy,
             fresh=fresh,
@@ -151,7 +153,8 @@ class Methods:
         timeout: float | None = None,
     ) -> object:
         """Guard.check_turns, which refuses a word that it does not know."""
-        verdicts = self._ready(call).check_turns(
+        guard, timeout = self._ready(call, timeout)
+        verdicts = guard.check_turns(
             messages,
             judge=judge,  # type: ignore[arg-type]
             policy=policy,
@@ -171,6 +174,7 @@ class Methods:
         messages: list,  # type: ignore[type-arg]
         policy: str | None = None,
         interval: int = INTERVAL,
+        in_a_row: int = IN_A_ROW,
         category_probabilities: bool = False,
         strict_messages: bool = False,
         tool_calls: bool = False,
@@ -180,12 +184,14 @@ class Methods:
         """Guard.watch: begin a stream; its name goes to ``feed`` and ``end``."""
         if len(self._streams) >= MAX_STREAMS:
             raise InputError(f"{MAX_STREAMS} streams are open: end one of them")
-        guard, cancel = self._ready(call), Cancellation()
+        guard, _left = self._ready(call, timeout)
+        cancel = Cancellation()
         with call.cancel.heard_by(cancel.cancel):
             watch = guard.watch(
                 messages,
                 policy=policy,
                 interval=interval,
+                in_a_row=in_a_row,
                 category_probabilities=category_probabilities,
                 strict_messages=strict_messages,
                 tool_calls=tool_calls,
@@ -217,8 +223,8 @@ class Methods:
 
     def unload(self, _call: Call) -> object:
         """Give the model's memory back; the next call loads it again."""
-        if self._guard is not None:
-            self._guard.unload()
+        if (guard := self._guard.loaded) is not None:
+            guard.unload()
         return {}
 
     def shutdown(self, _call: Call) -> object:
@@ -227,15 +233,16 @@ class Methods:
         return {}
 
     def close(self) -> None:
-        """Free the model."""
-        if self._guard is not None:
-            self._guard.close()
+        """End a load, and free the model."""
+        self._guard.close()
 
-    def _ready(self, call: Call) -> Guard:
-        with self._loading:
-            if self._guard is None:
-                self._guard = self._load(call.cancel, self._progress)
-            return self._guard
+    def _ready(self, call: Call, timeout: float | None) -> tuple[Guard, float | None]:
+        """The guard, and what is left of the time once it is there."""
+        if timeout is None:
+            return self._guard.get(call.cancel), None
+        deadline = time.monotonic() + seconds_of(timeout)
+        guard = self._guard.get(call.cancel, deadline)
+        return guard, max(deadline - time.monotonic(), 1e-6)
 
     def _progress(self, share: float) -> None:
         percent = int(100 * share)

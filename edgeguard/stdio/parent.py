@@ -20,7 +20,10 @@ _SECONDS = 0.2
 
 
 def leave_with(parent: int | None) -> None:
-    """End this process soon after its parent, and after the process ``parent`` if one is given."""
+    """End this process soon after its parent, or after the process ``parent`` if one is given.
+
+    What started this process for that one (a shell, a launcher) may end before it.
+    """
     is_gone = _gone(parent)
     threading.Thread(target=_watch, args=(is_gone,), name="edgeguard-parent", daemon=True).start()
 
@@ -32,11 +35,13 @@ def _watch(is_gone: Callable[[], bool]) -> None:
 
 
 def _gone(parent: int | None) -> Callable[[], bool]:
-    """A function that says whether the parent, or the process that was named, has ended."""
-    if sys.platform == "win32":
-        return _windows(parent or os.getppid())
+    """A function that says whether the process that was named, or else the parent, has ended."""
     first = os.getppid()
+    if sys.platform == "win32":
+        return _windows(parent or first)
     named = _named(parent) if parent is not None else lambda: False
+    if parent not in (None, first):
+        return named
     return lambda: os.getppid() != first or named()
 
 

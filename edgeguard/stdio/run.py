@@ -1,5 +1,6 @@
-"""`edgeguard stdio` from its start to its end: on shutdown, at the end of stdin, with the parent.
+"""`edgeguard stdio` from its start to its end.
 
+It ends on shutdown, at the end of stdin, with the parent, or when nobody reads its answers.
 Standard output is the protocol's alone: whatever else is printed, by native code too, goes to
 standard error. This module knows no method.
 """
@@ -25,7 +26,7 @@ def serve(load: Load, parent: int | None = None) -> None:
     os.dup2(2, 1)
     ended = threading.Event()
     methods = Methods(load, ended.set, lambda method, params: connection.notify(method, params))
-    connection = Connection(writer, methods.table(), lane)
+    connection = Connection(writer, methods.table(), lane, ended.set)
 
     def read() -> None:
         try:

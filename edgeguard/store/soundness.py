@@ -1,9 +1,11 @@
-"""Whether the file of a model may be believed, and by which sha256 it is known from then on.
+"""Check that a model's file is the one it should be, and tell its sha256.
 
-The built-in model must be the released one and an installed model the one that was installed; a
-file that is named by its path must be sound (edgeguard.gguf.inspection). A file is read for that
-once, and again when its stamp has changed. What depends on a model is kept under the sha256 that
-is given here, which is that of the file's own bytes.
+- The built-in model is compared with the released sha256.
+- An installed model is compared with the sha256 that was recorded when it was installed.
+- A file that is named by its path is inspected (edgeguard.gguf.inspection).
+
+A file is read once for this, and again only when its size, times or inode have changed. The sha256
+is that of the file's bytes, and is the key under which everything else about a model is cached.
 
 This module loads no model.
 """

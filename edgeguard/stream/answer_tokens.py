@@ -42,7 +42,7 @@ def ids(session: Session, pieces: Iterable[Piece]) -> list[int]:
 
 
 class AnswerTokens:
-    """The tokens of a response; ``ids`` are those that can be judged by now."""
+    """The tokens of a response, as they become known."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -54,10 +54,17 @@ class AnswerTokens:
         self._whole = False
 
     @property
-    def ids(self) -> list[int]:
-        """The blank line included, whose token is no part of the response."""
+    def settled(self) -> int:
+        """How many of the ids do not change any more, whatever follows."""
+        return len(self._settled)
+
+    def ids_from(self, start: int) -> list[int]:
+        """The ids that can be judged by now, from ``start`` on, which is settled or the end of it.
+
+        The blank line is among them, whose token is no part of the response.
+        """
         held = 0 if self._whole else HELD_BACK
-        return self._settled + self._open[: max(0, len(self._open) - held)]
+        return self._settled[start:] + self._open[: max(0, len(self._open) - held)]
 
     @property
     def length(self) -> int:

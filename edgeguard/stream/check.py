@@ -14,24 +14,25 @@ from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import Mode
 from edgeguard.protocol.stream import (
     ANSWER_START,
-    RESPONSE_CATEGORIES,
     after_answer,
     answer_text,
     before_answer,
     conversation,
 )
 from edgeguard.session.stream_interface import States, StreamSession
-from edgeguard.stream import rule
 from edgeguard.stream.answer_tokens import ids
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.judge import (
     by_category,
+    categories_of,
     end_of_conversation,
+    evidence,
     label,
     label_at_end,
     named,
     windows,
 )
+from edgeguard.stream.rule import Summary
 from edgeguard.tokens import Question
 from edgeguard.windows import MAX_WINDOWS
 
@@ -112,12 +113,15 @@ class StreamDecoder:
         found_states = states.read(question.tokens, question.prefix)
         risks, all_shares = self._heads.labels(found_states, "response")
         labels = [label(0, 0, *pair) for pair in zip(risks.tolist(), all_shares.tolist())]
-        decided, category = rule.deciding(labels), rule.category(labels)
+        said = Summary(labels)
+        decided = said.deciding
         assert decided is not None  # the end of an answer is judged, if nothing else is
-        names = () if category is None else (RESPONSE_CATEGORIES[category],)
-        answer = Answer(rule.severity(labels), names, None)
-        shares = by_category(decided, "response")
-        return Decoded(answer, decided.probabilities, category_probabilities=shares)
+        return Decoded(
+            Answer(said.severity, categories_of(said), None),
+            decided.probabilities,
+            category_probabilities=by_category(decided, "response"),
+            tokens=tuple(evidence(each, "response") for each in labels),
+        )
 
     def _open(self, fresh: bool) -> States:
         if self._states is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeguard.policy import Decision
 from edgeguard.protocol.names import Severity
 
 
@@ -28,17 +29,18 @@ class TokenLabel:
 class Reading:
     """What is known of a text by now.
 
-    ``severity`` never gets milder again. ``judged_to``: the text is judged up to there.
-    ``safe_to``: up to there it may be shown; it stays at where harm began once that is flagged.
-    ``span``: where the harm that was flagged first begins, and how far it goes by now.
-    ``tokens`` counts those read, ``windows`` the overlapping parts in which they had to be read.
-    ``category_probabilities`` are those of the token that decides, in the order of CATEGORIES.
+    ``severity`` never gets milder again, and ``decision`` never changes once there is a reason.
+    ``judged_to``: the text is judged up to there. ``safe_to``: up to there it may be shown; it
+    stays at where harm began once that is flagged. ``span``: where the tokens in a row stand that
+    gave the reason. ``tokens`` counts those read, ``windows`` the overlapping parts in which they
+    had to be read. ``category_probabilities`` are those of the token that decides, in the order of
+    CATEGORIES.
     """
 
     severity: Severity
     probabilities: tuple[float, ...]
     categories: tuple[str, ...]
-    flagged: bool
+    decision: Decision
     judged_to: int
     safe_to: int
     span: tuple[int, int] | None

@@ -10,15 +10,17 @@ a context holds, the last tokens that were judged (a quarter of what is left), a
 ones. A label that was given stays. A prompt that outgrows it is judged in overlapping windows, of
 which the worst counts. A harm that was found stays found.
 
-This module does not know which thread computes, and makes no verdict of a policy.
+What flags is decided token by token (edgeguard.policy.in_a_row). This module does not know which
+thread computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
-from edgeguard.errors import InputError
+from edgeguard.policy import Decision, Evidence, Policy, decide
+from edgeguard.policy.in_a_row import IN_A_ROW, Flag, decision_at, first_run, flag_of, suspected
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import CATEGORIES, SAFE, SEVERITIES, SEVERITY_RANK, Mode, Severity
 from edgeguard.protocol.stream import (
@@ -30,10 +32,10 @@ from edgeguard.protocol.stream import (
     conversation,
 )
 from edgeguard.session.stream_interface import States, StreamSession
-from edgeguard.stream import rule
 from edgeguard.stream.answer_tokens import AnswerTokens, ids
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.interface import Reading, TokenLabel
+from edgeguard.stream.rule import Summary
 
 _ORDER = tuple(RISKS.index(severity) for severity in SEVERITIES)
 
@@ -46,15 +48,13 @@ class StreamJudge:
         session: StreamSession,
         heads: Heads,
         *,
-        harmful: Collection[Severity],
-        in_a_row: int = rule.IN_A_ROW,
+        policy: Policy,
+        in_a_row: int = IN_A_ROW,
     ) -> None:
-        """``harmful``: the severities that flag. ``in_a_row``: so many tokens of one count."""
-        if in_a_row < 1:
-            raise InputError(f"in_a_row is {in_a_row}; it must be 1 or more")
+        """``policy`` says which tokens are flagged, and ``in_a_row`` how many flag the text."""
         self._session = session
         self._heads = heads
-        self._harmful = frozenset(harmful)
+        self._policy = policy
         self._in_a_row = in_a_row
         self._states: States = session.hidden_states()
         self._answer = AnswerTokens(session)
@@ -64,8 +64,13 @@ class StreamJudge:
         self._ids: list[int] = []  # the answer's tokens that were judged
         self._ends: list[int] = []  # where they end, in bytes
         self._labels: list[TokenLabel] = []  # of these, without those of the blank line
+        self._flags: list[Flag | None] = []  # what the policy says of the same
+        self._searched = 0  # before it no run begins that flags
+        self._summary = Summary(in_a_row=in_a_row)
+        self._sure = 0  # so many of the ids judged change no more
         self._windows = 1
         self._severity: Severity = SAFE
+        self._decision = Decision(False, "")
         self._safe_to = 0
         self._span: tuple[int, int] | None = None
 
@@ -75,12 +80,13 @@ class StreamJudge:
         found = [label_at_end(self._states, self._heads, w) for w in windows(self._session, tokens)]
         self._before = end_of_conversation(self._session, tokens)
         self._before += ids(self._session, before_answer())
-        worst = max(found, key=lambda label: (SEVERITY_RANK[label.severity], harm(label)))
+        found.sort(key=lambda label: (SEVERITY_RANK[label.severity], harm(label)), reverse=True)
+        worst = found[0]
         return Reading(
             severity=worst.severity,
             probabilities=worst.probabilities,
-            categories=named(worst, "prompt"),
-            flagged=worst.severity in self._harmful,
+            categories=tuple(dict.fromkeys(n for each in found for n in named(each, "prompt"))),
+            decision=decide(self._policy, [evidence(each, "prompt") for each in found]),
             judged_to=0,
             safe_to=0,
             span=None,
@@ -92,12 +98,12 @@ class StreamJudge:
     def feed(self, text: str) -> Reading:
         """More of the response: judge what can be judged by now. Raises what ``begin`` does."""
         self._answer.add(text)
-        return self._go_on(self._answer.ids)
+        return self._go_on(())
 
     def end(self) -> Reading:
         """Judge the rest, and the tokens that end an answer."""
         self._answer.end()
-        return self._go_on(self._answer.ids + ids(self._session, after_answer()))
+        return self._go_on(ids(self._session, after_answer()))
 
     @property
     def length(self) -> int:
@@ -112,13 +118,16 @@ class StreamJudge:
         """Free the context."""
         self._states.free()
 
-    def _go_on(self, tokens: list[int]) -> Reading:
-        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._ids, tokens))
-        self._take_back(sum(1 for _ in same))
-        while len(self._ids) < len(tokens):
+    def _go_on(self, ending: Sequence[int]) -> Reading:
+        sure, settled = self._sure, self._answer.settled
+        tokens = [*self._answer.ids_from(sure), *ending]
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(self._ids[sure:], tokens))
+        self._take_back(sure + sum(1 for _ in same))
+        while (done := len(self._ids) - sure) < len(tokens):
             self._make_room()
             room = self._session.n_ctx - len(self._held())
-            self._judge(tokens[len(self._ids) : len(self._ids) + room])
+            self._judge(tokens[done : done + room])
+        self._sure = settled
         return self._reading()
 
     def _take_back(self, kept: int) -> None:
@@ -126,8 +135,11 @@ class StreamJudge:
         if kept == len(self._ids):
             return
         gone = sum(1 for end in self._ends[kept:] if end > 0)
-        del self._labels[len(self._labels) - gone :], self._ids[kept:], self._ends[kept:]
+        left = len(self._labels) - gone
+        del self._labels[left:], self._flags[left:], self._ids[kept:], self._ends[kept:]
+        self._searched = min(self._searched, max(0, left - self._in_a_row + 1))
         self._begins = min(self._begins, kept)
+        self._summary = Summary(self._labels, self._in_a_row)
 
     def _held(self) -> list[int]:
         """What stands before the next token in the context."""
@@ -152,23 +164,24 @@ class StreamJudge:
         for begin, end, risk, share in zip([start, *ends], ends, risks.tolist(), shares.tolist()):
             if end > 0:
                 first, last = self._answer.place(begin), self._answer.place(end, up=True)
-                self._labels.append(label(first, last, risk, share))
+                found = label(first, last, risk, share)
+                self._labels.append(found)
+                self._summary.add(found)
+                self._flags.append(flag_of(self._policy, evidence(found, "response")))
         self._ids += tokens
         self._ends += ends
 
     def _reading(self) -> Reading:
-        labels = self._labels
-        found = rule.severity(labels, self._in_a_row)
+        found = self._summary.severity
         self._severity = max(self._severity, found, key=lambda one: SEVERITY_RANK[one])
         judged_to = self._answer.place(self._ends[-1]) if self._ends else 0
         self._follow_harm(judged_to)
-        decided = rule.deciding(labels, self._in_a_row)
-        category = rule.category(labels, self._in_a_row)
+        decided = self._summary.deciding
         return Reading(
             severity=self._severity,
             probabilities=decided.probabilities if decided else (1.0, 0.0, 0.0),
-            categories=() if category is None else (categories("response")[category],),
-            flagged=self._span is not None,
+            categories=categories_of(self._summary),
+            decision=self._decision,
             judged_to=judged_to,
             safe_to=self._safe_to,
             span=self._span,
@@ -180,20 +193,18 @@ class StreamJudge:
     def _follow_harm(self, judged_to: int) -> None:
         """Where harm began, and up to where the text may be shown."""
         labels = self._labels
-        flagging = [
-            (first, end)
-            for first, end in rule.runs(labels, self._in_a_row)
-            if labels[first].severity in self._harmful
-        ]
-        if flagging:
-            first, end = flagging[0]
-            start = self._span[0] if self._span else labels[first].start
-            self._span = (start, max(labels[end - 1].end, start))
-        if self._span is not None:
-            self._safe_to = max(self._safe_to, min(self._span[0], judged_to))
-            return
-        doubtful = rule.suspected(labels, self._harmful)
-        safe = labels[-doubtful].start if doubtful else judged_to
+        if not self._decision.reason:
+            first = first_run(self._flags, self._in_a_row, self._searched)
+            if first is not None:
+                self._decision = decision_at(self._flags, first, self._in_a_row)
+                self._span = (labels[first].start, labels[first + self._in_a_row - 1].end)
+            self._searched = max(0, len(labels) - self._in_a_row + 1)
+        safe = judged_to
+        if self._decision.flagged:
+            assert self._span is not None
+            safe = self._span[0]
+        elif not self._policy.observe and (doubtful := suspected(self._flags, self._in_a_row)):
+            safe = labels[-doubtful].start
         self._safe_to = max(self._safe_to, min(safe, judged_to))
 
 
@@ -234,6 +245,18 @@ def named(found: TokenLabel, mode: Mode) -> tuple[str, ...]:
         return ()
     shares = found.categories
     return (categories(mode)[max(range(len(shares)), key=shares.__getitem__)],)
+
+
+def evidence(found: TokenLabel, mode: Mode) -> Evidence:
+    """What a policy goes by at one token."""
+    probabilities = dict(zip(SEVERITIES, found.probabilities))
+    shares = dict(zip(categories(mode), found.categories))
+    return Evidence(found.severity, probabilities, named(found, mode), None, shares)
+
+
+def categories_of(summary: Summary) -> tuple[str, ...]:
+    """The categories that a response's labels name."""
+    return tuple(categories("response")[index] for index in summary.categories)
 
 
 def by_category(found: TokenLabel, mode: Mode) -> tuple[tuple[str, float], ...]:

@@ -4,78 +4,121 @@ A response is Unsafe when two tokens in a row are Unsafe, else Controversial whe
 Controversial, else Safe. A pair of one and the other counts for nothing: the report reads as if it
 did, and the authors' program (eval_stream.py), whose figures are the published ones, does not.
 
+Labels are taken one by one, so that a long response costs no more at its end than at its beginning.
 This module knows no text and no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import groupby
+from collections import deque
+from collections.abc import Iterable, Sequence
 
+from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, SEVERITIES, UNSAFE, Severity
 from edgeguard.stream.interface import TokenLabel
 
-IN_A_ROW = 2
-"""Tokens of one severity that count; 1 takes every token, and flags sooner and oftener."""
+_HARMFUL = (UNSAFE, CONTROVERSIAL)  # the worst first
 
 
-def severity(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> Severity:
-    """What the labels amount to."""
-    found = {labels[first].severity for first, _ in runs(labels, in_a_row)}
-    return next((one for one in (UNSAFE, CONTROVERSIAL) if one in found), SAFE)
+class Summary:
+    """What the labels amount to so far."""
+
+    def __init__(self, labels: Iterable[TokenLabel] = (), in_a_row: int = IN_A_ROW) -> None:
+        self._in_a_row = in_a_row
+        self._last: deque[TokenLabel] = deque(maxlen=in_a_row)
+        self._run = _Run(SAFE, in_a_row)
+        self._worst: dict[Severity, TokenLabel] = {}
+        self._named: dict[Severity, dict[int, None]] = {one: {} for one in _HARMFUL}
+        for label in labels:
+            self.add(label)
+
+    def add(self, label: TokenLabel) -> None:
+        """The next token."""
+        if label.severity != self._run.severity:
+            self._close_run()
+            self._run = _Run(label.severity, self._in_a_row)
+        self._run.add(label)
+        is_first = len(self._last) < self._in_a_row
+        self._last.append(label)
+        mildest = min(self._last, key=_harm)
+        self._note(SAFE, mildest, instead=is_first)
+        if self._run.counts:
+            self._note(self._run.severity, mildest)
+
+    @property
+    def severity(self) -> Severity:
+        """What they amount to."""
+        return next((one for one in _HARMFUL if one in self._worst), SAFE)
+
+    @property
+    def deciding(self) -> TokenLabel | None:
+        """The token whose probabilities speak for the text; None where there is no token.
+
+        Of all tokens in a row that may decide, the worst, and of these the mildest: a text is no
+        worse than it. Of what is Safe, all may; of the rest, those that make it so.
+        """
+        return self._worst.get(self.severity)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The categories of the runs that count, by their indices: those of Unsafe ones first.
+
+        Of a run, those that so many tokens in a row are of; else the one likeliest in all of it.
+        """
+        found: list[int] = []
+        for severity in _HARMFUL:
+            found += self._named[severity]
+            if self._run.counts and self._run.severity == severity:
+                found += self._run.categories
+        return tuple(dict.fromkeys(found))
+
+    def _note(self, severity: Severity, mildest: TokenLabel, *, instead: bool = False) -> None:
+        known = self._worst.get(severity)
+        if known is None or instead or _harm(mildest) > _harm(known):
+            self._worst[severity] = mildest
+
+    def _close_run(self) -> None:
+        if self._run.counts:
+            self._named[self._run.severity].update(dict.fromkeys(self._run.categories))
 
 
-def runs(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> list[tuple[int, int]]:
-    """Runs of one severity other than Safe that are long enough: first token, and the one after."""
-    return [run for run in _runs(labels) if run[1] - run[0] >= in_a_row]
+class _Run:
+    """Tokens of one severity, one after the other."""
+
+    def __init__(self, severity: Severity, in_a_row: int) -> None:
+        self.severity = severity
+        self._in_a_row = in_a_row
+        self._size = 0
+        self._sums: list[float] = []
+        self._category, self._same = -1, 0
+        self._named: dict[int, None] = {}
+
+    def add(self, label: TokenLabel) -> None:
+        """The next token."""
+        self._size += 1
+        if self.severity == SAFE:
+            return
+        sums = self._sums or [0.0] * len(label.categories)
+        self._sums = [so_far + share for so_far, share in zip(sums, label.categories)]
+        likeliest = _likeliest(label.categories)
+        self._same = self._same + 1 if likeliest == self._category else 1
+        self._category = likeliest
+        if self._same >= self._in_a_row:
+            self._named[likeliest] = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is harmful, and long enough."""
+        return self.severity != SAFE and self._size >= self._in_a_row
+
+    @property
+    def categories(self) -> list[int]:
+        """What it names."""
+        return [*self._named] or [_likeliest(self._sums)]
 
 
-def suspected(labels: Sequence[TokenLabel], harmful: Collection[Severity]) -> int:
-    """How many tokens before the end may be the beginning of a run that flags."""
-    last = next(reversed(_runs(labels)), None)
-    if last is None or last[1] < len(labels) or labels[last[0]].severity not in harmful:
-        return 0
-    return last[1] - last[0]
-
-
-def deciding(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> TokenLabel | None:
-    """The token whose probabilities speak for the text; None where there is no token.
-
-    Of what decided, the token at which it was decided. Of a Safe text, the token that came
-    nearest: of all tokens in a row the worst, and the mildest of these.
-    """
-    said = severity(labels, in_a_row)
-    for first, _ in runs(labels, in_a_row):
-        if labels[first].severity == said:
-            return labels[first + in_a_row - 1]
-    starts = range(max(1, len(labels) - in_a_row + 1)) if labels else ()
-    nearest = [min(labels[at : at + in_a_row], key=_harm) for at in starts]
-    return max(nearest, key=_harm, default=None)
-
-
-def category(labels: Sequence[TokenLabel], in_a_row: int = IN_A_ROW) -> int | None:
-    """The category, by its index, that has most of the probability where it counts; None: Safe."""
-    said = severity(labels, in_a_row)
-    if said == SAFE:
-        return None
-    counted = [
-        labels[at].categories
-        for first, end in runs(labels, in_a_row)
-        if labels[first].severity == said
-        for at in range(first, end)
-    ]
-    sums = [sum(shares) for shares in zip(*counted)]
-    return max(range(len(sums)), key=sums.__getitem__)
-
-
-def _runs(labels: Sequence[TokenLabel]) -> list[tuple[int, int]]:
-    found, at = [], 0
-    for said, group in groupby(labels, key=lambda label: label.severity):
-        size = sum(1 for _ in group)
-        if said != SAFE:
-            found.append((at, at + size))
-        at += size
-    return found
+def _likeliest(shares: Sequence[float]) -> int:
+    return max(range(len(shares)), key=shares.__getitem__)
 
 
 def _harm(label: TokenLabel) -> float:

@@ -70,15 +70,15 @@ class IntervalEngine:
                 return place
         if len(text) <= self._judged_to + most:
             return 0
-        return word_end(text[: self._judged_to + most + 1], self._judged_to, 0)
+        return word_end(text[: self._judged_to + most + 1], self._judged_to)
 
     def _check(self, text: str) -> Check:
         """Begin the check of what is still read, which must fit one window."""
         while True:
             check = self._begin(self._conversation.answered(text[self._window :]))
             size = len(text) - self._window
-            if check.windows == 1 or size < 2 * self._interval * _MOST:
+            if check.fits or size < 2 * self._interval * _MOST:
                 return check  # a long conversation before it is cut by the check itself
             half = self._window + size // 2
-            self._window = word_end(text[: half + 1], self._window, 0)
+            self._window = word_end(text[: half + 1], self._window)
             self._windows += 1

@@ -62,19 +62,16 @@ class Pieces:
             raise InputError(f"the text is not UTF-8: {error.reason}") from None
 
 
-def word_end(text: str, start: int, longest: int) -> int:
-    """The last place behind ``start`` at which no word goes on, whatever is added; or ``start``.
+def word_end(text: str, start: int) -> int:
+    """The last place behind ``start`` at which no word goes on, whatever is added.
 
-    It lies before the text's end, since the last word can still grow. A word of more than
-    ``longest`` characters is cut, between two characters. At the last one, where there is no other.
+    It lies before the text's end, since the last word can still grow. Where there is none, a word
+    is cut between two of its characters; where there is no such place either, at its last one.
     """
-    for place in range(len(text) - 1, start, -1):
-        if _ends_a_word(text[place - 1], text[place]) and _is_between(text, place):
-            return place
-    if len(text) - start <= longest:
-        return start
     places = range(len(text) - 1, start, -1)
-    return next((p for p in places if _is_between(text, p)), len(text) - 1)
+    between = [place for place in places if _is_between(text, place)]
+    ends = (place for place in between if _ends_a_word(text[place - 1], text[place]))
+    return next(ends, between[0] if between else max(start, len(text) - 1))
 
 
 def is_sentence_end(text: str, place: int) -> bool:

@@ -4,7 +4,7 @@ What is fed is judged at once, up to the last word that cannot change any more. 
 the first of two harmful ones is judged, and not released before the next one is.
 
 A model that was given back meanwhile (idle_unload) is loaded again, and reads the response once
-more. This module knows no tokens (edgeguard.stream.judge does) and decides nothing of a policy.
+more. This module knows no tokens (edgeguard.stream.judge does).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from edgeguard.conversation.value import UNKNOWN, Conversation
 from edgeguard.errors import InputError
-from edgeguard.policy import Evidence, Policy, decide
+from edgeguard.policy import Policy
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import Mode
 from edgeguard.session.stream_interface import StreamSession
@@ -44,6 +44,7 @@ class StreamEngine:
         self,
         conversation: Conversation | None,
         policy: Policy,
+        in_a_row: int,
         model: Callable[[], Loaded],
         run: Run,
         free: Callable[[Callable[[], None]], None],
@@ -57,7 +58,7 @@ class StreamEngine:
             raise InputError("the last message must be the user's: the response to it is watched")
         self._conversation = conversation or UNKNOWN
         self._messages = self._conversation.messages
-        self._policy = policy
+        self._policy, self._in_a_row = policy, in_a_row
         self._model = model
         self._run, self._free = run, free
         self._loaded: Loaded | None = None
@@ -75,12 +76,8 @@ class StreamEngine:
         reading = self._timed(lambda: self._read(text, last))
         self._given, self._ended = len(text), last
         verdict = self._verdict(reading, "response")
-        start = None
-        if verdict.flagged:
-            start = reading.span[0] if reading.span else reading.safe_to
-        # What the policy passes, though its severity counts as harmful, is not held back.
-        safe = reading.judged_to if reading.flagged else reading.safe_to
-        return Judged(reading.judged_to, verdict, start, reading.windows, safe)
+        start = reading.span[0] if verdict.flagged and reading.span else None
+        return Judged(reading.judged_to, verdict, start, reading.windows, reading.safe_to)
 
     def labels(self) -> tuple[TokenLabel, ...]:
         """The labels of the tokens judged so far."""
@@ -104,7 +101,7 @@ class StreamEngine:
         loaded = self._model()
         assert loaded.heads is not None
         session = cast(StreamSession, loaded.session)
-        judge = StreamJudge(session, loaded.heads, harmful=self._policy.harmful)
+        judge = StreamJudge(session, loaded.heads, policy=self._policy, in_a_row=self._in_a_row)
         try:
             reading = judge.begin(self._messages)
         except BaseException:
@@ -131,10 +128,6 @@ class StreamEngine:
         assert loaded is not None
         probabilities = Probabilities(reading.probabilities)
         shares = reading.category_probabilities
-        evidence = Evidence(
-            reading.severity, probabilities, reading.categories, None, dict(shares or ())
-        )
-        decision = decide(self._policy, [evidence])
         return Verdict(
             mode=mode,
             severity=reading.severity,
@@ -142,15 +135,15 @@ class StreamEngine:
             categories=reading.categories,
             refusal=None,
             policy=self._policy.name,
-            flagged=decision.flagged,
+            flagged=reading.decision.flagged,
             answer=write(Answer(reading.severity, reading.categories, None)),
             model=loaded.model,
             device=loaded.session.info.device,
             tokens=reading.tokens,
             windows=reading.windows,
             seconds=round(self._seconds, 6),
-            reason=decision.reason,
-            observed=decision.observed,
+            reason=reading.decision.reason,
+            observed=reading.decision.observed,
             category_probabilities=None if shares is None else CategoryProbabilities(shares),
             message=self._conversation.place + (mode == "response"),
             not_judged=self._conversation.not_judged,

@@ -15,6 +15,7 @@ never taken back.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
@@ -65,7 +66,7 @@ class Engine(Protocol):
 
 
 class Watch:
-    """One response being judged. Use it as a context manager."""
+    """One response being judged. Use it as a context manager. Threads take turns to feed it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -74,6 +75,7 @@ class Watch:
         self._verdict: Verdict | None = None
         self._visible = False
         self._ended = False
+        self._turn = threading.Lock()
 
     @property
     def prompt(self) -> Verdict | None:
@@ -102,27 +104,29 @@ class Watch:
         ClosedError after the end, and what a check raises: the state then stays as it was, and
         what is not judged is not safe.
         """
-        self._check_open()
-        self._pieces.add(piece)
-        self._read(last=False)
-        return self._state
+        with self._turn:
+            self._check_open()
+            self._pieces.add(piece)
+            self._read(last=False)
+            return self._state
 
     def end(self) -> Verdict:
         """Judge the rest, and give the verdict of the whole response.
 
         Raises InputError where there is nothing to judge, and what ``feed`` raises.
         """
-        if self._ended and self._verdict is not None:
+        with self._turn:
+            if self._ended and self._verdict is not None:
+                return self._verdict
+            self._check_open()
+            if not self._state.flagged:
+                self._pieces.end()
+                if not has_visible(self.text):
+                    raise InputError("there is nothing to judge: the response is empty")
+            self._read(last=True)
+            assert self._verdict is not None
+            self._ended = True
             return self._verdict
-        self._check_open()
-        if not self._state.flagged:
-            self._pieces.end()
-            if not has_visible(self.text):
-                raise InputError("there is nothing to judge: the response is empty")
-        self._read(last=True)
-        assert self._verdict is not None
-        self._ended = True
-        return self._verdict
 
     def close(self) -> None:
         """Stop watching; calling it again does nothing."""

@@ -16,6 +16,18 @@ def url() -> str:
     return os.environ["EDGEGUARD_TEST_URL"]
 
 
+@pytest.fixture(scope="session")
+def proxy() -> str:
+    """A proxy on the fake model, in front of ``upstream``."""
+    return os.environ["EDGEGUARD_TEST_PROXY"]
+
+
+@pytest.fixture(scope="session")
+def upstream() -> str:
+    """A made-up model's base URL (fake_upstream.py)."""
+    return os.environ["EDGEGUARD_TEST_UPSTREAM"]
+
+
 @pytest.fixture
 def guard() -> Any:
     """A guard on the fake model (scripted.py)."""

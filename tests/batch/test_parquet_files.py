@@ -170,7 +170,11 @@ def test_text_as_bytes(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     for kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
         texts = pa.array([b"a kettle", "tü".encode(), b"\xff", None], kind)
-        pq.write_table(pa.table({"text": texts}), path)
+        try:
+            pq.write_table(pa.table({"text": texts}), path)
+        except pa.ArrowNotImplementedError:  # the oldest pyarrow that we take writes no views
+            assert kind == pa.binary_view()
+            continue
         rows, result = judged(path)
         assert [row.fields and row.fields["text"] for row in rows] == ["a kettle", "tü", None, None]
         assert [row.problem for row in rows] == ["", "", "not UTF-8", ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.resources
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +16,20 @@ from fake_models import install_fake
 from fake_nano import write_nano
 
 from edgeguard.cli import cli
-from edgeguard.diagnosis import environment, native, report
+from edgeguard.diagnosis import environment, fit, native, report
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem
 from edgeguard.diagnosis.report import diagnose
 from edgeguard.errors import EdgeguardError, SessionError
 from edgeguard.loading import Plan
+from edgeguard.session.processor import processor_flags
 from edgeguard.trial import Outcome
 
 INFO = {
     "version": "1.2.3",
+    "variant": "",
     "path": "/lib",
-    "system_info": "CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 0 | OPENMP = 1 | ",
+    "system_info": "CPU : SSE3 = 1 | AVX2 = 1 | FMA = 1 | AVX512 = 0 | OPENMP = 1 | ",
     "devices": [],
     "gpu_offload": False,
 }
@@ -37,6 +40,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What llama.cpp says here; a test may change it."""
     answer: dict[str, object] = dict(INFO)
     monkeypatch.setattr(native, "_ask", lambda: answer)
+    monkeypatch.setattr(report, "processor_flags", lambda: frozenset({"avx", "avx2", "fma"}))
     return answer
 
 
@@ -76,7 +80,7 @@ def test_all_is_well(edgeguard: CommandLine) -> None:
     ended = edgeguard("doctor")
     assert ended.code == 0
     assert "No problem was found." in ended.out
-    assert "CPU features: SSE3, AVX2, OPENMP" in ended.out
+    assert "CPU features: SSE3, AVX2, FMA, OPENMP" in ended.out
     assert "gen-0.6b-q4_k_m: ok" in ended.out
     assert "used: gen-0.6b-q4_k_m" in ended.out
     assert ended.err == ""
@@ -102,7 +106,7 @@ def test_llama_cpp_is_tried_out(
 def test_as_json(edgeguard: CommandLine) -> None:
     install_fake()
     found = json.loads(edgeguard("doctor", "--json").out)
-    assert found["library"]["cpu_features"] == ["SSE3", "AVX2", "OPENMP"]
+    assert found["library"]["cpu_features"] == ["SSE3", "AVX2", "FMA", "OPENMP"]
     assert found["default_model"] == "gen-0.6b-q4_k_m"
     assert found["problems"] == []
     assert found["machine"]["physical_cores"] >= 1
@@ -150,6 +154,12 @@ def test_nano_as_the_default_is_enough(
             "FileNotFoundError: Shared library with base name 'llama' not found",
             "without its library",
             "install again",
+        ),
+        (
+            "SessionError: llama.cpp has no back end that works here: in /lib there are none; "
+            "install its wheel again",
+            "in /lib there are none",
+            "install its wheel again",
         ),
         ("something new", "cannot be loaded (something new)", "build it here"),
     ],
@@ -263,6 +273,46 @@ def test_accelerators() -> None:
     found = native.look(lambda: {**INFO, "devices": ["Metal: Apple M1"]})
     assert isinstance(found, Library)
     assert found.accelerators == ("Metal: Apple M1",)
+
+
+def test_a_build_for_another_processor_is_named(
+    edgeguard: CommandLine, library: dict[str, object]
+) -> None:
+    install_fake()
+    library["system_info"] = "CPU : AVX2 = 1 | FMA = 1 | AVX512 = 1 | AVX512_VNNI = 1 | "
+    ended = edgeguard("doctor")
+    assert "for another processor: this one lacks AVX512, AVX512_VNNI" in ended.out
+    assert ended.code == 0  # whether it computes all the same, the trial says
+    library["system_info"] = "CPU : SSE3 = 1 | AVX = 1 | "
+    assert "for another processor: it does not use AVX2, FMA" in edgeguard("doctor").out
+    library["variant"] = "sandybridge"
+    ended = edgeguard("doctor")
+    assert "another processor" not in ended.out
+    assert "back end: sandybridge, the best for this processor" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("used", "flags", "said"),
+    [
+        ("NEON DOTPROD", "asimd", "lacks DOTPROD"),
+        ("NEON", "asimd asimddp i8mm", "does not use DOTPROD, MATMUL_INT8"),
+        ("NEON DOTPROD", "asimd asimddp", ""),
+        ("AVX2 FMA", "avx2 fma amx_int8", ""),  # AMX is left out on purpose
+        ("AVX512", "", ""),  # a system that does not tell
+    ],
+)
+def test_what_a_build_uses_is_held_against_the_processor(used: str, flags: str, said: str) -> None:
+    built = Library("", "", "/lib", tuple(used.split()), ())
+    found = list(fit.problems(built, frozenset(flags.split())))
+    assert [said in problem.what for problem in found] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("machine", "line"), [("x86_64", "flags\t\t: fpu avx2"), ("aarch64", "Features\t: fp asimd")]
+)
+def test_the_flags_of_a_processor(monkeypatch: pytest.MonkeyPatch, machine: str, line: str) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert processor_flags(f"{machine}\n{line}\nmodel\t: 1") == set(line.split(": ")[1].split())
 
 
 def _doctor_in_child(code: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

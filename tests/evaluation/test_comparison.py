@@ -233,7 +233,7 @@ def test_a_file_that_is_no_model_is_an_error(
 def test_a_worker_that_dies_is_an_error_and_leaves_no_process(files: list[str], data: Path) -> None:
     row = read_rows([str(data)])[0]
     with Worker(files[0], OPTIONS) as worker:
-        assert worker.check(row).mode == "prompt"
+        assert worker.check(row).verdict.mode == "prompt"
         os.kill(worker._process.pid, signal.SIGKILL)
         with pytest.raises(SessionError, match="ended with signal 9"):
             worker.check(row)

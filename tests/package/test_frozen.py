@@ -58,6 +58,8 @@ def test_doctor_finds_everything(program: Path) -> None:
 
 
 def test_it_converts_and_compares(program: Path, tmp_path: Path) -> None:
+    for package in ("matplotlib", "scipy", "sklearn"):
+        pytest.importorskip(package)  # the program has what its environment has
     from checkpoints import write_checkpoint
 
     write_checkpoint(tmp_path / "checkpoint")
@@ -66,6 +68,19 @@ def test_it_converts_and_compares(program: Path, tmp_path: Path) -> None:
         checkpoint = str(tmp_path / "checkpoint")
         done = run(program, "convert", checkpoint, "--type", kind, "--out", out, "--trust-template")
         assert done.returncode == 0, done.stderr
+    rows = tmp_path / "rows.jsonl"
+    labels = ("Safe", "Unsafe") * 4
+    rows.write_text(
+        "".join(
+            json.dumps({"prompt": f"Text {n}", "label": x}) + "\n" for n, x in enumerate(labels)
+        )
+    )
+    # Each model has a child of its own.
+    kinds = [str(tmp_path / f"{kind}.gguf") for kind in ("q8_0", "q4_k_m")]
+    argv = ["--allow-random-weights", "--compare", *kinds, str(rows), "--json", "-"]
+    done = run(program, "eval", *argv)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["models"]) == 2
 
 
 def test_the_libraries_are_there_once(program: Path) -> None:

@@ -1,46 +1,35 @@
-"""The Python in the README runs, and its commands and options exist."""
+"""The README is short, and what it names exists; its code is tried in tests/documentation."""
 
 from __future__ import annotations
 
 import re
 
-import click
 import pytest
 from conftest import ROOT
 
-from edgeguard.cli import ALIASES, COMMANDS, cli
+from edgeguard.cli import ALIASES, COMMANDS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.S))
-def test_the_python_runs(code: str) -> None:
-    exec(compile(code, "README.md", "exec"), {})
+def test_it_is_read_in_a_minute() -> None:
+    assert len(README.splitlines()) <= 150
 
 
-def test_every_command_exists_and_is_in_the_readme() -> None:
+def test_every_command_that_is_named_exists() -> None:
     used = set(re.findall(r"(?:\$ |`)edgeguard ([a-z]+)", README))
-    assert used - {"check"} <= set(COMMANDS) | set(ALIASES)
+    assert {"check", "serve", "proxy", "stdio"} <= used <= set(COMMANDS) | set(ALIASES)
+
+
+def test_every_command_has_its_section_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     for name in COMMANDS:
-        assert re.search(rf"`(edgeguard )?{name}\b", README), name
+        assert f"\n## edgeguard {name}\n" in page
 
 
-@pytest.mark.parametrize("name", ["check", "batch"])
-def test_every_option_is_in_the_readme_with_its_variable(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    for option in command.params:
-        assert isinstance(option, click.Argument) or option.opts[0] in README
-        if option.envvar:
-            assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
-
-
-def test_every_option_of_serve_is_in_the_readme_with_its_variable() -> None:
-    serve = cli.get_command(click.Context(cli), "serve")
-    assert serve is not None
-    for option in serve.params:
-        assert isinstance(option, click.Option)
-        assert f"| `{option.opts[0]}` | `{option.envvar}` |" in README
+def test_its_limits_are_said() -> None:
+    assert "`nano` protects nobody" in README
+    assert "official weights have not been run by this project's tests" in README
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

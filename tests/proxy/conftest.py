@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from proxied import proxying
 from served import Served
@@ -21,4 +22,11 @@ def model() -> Iterator[Upstream]:
 def proxy(model: Upstream) -> Iterator[Served]:
     """A proxy as it is started without options."""
     with proxying(model.url) as found:
+        yield found
+
+
+@pytest.fixture
+def client(proxy: Served) -> Iterator[httpx.Client]:
+    """A plain client of that proxy."""
+    with proxy.client() as found:
         yield found

@@ -157,9 +157,19 @@ def test_the_names_in_a_call_are_judged_too(client: httpx.Client, model: Upstrea
 
 def test_paths_that_are_not_known(proxy: Served, client: httpx.Client, model: Upstream) -> None:
     before = len(model.asked)
-    for path in ("/v1/images/generations", "/api/chat", "/v1/files", "/v1/chat/completions/x"):
+    for path, allow in (
+        ("/v1/images/generations", "/v1/images/generations"),
+        ("/v1/files/file-1/content", "/v1/files"),
+        ("/v1/batches", "/v1/batches"),
+        ("/v1/threads/thread_1/runs", "/v1/threads"),
+        ("/v1/realtime", "/v1/realtime"),
+        ("/v1/chat/completions/x", "/v1/chat/completions"),
+    ):
         answer = client.post(path, json={"prompt": "x"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_allowed")
+        assert f"--allow {allow}," in answer.json()["error"]["message"]
+    assert "--allow /api/chat," in client.post("/api/chat", json={}).json()["error"]
+    assert client.get("/v1/responses/resp_1").status_code == 404
     assert client.get(CHAT).status_code == 404
     assert len(model.asked) == before
     model.reply = lambda _path, _body: whole({"object": "list", "data": []})

@@ -77,7 +77,11 @@ def test_what_is_flagged_is_blocked_and_says_why(client: httpx.Client) -> None:
 def test_nothing_to_see_passes(client: httpx.Client) -> None:
     """A stream's first chunks have no text."""
     for texts in ([], None, [""], [" ", "\n"]):
-        assert ask(client, RESPONSE, texts=texts) == {"action": "NONE", "edgeguard": []}
+        assert ask(client, RESPONSE, texts=texts) == {
+            "action": "NONE",
+            "edgeguard": [],
+            "not_judged": [],
+        }
 
 
 def test_what_cannot_be_judged_does_not_pass(client: httpx.Client) -> None:
@@ -102,6 +106,26 @@ def test_what_cannot_be_judged_does_not_pass(client: httpx.Client) -> None:
         assert "action" not in answer.json()
     mixed = {"texts": ["a", "word " * 150_000], "structured_messages": None}
     assert client.post(PATH, json={**REQUEST, **mixed}).status_code == 400
+
+
+def test_fields_that_nobody_has_heard_of_are_judged(client: httpx.Client) -> None:
+    for form in (REQUEST, RESPONSE):
+        found = ask(client, form, documents=[{"text": MILD}], number=7, nothing=None)
+        assert (found["action"], len(found["edgeguard"])) == ("NONE", 2)
+        found = ask(client, form, documents=[{"text": {"inner": ["unsafe"]}}])
+        assert found["blocked_reason"] == "Unsafe: Violent, PII"
+        answer = client.post(PATH, json={**form, "videos": ["data:video/mp4;base64,AAAA"]})
+        assert answer.status_code == 400
+        assert "videos" in answer.json()["error"]["message"]
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"a": "unsafe"}'}}
+    found = ask(client, REQUEST, structured_messages=None, texts=[], tool_calls=[call])
+    assert found["action"] == "BLOCKED"
+
+
+def test_what_is_passed_over_is_named(client: httpx.Client) -> None:
+    skip = {"images": ["data:,"], "additional_provider_specific_params": {"skip_images": True}}
+    found = ask(client, REQUEST, tools=[{"type": "function"}], **skip)
+    assert (found["action"], found["not_judged"]) == ("NONE", ["tools", "images"])
 
 
 def test_an_answer_is_judged_in_its_context_if_that_is_kept(
@@ -137,7 +161,7 @@ def test_what_is_kept_is_the_latest_and_has_bounds(asked: list[tuple[int, str]],
 
 def test_what_is_kept_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(100)
-    monkeypatch.setattr(litellm, "KEPT_CHARACTERS", 10)
+    monkeypatch.setattr(litellm, "KEPT_CHARACTERS", 2 * len(str(user("four"))) + 1)
     for number in range(5):
         calls.keep(str(number), [user("four")])
     assert len(calls) == 2

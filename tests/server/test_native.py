@@ -17,7 +17,8 @@ from served import MILD, Doorman, serving
 
 from edgeguard import Guard, ModelNotFoundError, __version__
 from edgeguard.cancellation import Cancellation
-from edgeguard.policy import LOOSE
+from edgeguard.policy import Policy
+from edgeguard.protocol.names import UNSAFE
 from edgeguard.server.settings import MAX_TEXTS
 from edgeguard.session.fake import FakeSession
 
@@ -79,7 +80,7 @@ def test_health(client: httpx.Client) -> None:
         "model": "fake",
         "type": "none",
         "sha256": "",
-        "policies": ["strict"],
+        "policies": ["strict", "loose"],
         "queue": {"waiting": 0, "capacity": 64, "oldest_wait_seconds": 0.0},
         "busy_seconds": 0.0,
     }
@@ -105,11 +106,11 @@ def test_a_model_that_was_given_back_when_idle_is_no_failure() -> None:
         assert client.get("/health").json()["status"] in ("ok", "idle")
 
 
-def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
+def test_a_request_may_name_strict_loose_and_what_the_server_was_started_with() -> None:
     text = "controversial"
-    with serving(policies=(LOOSE,)) as served, served.client() as client:
-        assert client.get("/health").json()["policies"] == ["strict", "loose"]
-        for policy, flagged in ((None, True), ("strict", True), ("loose", False)):
+    with serving(policies=(Policy("mine", (UNSAFE,)),)) as served, served.client() as client:
+        assert client.get("/health").json()["policies"] == ["strict", "mine", "loose"]
+        for policy, flagged in ((None, True), ("strict", True), ("loose", False), ("mine", False)):
             said = client.post("/v1/guard", json={"prompt": text, "policy": policy}).json()
             assert (said["policy"], said["flagged"]) == (policy or "strict", flagged)
             listed = {"inputs": [{"prompt": text}, {"messages": [USER]}], "policy": policy}
@@ -122,7 +123,7 @@ def test_a_request_may_name_a_policy_that_the_server_was_started_with() -> None:
             assert refused.status_code == 400
             error = refused.json()["error"]
             assert (error["param"], error["code"]) == ("policy", "unknown_policy")
-            assert "strict, loose" in error["message"]
+            assert "strict, mine, loose" in error["message"]
         inside = client.post("/v1/guard", json={"inputs": [{"prompt": text, "policy": "loose"}]})
         assert inside.json()["error"]["param"] == "inputs[0].policy"
 
@@ -250,6 +251,8 @@ def test_the_document_names_every_path_and_resolves(client: httpx.Client) -> Non
     assert set(document["paths"]) == {
         "/v1/chat/completions", "/v1/moderations", "/v1/guard", "/v1/guard/stream", "/v1/models",
         "/v1/models/{model}", "/health", "/livez", "/metrics",
+        *(f"/api/{name}" for name in ("chat", "generate", "show", "pull", "tags", "ps", "version")),
+        "/dify/moderation", "/portkey/guardrail", "/beta/litellm_basic_guardrail_api",
     }  # fmt: skip
     text = json.dumps(document)
     for part in text.split('"$ref": "')[1:]:

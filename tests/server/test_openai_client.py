@@ -6,13 +6,11 @@ The two calls are those of the model card (section "SGLang & vLLM"), with the ad
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-from conftest import ROOT
 from served import Process
 
 from edgeguard import Guard
@@ -131,17 +129,6 @@ def test_moderations_of_many_and_of_parts(client: openai.OpenAI) -> None:
         input=bomb,
     )
     assert [result.flagged for result in parts.results] == [True]
-
-
-def test_the_readme_s_code_runs(nano_server: Process) -> None:
-    (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    here = code.replace("http://127.0.0.1:8000", nano_server.url)
-    assert here != code
-    names: dict[str, object] = {}
-    exec(compile(here, "README.md", "exec"), names)
-    client = names["client"]
-    assert isinstance(client, openai.OpenAI)
-    client.close()
 
 
 def test_errors_are_the_client_s_exceptions(client: openai.OpenAI) -> None:

@@ -39,7 +39,7 @@ def client() -> Iterator[httpx.Client]:
         yield client
 
 
-def _events(client: httpx.Client, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _events(client: httpx.Client, body: dict[str, Any]) -> list[tuple[str, Any]]:
     with client.stream("POST", "/v1/guard/stream", json=body) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -53,7 +53,10 @@ def _events(client: httpx.Client, body: dict[str, Any]) -> list[tuple[str, dict[
 
 def test_a_calm_response_is_safe_to_its_end(client: httpx.Client) -> None:
     text = CALM * 4
-    *states, (name, verdict) = _events(client, {"prompt": "A story?", "response": text})
+    (first, prompt), *states, (name, verdict) = _events(
+        client, {"prompt": "A story?", "response": text}
+    )
+    assert first == "prompt" and prompt["mode"] == "prompt"
     assert [kind for kind, _ in states] == ["state"] * len(states)
     assert len(states) >= 4
     places = [state["safe_to"] for _, state in states]
@@ -79,11 +82,15 @@ def test_a_policy_and_a_conversation_may_be_named(client: httpx.Client) -> None:
     assert shares["category_probabilities"] is not None
 
 
-def test_the_verdict_has_the_published_form(client: httpx.Client) -> None:
+def test_the_verdicts_have_the_published_form(client: httpx.Client) -> None:
     from importlib import resources
 
     schema = json.loads(resources.files("edgeguard").joinpath("verdict.schema.json").read_text())
-    jsonschema.validate(_events(client, {"response": "All is well."})[-1][1], schema)
+    found = _events(client, {"prompt": "A story?", "response": "All is well."})
+    jsonschema.validate(found[0][1], schema)
+    jsonschema.validate(found[-1][1], schema)
+    name, data = _events(client, {"response": "All is well."})[0]
+    assert name == "prompt" and data is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from served import MILD, serving
 
-from edgeguard.server.webhooks import NOT_JUDGED, WITHHELD
+from edgeguard.server.dify import NOT_JUDGED, WITHHELD
 
 LONG = "word " * 150_000
 
@@ -20,14 +20,29 @@ def dify(client: httpx.Client, point: str, **params: object) -> dict[str, Any]:
     return found
 
 
-def portkey(client: httpx.Client, request: object, response: object = None) -> httpx.Response:
+def portkey(client: httpx.Client, request: object, response: object = None) -> dict[str, Any]:
+    """As version 1.15.2 of the gateway asks; tests/adapters/in_portkey has the gateway itself."""
     context = {
         "request": request,
         "response": response or {"text": "", "json": {}, "statusCode": None},
         "provider": "openai",
         "requestType": "chatComplete",
+        "eventType": "afterRequestHook" if response else "beforeRequestHook",
     }
-    return client.post("/portkey/guardrail", json=context)
+    answer = client.post("/portkey/guardrail", json=context)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def asks(text: str, **more: object) -> dict[str, Any]:
+    return {"text": text, "json": {"messages": [{"role": "user", "content": text}], **more}}
+
+
+def answers(**message: object) -> dict[str, Any]:
+    found = {"role": "assistant", "content": None, **message}
+    text = message.get("content") or ""
+    return {"text": text, "json": {"choices": [{"message": found}]}, "statusCode": 200}
 
 
 def test_dify_tries_the_address(client: httpx.Client) -> None:
@@ -70,23 +85,73 @@ def test_an_unknown_point_is_an_error(client: httpx.Client) -> None:
     assert answer.status_code == 400
 
 
-def test_portkey(client: httpx.Client) -> None:
-    def asks(text: str) -> dict[str, Any]:
-        return {"text": text, "json": {"messages": [{"role": "user", "content": text}]}}
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"inputs": {"a": {"b": ["unsafe"]}}, "query": MILD}, WITHHELD),
+        ({"inputs": {}, "query": MILD, "new": {"text": "unsafe"}}, WITHHELD),
+        ({"inputs": "unsafe"}, WITHHELD),
+        ({"inputs": {"a": {"transfer_method": "remote_url", "url": "x"}}}, NOT_JUDGED),
+        ({"inputs": {}, "query": "data:image/png;base64,AAAA"}, NOT_JUDGED),
+        ({"inputs": None, "query": 7}, ""),
+    ],
+)
+def test_dify_s_fields_that_nobody_expects(
+    client: httpx.Client, params: dict[str, object], said: str
+) -> None:
+    assert dify(client, "app.moderation.input", **params)["preset_response"] == said
 
-    answers = {"text": "It is Paris.", "json": {}, "statusCode": 200}
-    assert portkey(client, asks(MILD)).json()["verdict"] is True
-    assert portkey(client, asks("unsafe")).json()["verdict"] is False
-    assert (
-        portkey(client, {"text": "unsafe", "json": {"prompt": "unsafe"}}).json()["verdict"] is False
-    )
-    found = portkey(client, asks(MILD), answers).json()
-    assert (found["verdict"], found["data"][0]["mode"]) == (True, "response")
-    assert portkey(client, asks("unsafe"), answers).json()["verdict"] is False  # in its context
-    assert portkey(client, asks(MILD), {**answers, "text": "unsafe"}).json()["verdict"] is False
-    assert portkey(client, {"text": "", "json": {}}).json() == {"verdict": True, "data": []}
+
+def test_portkey_s_requests(client: httpx.Client) -> None:
+    assert portkey(client, asks(MILD))["verdict"] is True
+    assert portkey(client, {"text": "", "json": {}})["verdict"] is True
+    for flagged in (
+        asks("unsafe"),
+        {"text": "unsafe", "json": {}},
+        {"text": ["unsafe"], "json": {"prompt": ["unsafe"]}},
+        {"text": MILD, "json": {"input": [MILD, "unsafe"]}},
+        asks(MILD, suffix="unsafe"),
+        asks(MILD, new={"text": ["unsafe"]}),
+    ):
+        found = portkey(client, flagged)
+        assert (found["verdict"], found["data"]["errors"]) == (False, [])
+    settings = {"model": "unsafe", "user": "unsafe", "temperature": 1, "tools": [{"a": "unsafe"}]}
+    found = portkey(client, asks(MILD, **settings))
+    assert (found["verdict"], found["data"]["not_judged"]) == (True, ["tools"])
+
+
+def test_portkey_s_answers(client: httpx.Client) -> None:
+    found = portkey(client, asks(MILD), answers(content="It is Paris."))
+    assert (found["verdict"], found["data"]["verdicts"][0]["mode"]) == (True, "response")
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '["unsafe"]'}}
+    for request, answer in (
+        (asks("unsafe"), answers(content="It is Paris.")),  # in its context
+        (asks(MILD), answers(content="unsafe")),
+        (asks(MILD), answers(tool_calls=[call])),
+        (asks(MILD), {"text": "", "json": {"content": [{"type": "text", "text": "unsafe"}]}}),
+        ({"text": MILD, "json": {"prompt": MILD}}, {"json": {"choices": [{"text": "unsafe"}]}}),
+    ):
+        found = portkey(client, request, answer)
+        assert (found["verdict"], found["data"]["errors"]) == (False, [])
+    assert portkey(client, asks(MILD), answers(content=""))["verdict"] is True
+
+
+def test_portkey_lets_what_fails_pass_so_it_is_false(client: httpx.Client) -> None:
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
-    for wrong in ({"text": LONG}, {"text": "", "json": {"messages": image}}):
-        answer = portkey(client, wrong)
-        assert answer.status_code == 400
-        assert "verdict" not in answer.json()
+    stream = {"text": "", "json": None, "statusCode": 200}
+    for request, answer in (
+        ({"text": LONG}, None),
+        ({"text": "", "json": {"messages": image}}, None),
+        ({"text": "", "json": {"messages": [{"role": "martian", "content": "a"}]}}, None),
+        (asks(MILD), stream),
+        (asks(MILD), {"text": "", "json": {"choices": [{"message": {"content": 7}}]}}),
+    ):
+        found = portkey(client, request, answer)
+        assert found["verdict"] is False
+        assert found["data"]["errors"]
+
+    def broken(_cancel: object) -> Any:
+        raise AssertionError
+
+    with serving(load=broken, ready=False) as served, served.client() as failed:
+        assert portkey(failed, asks(MILD))["verdict"] is False

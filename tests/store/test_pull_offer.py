@@ -63,3 +63,24 @@ def test_a_hub_that_sends_other_weights_later_is_found_out(
     hub.always["model.safetensors"] = loopback.Fault(body=other)
     with pytest.raises(DownloadError, match="is not that file"):
         pull(offer.name)
+
+
+def test_a_larger_one_in_two_files_as_the_4b_and_the_8b(
+    hub: loopback.Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their shape; each shard is held against the checksum that the hub states for it."""
+    template = (DATA / "conversation.jinja").read_text(encoding="utf-8")
+    folder = write_checkpoint(
+        tmp_path / "c", hidden=64, ffn=256, inner=80, shards=2, tied=False, template=template
+    )
+    shards = sorted(path.name for path in folder.glob("model-*.safetensors"))
+    assert len(shards) == 2 and (folder / "model.safetensors.index.json").exists()
+    monkeypatch.setattr(loopback, "LARGE", ("tokenizer.json", *shards))
+    row = Offer("stream-8b", loopback.REPO, None, (), (Probe("Hello", None),), random_weights=True)
+    monkeypatch.setattr(registry, "OFFERS", (row,))
+    hub.folder = folder
+    hub.faults[shards[1]] = [loopback.Fault(body=b"other weights")]
+    with pytest.raises(DownloadError, match="is not that file"):
+        pull(row.name, type="q8_0")
+    pulled = pull(row.name, type="q8_0")
+    assert pulled.is_new and pulled.model.full_name == "stream-8b-q8_0"

@@ -12,6 +12,7 @@ from checkpoints import write_checkpoint
 from edgeguard import Guard
 from edgeguard.convert import convert
 from edgeguard.gguf import heads as stored
+from edgeguard.policy import STRICT
 from edgeguard.protocol.messages import Message
 from edgeguard.session.compatibility import check_stream
 from edgeguard.session.llama import LlamaSession
@@ -145,7 +146,7 @@ def test_which_tokens_take_which_head(
         [said["Safe"], said["Unsafe"], said["Controversial"]], prompt, atol=0.01
     )
     session = LlamaSession(stream_file, settings=Settings(threads=1), device="cpu")
-    judge = StreamJudge(session, Heads(check_stream(session, "this file")), harmful=())
+    judge = StreamJudge(session, Heads(check_stream(session, "this file")), policy=STRICT)
     asked_at_end = judge.begin((Message("user", TEXTS[0]),)).probabilities
     assert asked_at_end == pytest.approx(tuple(said.values()), abs=1e-4)
     for at in range(0, len(TEXTS[1]), 7):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, SEVERITIES, UNSAFE, Severity
-from edgeguard.stream import rule
 from edgeguard.stream.interface import TokenLabel
+from edgeguard.stream.rule import Summary
 
 LETTERS: dict[str, Severity] = {"s": SAFE, "u": UNSAFE, "c": CONTROVERSIAL}
 
@@ -40,37 +41,55 @@ def labels(text: str, share: float = 0.8) -> list[TokenLabel]:
     ],
 )
 def test_severity(text: str, said: Severity) -> None:
-    assert rule.severity(labels(text)) == said
+    assert Summary(labels(text)).severity == said
 
 
 @given(st.text(alphabet="suc", max_size=30))
 def test_it_is_the_loop_of_the_authors_evaluation(text: str) -> None:
     pairs = [a + b for a, b in pairwise(text)]
     said = UNSAFE if "uu" in pairs else CONTROVERSIAL if "cc" in pairs else SAFE
-    assert rule.severity(labels(text)) == said
+    assert Summary(labels(text)).severity == said
 
 
 @given(st.text(alphabet="suc", max_size=30))
 def test_one_token_suffices_where_asked(text: str) -> None:
     said = UNSAFE if "u" in text else CONTROVERSIAL if "c" in text else SAFE
-    assert rule.severity(labels(text), in_a_row=1) == said
+    assert Summary(labels(text), in_a_row=1).severity == said
 
 
 def test_what_speaks_for_a_text() -> None:
-    decided = rule.deciding(labels("sccsuus"))
-    assert decided is not None and decided.start == 5
-    assert rule.deciding([]) is None
-    nearest = rule.deciding([*labels("s", 0.9), *labels("su", 0.4), *labels("s", 0.99)])
+    text = [*labels("scc", 0.99), *labels("suu", 0.6), *labels("suu", 0.8), *labels("su", 0.9)]
+    text[7] = labels("u", 0.7)[0]
+    decided = Summary(text).deciding
+    assert decided is not None and max(decided.probabilities) == pytest.approx(0.7)
+    assert Summary([]).deciding is None
+    nearest = Summary([*labels("s", 0.9), *labels("su", 0.4), *labels("s", 0.99)]).deciding
     assert nearest is not None and nearest.probabilities[0] == pytest.approx(0.4)
 
 
-def test_suspected_are_the_harmful_tokens_at_the_end() -> None:
-    assert rule.suspected(labels("suu"), {UNSAFE}) == 2
-    assert rule.suspected(labels("suus"), {UNSAFE}) == 0
-    assert rule.suspected(labels("sc"), {UNSAFE}) == 0
-    assert rule.suspected(labels("sc"), {UNSAFE, CONTROVERSIAL}) == 1
+def test_the_categories_are_of_what_counts() -> None:
+    assert Summary(labels("sss")).categories == Summary(labels("susc")).categories == ()
+    assert Summary(labels("suu")).categories == (0,)
+    controversial = [replace(label, categories=(0.1, 0.8, 0.1)) for label in labels("cc")]
+    assert Summary([*controversial, *labels("suu")]).categories == (0, 1)
 
 
-def test_the_category_is_of_what_counts() -> None:
-    assert rule.category(labels("sss")) is None
-    assert rule.category(labels("suu")) == 0
+@given(st.text(alphabet="suc", max_size=20), st.lists(st.floats(0.4, 1), min_size=20, max_size=20))
+def test_what_speaks_for_it_by_its_definition(text: str, shares: list[float]) -> None:
+    """Written out once more, over the whole list: all rows that may decide, and the mildest."""
+    found = [labels(letter, share)[0] for letter, share in zip(text, shares)]
+    for in_a_row in (1, 2, 3):
+        summary = Summary(found, in_a_row)
+        rows = [found[at : at + in_a_row] for at in range(max(1, len(found) - in_a_row + 1))]
+        if summary.severity != SAFE:
+            rows = [
+                row
+                for row in rows
+                if len(row) == in_a_row and {one.severity for one in row} == {summary.severity}
+            ]
+        best = max((max(one.probabilities[0] for one in row) for row in rows if row), default=None)
+        best = min((max(one.probabilities[0] for one in row) for row in rows if row), default=best)
+        decided = summary.deciding
+        assert (decided is None) == (not found)
+        if decided is not None:
+            assert decided.probabilities[0] == best

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from drawn_policies import policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,12 +21,14 @@ from edgeguard import (
     ModelError,
     TimeoutError,  # noqa: A004 - it is one
 )
+from edgeguard.policy import LOOSE, STRICT, Policy
+from edgeguard.policy.in_a_row import decide_in_a_row, first_run, flag_of, suspected
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import CONTROVERSIAL, SAFE, UNSAFE, Severity
 from edgeguard.session.compatibility import check_stream
 from edgeguard.session.fake_stream import FakeStates, FakeStreamSession
 from edgeguard.stream.heads import Heads
-from edgeguard.stream.judge import StreamJudge
+from edgeguard.stream.judge import StreamJudge, evidence
 from edgeguard.watch import Watch, WatchState
 
 ASKED = [{"role": "user", "content": "Tell me something"}]
@@ -43,10 +47,10 @@ def guard(session: FakeStreamSession | None = None) -> Guard:
     return Guard.with_session(session or FakeStreamSession(script))
 
 
-def judge(session: FakeStreamSession, in_a_row: int = 2) -> StreamJudge:
+def judge(session: FakeStreamSession, in_a_row: int = 2, policy: Policy = STRICT) -> StreamJudge:
     """One that has read a conversation."""
     heads = Heads(check_stream(session, "fake"))
-    found = StreamJudge(session, heads, harmful=(UNSAFE, CONTROVERSIAL), in_a_row=in_a_row)
+    found = StreamJudge(session, heads, policy=policy, in_a_row=in_a_row)
     found.begin((Message("user", "Tell me something"),))
     return found
 
@@ -74,15 +78,15 @@ def test_however_it_is_cut_the_labels_are_those_of_the_whole(text: str, cuts: li
     assert [(x.start, x.end, x.severity) for x in whole.labels()] == [
         (x.start, x.end, x.severity) for x in cut.labels()
     ]
-    assert (a.severity, a.categories, a.flagged, a.tokens, a.span) == (
-        *(b.severity, b.categories, b.flagged, b.tokens, b.span),
+    assert (a.severity, a.categories, a.decision, a.tokens, a.span) == (
+        *(b.severity, b.categories, b.decision, b.tokens, b.span),
     )
     # numpy's last digits depend on how many tokens a pass has
     assert a.probabilities == pytest.approx(b.probabilities)
     for before, after in pairwise([*readings, b]):
         assert before.safe_to <= after.safe_to and before.judged_to <= after.judged_to
-        assert before.flagged <= after.flagged
-        if before.flagged:
+        assert before.decision.flagged <= after.decision.flagged
+        if before.decision.flagged:
             assert before.safe_to == after.safe_to
             assert before.span and after.span and before.span[0] == after.span[0]
     with guard(session) as one:
@@ -157,9 +161,16 @@ def test_loose_shows_what_is_controversial() -> None:
 
 
 def test_one_token_counts_where_asked() -> None:
-    assert judge(FakeStreamSession(script), in_a_row=1).feed("one X is enough ").flagged
-    with pytest.raises(InputError, match="in_a_row is 0"):
-        judge(FakeStreamSession(script), in_a_row=0)
+    with guard() as one:
+        with one.watch(ASKED, in_a_row=1) as watch:
+            state = watch.feed("one X is enough ")
+            assert state.flagged and state.safe_to == 4
+        with one.watch(ASKED, in_a_row=3) as watch:
+            assert not watch.feed("XX is not enough, nor is X X ").flagged
+            assert watch.feed("XXX is ").flagged
+        for wrong in (0, -1, 1.0, True, None):
+            with pytest.raises(InputError, match="in_a_row is"):
+                one.watch(ASKED, in_a_row=wrong)  # type: ignore[arg-type]
 
 
 def test_each_token_costs_one_token() -> None:
@@ -204,9 +215,9 @@ def test_a_response_that_outgrows_the_context_is_watched_on() -> None:
     text = "many words in a row " * 100
     one = judge(session)
     readings = [one.feed(text[at : at + 90]) for at in range(0, len(text), 90)]
-    assert not readings[-1].flagged and readings[-1].windows > 3
+    assert not readings[-1].decision.flagged and readings[-1].windows > 3
     reading = one.feed("XX is here ")
-    assert reading.flagged and reading.span == (len(text), len(text) + 2)
+    assert reading.decision.flagged and reading.span == (len(text), len(text) + 2)
     end = one.end()
     labels = one.labels()
     assert [label.end for label in labels[:-2]] == list(range(1, len(text) + 12))
@@ -325,3 +336,86 @@ def test_two_watches_side_by_side_do_not_disturb_each_other() -> None:
         verdicts = first.end(), second.end()
     assert [verdict.flagged for verdict in verdicts] == [False, True]
     assert [states.computed for states in session.opened] == [v.tokens for v in verdicts]
+
+
+def _lettered(role: str, text: str) -> Severity | tuple[Severity, str]:
+    """V and P make a token Unsafe, v and p Controversial, each of its category."""
+    letter = (text or " ")[-1]
+    if role == "user" or letter.lower() not in "vp":
+        return SAFE
+    return (UNSAFE if letter.isupper() else CONTROVERSIAL), {"v": "Violent", "p": PII}[
+        letter.lower()
+    ]
+
+
+_LETTERS = st.text(alphabet="aVPvp ", min_size=1, max_size=30).filter(lambda text: text.strip())
+
+
+@settings(max_examples=60)
+@given(policies(), _LETTERS, CUTS, st.booleans())
+def test_any_policy_decides_each_token_by_itself(
+    policy: Policy, text: str, cuts: list[int], observe: bool
+) -> None:
+    """The watch says what a check of the whole says, and holds back what can still be flagged."""
+    policy = replace(policy, observe=observe)
+    session = FakeStreamSession(_lettered)
+    with Guard.with_session(session) as one:
+        whole = [*ASKED, {"role": "assistant", "content": text}]
+        checked = one.begin(whole, policy=policy).verdict()
+        with one.watch(ASKED, policy=policy) as watch:
+            states = fed(watch, text, cuts)
+            verdict = watch.end()
+            labels = [evidence(label, "response") for label in watch.labels]
+            ends = [label.end for label in watch.labels]
+    same = ("flagged", "observed", "reason")
+    # What is flagged is not read on.
+    for name in same if verdict.flagged else (*same, "severity", "categories"):
+        assert getattr(verdict, name) == getattr(checked, name), name
+    assert verdict.flagged == decide_in_a_row(policy, labels).flagged
+    flags = [flag_of(policy, label) for label in labels]
+    for state in [*states, watch.state]:
+        judged = [flag for flag, end in zip(flags, ends) if end <= state.judged_to]
+        first = None if observe else first_run(judged)
+        assert state.flagged == (first is not None) or state is watch.state
+        if state.flagged:
+            begins = first_run(flags)
+            assert begins is not None and state.safe_to == ([0, *ends])[begins]
+        elif state is not watch.state:
+            held = 0 if observe else suspected(judged)
+            assert state.safe_to == state.judged_to - held  # each token is one character here
+
+
+def test_an_ignored_category_neither_stops_nor_hides_another() -> None:
+    rules = (("Violent", "ignore"),)
+    with Guard.with_session(FakeStreamSession(_lettered)) as one:
+        with one.watch(ASKED, policy=replace(STRICT, categories=rules)) as watch:
+            state = watch.feed("aVVVVVV and on ")
+            assert state.severity == UNSAFE and not state.flagged
+            assert state.safe_to == state.judged_to == 14
+            state = watch.feed("and VVVVPP then ")
+            assert state.flagged and state.safe_to == 23
+            verdict = watch.end()
+        assert verdict.categories == ("Violent", PII)
+        assert verdict.reason == 'base = "strict" (Unsafe)'
+        with one.watch(ASKED, policy=replace(LOOSE, categories=rules)) as watch:
+            assert watch.feed("VV and pp ").safe_to == 9  # the last space waits
+
+
+def test_a_policy_against_disguises_is_judged_sentence_by_sentence() -> None:
+    """With both forms; the window is not made smaller because there are two of them."""
+    normalising = replace(STRICT, normalise=True)
+
+    def disguised(role: str, text: str) -> Severity | tuple[Severity, str]:
+        return (UNSAFE, PII) if role == "assistant" and "bomb" in text else SAFE
+
+    session = FakeStreamSession(disguised)
+    with Guard.with_session(session) as one:
+        with one.watch(ASKED, policy=normalising) as watch:
+            calm = "A calm sentence of some forty characters. " * 20
+            state = watch.feed(calm)
+            assert state.safe_to > 700 and state.windows == 1 and watch.labels == ()
+            state = watch.feed("Then a b0mb comes, and more of it is said. " + calm)
+            assert state.flagged and state.windows == 1 and state.safe_to <= len(calm)
+            assert watch.end().form == "normalised"
+        with pytest.raises(InputError, match="normalise = true"):
+            one.watch(ASKED, policy=normalising, in_a_row=1)

@@ -7,9 +7,14 @@ import time
 
 import pytest
 
-from edgeguard import AsyncGuard, CancelledError
+from edgeguard import AsyncGuard, CancelledError, InputError
 from edgeguard.errors import ClosedError
+from edgeguard.protocol.names import SAFE as SAFE_
+from edgeguard.protocol.names import UNSAFE as UNSAFE_
+from edgeguard.protocol.names import Severity
 from edgeguard.session.fake import FakeSession
+from edgeguard.session.fake_stream import FakeStreamSession
+from edgeguard.stream.interface import TokenLabel
 
 SAFE = "Safety: Safe\nCategories: None\nRefusal: No"
 UNSAFE = "Safety: Unsafe\nCategories: Violent\nRefusal: No"
@@ -83,5 +88,27 @@ def test_the_loop_runs_on_while_a_watch_computes() -> None:
             await _stream(guard, CALM * 2)
             ticking.cancel()
         assert ticks > 15
+
+    asyncio.run(main())
+
+
+def test_a_stream_has_its_labels_and_its_rule_in_a_loop_too() -> None:
+    def label(role: str, text: str) -> Severity | tuple[Severity, str]:
+        return (UNSAFE_, "PII") if role == "assistant" and text.endswith("X") else SAFE_
+
+    async def main() -> None:
+        async with AsyncGuard.with_session(FakeStreamSession(label)) as guard:
+            async with guard.watch(ASKED) as watch:
+                assert watch.labels == ()
+                state = await watch.feed("one X here ")
+                assert not state.flagged and state.safe_to == 10
+                labels: list[TokenLabel] = list(watch.labels)
+                assert [each.severity for each in labels][4:6] == [UNSAFE_, SAFE_]
+            async with guard.watch(ASKED, in_a_row=1) as watch:
+                state = await watch.feed("one X here ")
+                assert state.flagged and state.safe_to == 4
+            with pytest.raises(InputError, match="in_a_row is 0"):
+                async with guard.watch(ASKED, in_a_row=0):
+                    pass
 
     asyncio.run(main())

@@ -59,12 +59,13 @@ def test_a_text_that_ends_inside_a_character_is_refused(piece: str | bytes) -> N
 
 @given(TEXT, TEXT)
 def test_a_border_stays_a_border_whatever_comes(text: str, more: str) -> None:
-    place = word_end(text, 0, 1000)
+    place = word_end(text, 0)
     assert 0 <= place < max(1, len(text))
     if place:
-        assert word_end(text + more, place - 1, 1000) >= place
+        assert word_end(text + more, place - 1) >= place
+        whole = not any(character.isspace() for character in text.strip())
         inside = text[place - 1].isalnum() and text[place].isalnum()
-        assert not inside or not text[place].isascii()
+        assert whole or not inside or not text[place].isascii()
 
 
 @pytest.mark.parametrize(
@@ -72,19 +73,19 @@ def test_a_border_stays_a_border_whatever_comes(text: str, more: str) -> None:
     [
         ("Hello wor", "Hello"),
         ("Hello ", "Hello"),
-        ("Hello", ""),
+        ("Hello", "Hell"),  # there is no border
         ("昔々ある", "昔々あ"),
         ("cafe\u0301 au", "cafe\u0301"),
         ("a 👩\u200d👩", "a"),
     ],
 )
 def test_the_last_word_waits(text: str, shown: str) -> None:
-    assert text[: word_end(text, 0, 1000)] == shown
+    assert text[: word_end(text, 0)] == shown
 
 
 def test_a_word_without_an_end_is_cut_between_characters() -> None:
-    assert word_end("x" * 300, 0, 200) == 299
-    assert word_end("e\u0301" * 300, 0, 200) == 598
+    assert word_end("x" * 300, 0) == 299
+    assert word_end("e\u0301" * 300, 0) == 598
 
 
 def test_sentences_end_in_many_scripts() -> None:

@@ -16,16 +16,21 @@ from agents import (
     RunConfig,
     Runner,
     Usage,
+    set_tracing_disabled,
 )
+from fake_upstream import MILD
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
     ResponseOutputMessage,
     ResponseOutputText,
 )
+from pages import block
 
 from edgeguard.adapters.agents import input_guardrail, output_guardrail
-from edgeguard.errors import InputError
+from edgeguard.adapters.common import default_guard, shared_guard
+from edgeguard.async_guard import AsyncGuard
+from edgeguard.errors import InputError, ModelNotFoundError
 
 pytestmark = pytest.mark.host
 
@@ -122,3 +127,49 @@ def test_what_cannot_be_judged_does_not_pass(guard: Any) -> None:
     for given in (image, " "):
         with pytest.raises(InputError):
             run(guard, "a", given)
+
+
+def test_without_a_model_nothing_passes(tmp_path: Any) -> None:
+    broken = AsyncGuard(str(tmp_path / "missing.gguf"))
+    model = Fake("a")
+    with pytest.raises(ModelNotFoundError):
+        asyncio.run(Runner.run(agent(broken, model), "What?"))
+    assert model.asked == 0
+
+
+def test_many_runs_at_once(guard: Any) -> None:
+    config = RunConfig(tracing_disabled=True)
+
+    async def one(number: int) -> bool:
+        model = Fake("This is unsafe." if number % 2 else "Mild.")
+        try:
+            result = await Runner.run(agent(guard, model), "What?", run_config=config)
+        except OutputGuardrailTripwireTriggered:
+            return bool(number % 2)
+        return str(result.final_output) == "Mild."
+
+    async def all_of_them() -> list[bool]:
+        return await asyncio.gather(*map(one, range(10)))
+
+    assert all(asyncio.run(all_of_them()))
+
+
+def test_what_the_page_shows(guard: Any, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeguard.adapters.agents.default_guard", lambda: guard)
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream)
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    set_tracing_disabled(True)
+    shown: dict[str, Any] = {}
+    exec(block("openai-agents", "python"), shown)
+    assert shown["ask"]("What is the capital?") == MILD
+    for text in ("Say something unsafe.", "Do harm."):
+        assert shown["ask"](text) == "withheld: Unsafe, ['Violent']"
+    exec(block("openai-agents", "python", 1), shown)
+    assert shown["voice"].output_guardrails
+
+
+def test_a_process_has_one_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEGUARD_MODEL", "nano")
+    assert default_guard() is default_guard()
+    monkeypatch.setenv("EDGEGUARD_POLICY", "loose")
+    assert default_guard() is not shared_guard("nano", "strict")

@@ -7,16 +7,20 @@ every score above its threshold, so it sees what is tested here of autoevals.
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from autoevals.moderation import Moderation
 from guardrails.checks.text.moderation import ModerationCfg, moderation
+from pages import block, blocks, text_of
 
 from edgeguard.protocol.names import CATEGORIES, NO_CATEGORY
 
@@ -89,3 +93,30 @@ def test_openai_guardrails_sends_no_text_elsewhere(
         server.shutdown()
         server.server_close()
     assert asked == []
+
+
+def test_what_the_page_shows(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(block("moderation", "python", server=url), {})
+    assert capsys.readouterr().out == "False Safe\n"
+
+
+def test_what_librechat_sends(url: str) -> None:
+    """Its check (createModerationCheck): one text or a list, and no model."""
+    address = re.search(r"REVERSE_PROXY=\S+(/v1/\S+)", block("librechat", "ini"))
+    assert address is not None
+    for given, flagged in (("mild", [False]), (["mild", "unsafe"], [False, True])):
+        answer = httpx.post(
+            f"{url}{address[1]}",
+            json={"input": given},
+            headers={"Authorization": "Bearer a-key-of-your-own"},
+            trust_env=False,
+        )
+        assert [each["flagged"] for each in answer.json()["results"]] == flagged
+
+
+def test_what_dify_sends(url: str) -> None:
+    asked, answered = (json.loads(each) for each in blocks("dify", "json"))
+    address = re.search(r"http://host\.docker\.internal:8000(/\S+?)`", text_of("dify"))
+    assert address is not None
+    answer = httpx.post(f"{url}{address[1]}", json=asked, trust_env=False)
+    assert answer.json() == answered

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from fake_upstream import MILD
 from haystack import Pipeline, component
-from haystack.components.generators.chat import OpenAIChatGenerator
-from haystack.components.routers import LLMMessagesRouter
 from haystack.dataclasses import ChatMessage
-from haystack.utils import Secret
+from pages import block
 
 from edgeguard.adapters.haystack import EdgeguardRouter
+from edgeguard.async_guard import AsyncGuard
 from edgeguard.errors import InputError
 
 pytestmark = pytest.mark.host
@@ -83,13 +84,46 @@ def test_what_cannot_be_judged_does_not_pass(guard: Any) -> None:
 
 
 def test_haystack_s_own_router(url: str) -> None:
-    generator = OpenAIChatGenerator(
-        api_key=Secret.from_token("x"), api_base_url=f"{url}/v1", model="Qwen3Guard-Gen-0.6B"
-    )
-    router = LLMMessagesRouter(
-        chat_generator=generator,
-        output_names=["unsafe", "safe"],
-        output_patterns=["Safety: (Unsafe|Controversial)", "Safety: Safe"],
-    )
+    shown: dict[str, Any] = {}
+    exec(block("haystack", "python", 1, server=url), shown)
+    router = shown["router"]
     assert "unsafe" in router.run([ChatMessage.from_user("This is unsafe.")])
     assert "safe" in router.run([ChatMessage.from_user("What is the capital?")])
+
+
+def test_what_the_page_shows(guard: Any, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeguard.adapters.haystack.shared_guard", lambda *_, **__: guard)
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream)
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    shown: dict[str, Any] = {}
+    exec(block("haystack", "python"), shown)
+    assert shown["ask"]("What is the capital?") == MILD
+    for text in ("Say something unsafe.", "Do harm."):
+        assert shown["ask"](text) == "withheld"
+
+
+def test_without_a_model_nothing_passes(tmp_path: Any) -> None:
+    with pytest.raises(Exception, match="missing"):  # Haystack's own, with ours as its cause
+        ask(AsyncGuard(str(tmp_path / "missing.gguf")), "What?", "It is Paris.")
+
+
+def test_many_pipelines_at_once(guard: Any) -> None:
+    def one(number: int) -> bool:
+        found = ask(guard, "What?", "This is unsafe." if number % 2 else "It is Paris.")
+        return ("flagged" in found["behind"]) is bool(number % 2)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(one, range(12)))
+
+
+def test_an_async_pipeline(guard: Any) -> None:
+    async def run(text: str) -> dict[str, Any]:
+        pipeline = Pipeline()
+        pipeline.add_component("before", EdgeguardRouter(guard=guard))
+        pipeline.add_component("generator", Generator("It is Paris."))
+        pipeline.connect("before.passed", "generator.messages")
+        given = {"before": {"messages": [ChatMessage.from_user(text)]}}
+        return dict(await pipeline.run_async(given))
+
+    assert "generator" in asyncio.run(run("What?"))
+    assert "generator" not in asyncio.run(run("unsafe"))

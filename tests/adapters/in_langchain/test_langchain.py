@@ -7,11 +7,13 @@ from typing import Any
 
 import openai
 import pytest
+from fake_upstream import MILD
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import tool
 from langchain_openai.middleware import OpenAIModerationMiddleware
+from pages import block
 
 from edgeguard.adapters.common import REFUSAL, FlaggedError
 from edgeguard.adapters.langchain import EdgeguardMiddleware
@@ -100,3 +102,21 @@ def test_langchain_s_own_middleware(url: str, path: str, mode: str) -> None:
         assert ask(agent(own, "It is Paris."), "What?")[-1].text == "It is Paris."
         given, answer = ("unsafe", "a") if mode == "prompt" else ("a", "unsafe")
         assert ask(agent(own, answer), given)[-1].text != answer
+
+
+def test_what_the_page_shows(
+    guard: Any, url: str, upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeguard.adapters.langchain.default_guard", lambda: guard)
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream)
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    shown: dict[str, Any] = {}
+    exec(block("langchain", "python"), shown)
+    assert shown["ask"]("What is the capital?") == MILD
+    assert "".join(shown["stream"]("What is the capital?")).strip() == MILD
+    for text in ("Say something unsafe.", "Do harm."):
+        assert shown["ask"](text) == REFUSAL
+        assert "what is unsafe" not in "".join(shown["stream"](text))
+    exec(block("langchain", "python", 1, server=url), shown)
+    own = create_agent(Model(messages=iter([AIMessage("unsafe")])), middleware=shown["middleware"])
+    assert ask(own, "What?")[-1].text != "unsafe"

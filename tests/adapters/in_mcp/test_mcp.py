@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from pages import block
 
 pytestmark = pytest.mark.host
 
@@ -50,3 +52,51 @@ async def ask(client: Any, **arguments: str) -> tuple[str, bool, str]:
     assert not said.is_error
     verdict = said.structured_content
     return verdict["severity"], verdict["flagged"], verdict["mode"]
+
+
+def test_what_the_page_shows(tmp_path: Path) -> None:
+    """The command of the page, found on PATH, with the arguments that stand there."""
+    (server,) = json.loads(block("mcp", "json"))["mcpServers"].values()
+    assert server == {"command": "edgeguard", "args": ["mcp"]}
+    program = tmp_path / "edgeguard"
+    program.write_text(f"#!{sys.executable}\nfrom edgeguard.cli import main\nmain()\n")
+    program.chmod(0o755)
+    asyncio.run(start(str(program), *server["args"]))
+
+
+async def start(command: str, *args: str) -> None:
+    """The real command: it says its tool before it has a model, and fails a call without one."""
+    parameters = StdioServerParameters(
+        command=command,
+        args=[*args, "--model", "/nowhere/missing.gguf"],
+        env={"PYTHONPATH": f"{HERE.parents[1]}:{HERE}"},
+    )
+    async with Client(stdio_client(parameters)) as client:
+        (tool,) = (await client.list_tools()).tools
+        assert tool.annotations.read_only_hint is True
+        assert tool.input_schema["required"] == ["text"]
+        assert tool.input_schema["type"] == "object"
+        said = await client.call_tool("check", {"text": "What is the capital?"})
+        assert said.is_error
+        assert "missing.gguf" in said.content[0].text
+
+
+def test_what_is_no_call_is_an_error_and_calls_may_overlap() -> None:
+    asyncio.run(attack())
+
+
+async def attack() -> None:
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-c", SERVER],
+        env={"PYTHONPATH": f"{HERE.parents[1]}:{HERE}"},
+    )
+    async with Client(stdio_client(parameters)) as client:
+        for arguments in ({}, {"text": 7}, {"text": None}, {"text": ["a"]}):
+            assert (await client.call_tool("check", arguments)).is_error
+        long = await client.call_tool("check", {"text": "mild " * 200_000})
+        assert long.is_error
+        found = await asyncio.gather(
+            *(ask(client, text="unsafe" if n % 2 else "mild") for n in range(20))
+        )
+        assert [flagged for _, flagged, _ in found] == [bool(n % 2) for n in range(20)]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import socket
+import threading
 import warnings
-from pathlib import Path
 
 import httpx
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from nemoguardrails import LLMRails, RailsConfig
+from pages import block
 
 pytestmark = pytest.mark.host
 
-CONFIG = (Path(__file__).parent / "config.yml").read_text("utf-8")
 REFUSED = "I'm sorry, I can't respond to that."
 
 
 def ask(url: str, text: str, answer: str) -> str:
-    config = RailsConfig.from_content(yaml_content=CONFIG.replace("http://127.0.0.1:8000", url))
+    config = RailsConfig.from_content(yaml_content=block("nemo", "yaml", server=url))
     model = GenericFakeChatModel(messages=iter([AIMessage(answer)] * 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of NeMo about a model of LangChain's
@@ -61,7 +62,24 @@ def responses(url: str) -> float:
     return sum(float(each.split()[-1]) for each in wanted if 'mode="response"' in each)
 
 
-def test_the_page_shows_this_configuration() -> None:
-    page = Path(__file__).parents[3] / "docs" / "hosts" / "nemo.md"
-    (shown,) = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.S)
-    assert shown == CONFIG
+def test_a_guard_that_does_not_answer_lets_nothing_pass() -> None:
+    """It accepts and hangs up, or says what no guard says."""
+    for reply in (b"", b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n", b"garbage\r\n\r\n"):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def serve(server: socket.socket = server, reply: bytes = reply) -> None:
+                with contextlib.suppress(OSError):
+                    while True:
+                        connection, _ = server.accept()
+                        with connection:
+                            connection.recv(65536)
+                            connection.sendall(reply)
+
+            threading.Thread(target=serve, daemon=True).start()
+            try:
+                said = ask(f"http://127.0.0.1:{server.getsockname()[1]}", "What?", "It is Paris.")
+            except Exception:
+                continue
+            finally:
+                server.shutdown(socket.SHUT_RDWR)
+            assert said != "It is Paris."

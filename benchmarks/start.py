@@ -1,0 +1,150 @@
+"""From the start of a process to its first verdict, by parts, and the memory on the way.
+
+    python benchmarks/start.py --model FILE [--rounds 5]
+
+FILE is a model, such as a stand-in of full size (benchmarks/stand_in.py, then edgeguard convert).
+The first start on a machine reads the whole file for its sha256, tries llama.cpp in a child, and
+computes the start of the question; later ones remember all three. Each start is a process of its
+own, the first with an empty EDGEGUARD_HOME; of the later ones the fastest of each part counts.
+Seconds of processor time stand beside them, since a busy machine lengthens the others.
+Results: benchmarks/results/start.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import describe
+
+OUT = Path(__file__).resolve().parent / "results" / "start.md"
+
+# Times the steps of Guard(...) from outside, as a program meets them.
+CHILD = """
+import json, resource, sys, time
+began = float(sys.argv[2])
+parts, memory = {}, {}
+
+def used():
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    below = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime
+
+def resident(name):
+    pages = int(open("/proc/self/statm").read().split()[1])
+    memory[name] = pages * resource.getpagesize() / 1e6
+
+last = [began, 0.0]
+
+def part(name):
+    now = time.time(), used()
+    before = parts.get(name, [0.0, 0.0])
+    parts[name] = [before[0] + now[0] - last[0], before[1] + now[1] - last[1]]
+    last[:] = now
+
+def timed(module, name, label, rest):
+    function = getattr(module, name)
+    def wrapper(*argv, **more):
+        part(rest)
+        try:
+            return function(*argv, **more)
+        finally:
+            part(label)
+    setattr(module, name, wrapper)
+
+part("Python starts")
+import edgeguard, edgeguard.guard
+from edgeguard import Guard
+part("import edgeguard")
+import edgeguard.session.llama
+part("import llama_cpp, numpy")
+timed(edgeguard.guard, "prepare", "sha256 of the file", "the rest")
+timed(edgeguard.guard, "tried", "a child tries llama.cpp", "the rest")
+timed(edgeguard.session.llama, "load_model", "weights", "the rest")
+guard = Guard(sys.argv[1], allow_random_weights=True)
+part("the rest")
+resident("loaded")
+guard.check("What is the capital of France?")
+part("first verdict, with the start of the question")
+guard.check("What is the capital of Spain?")
+part("second verdict")
+resident("after two verdicts")
+guard.unload()
+part("unload")
+resident("after unload")
+guard.check("What is the capital of Italy?")
+part("verdict after unload, with the load")
+print(json.dumps({"parts": parts, "memory": memory}))
+"""
+AFTER = ("second verdict", "unload", "verdict after unload, with the load")
+Times = dict[str, list[float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    machine = describe()
+    with tempfile.TemporaryDirectory() as home:
+        first, *later = (
+            start(options.model.resolve(), home) for _ in range(1 + max(1, options.rounds))
+        )
+    OUT.write_text(page(options.model, machine, first, later), encoding="utf-8")
+    print(OUT.read_text(encoding="utf-8"))
+
+
+def start(model: Path, home: str) -> dict[str, Any]:
+    """What one process measured."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(model), repr(time.time())],
+        env={**os.environ, "EDGEGUARD_HOME": home},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def page(model: Path, machine: str, first: dict[str, Any], later: list[dict[str, Any]]) -> str:
+    fast: Times = {
+        name: [min(each["parts"][name][i] for each in later) for i in range(2)]
+        for name in first["parts"]
+    }
+    lines = [
+        "# From the start of a process to its first verdict",
+        "",
+        f"`python benchmarks/start.py --model …`: {model.stat().st_size / 1e6:.0f} MB, {machine}.",
+        f"Of {len(later)} later starts the fastest of each part. Seconds, and seconds of processor",
+        "time.",
+        "",
+        "| | first start on a machine | processor | later starts | processor |",
+        "|---|---|---|---|---|",
+    ]
+    before = [name for name in fast if name not in AFTER]
+    lines += [row(name, first["parts"][name], fast[name]) for name in before]
+    lines.append(row("**to the first verdict**", total(first["parts"]), total(fast)))
+    lines += [row(name, first["parts"][name], fast[name]) for name in AFTER]
+    lines += ["", "| memory (resident) | MB |", "|---|---|"]
+    lines += [f"| {name} | {value:.0f} |" for name, value in later[-1]["memory"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def total(parts: Times) -> list[float]:
+    return [sum(parts[name][i] for name in parts if name not in AFTER) for i in range(2)]
+
+
+def row(name: str, first: list[float], later: list[float]) -> str:
+    values = [f"{value:.2f}" for value in (*first, *later)]
+    return f"| {name} | {' | '.join(values)} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Whether llama.cpp was built for this processor: what it uses, against what there is.
+
+A build that uses what the processor lacks crashes, if not at once; one that leaves unused what the
+processor has computes slower than it could. This module asks neither: both are told to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeguard.diagnosis.native import Library
+from edgeguard.diagnosis.problems import Problem
+from edgeguard.session.library_files import rebuild_command
+
+_FLAGS = {
+    # x86-64
+    "SSSE3": "ssse3",
+    "AVX": "avx",
+    "F16C": "f16c",
+    "FMA": "fma",
+    "BMI2": "bmi2",
+    "AVX2": "avx2",
+    "AVX_VNNI": "avx_vnni",
+    "AVX512": "avx512f",
+    "AVX512_VBMI": "avx512vbmi",
+    "AVX512_VNNI": "avx512_vnni",
+    "AVX512_BF16": "avx512_bf16",
+    "AMX_INT8": "amx_int8",
+    # ARM
+    "NEON": "asimd",
+    "FP16_VA": "asimdhp",
+    "DOTPROD": "asimddp",
+    "MATMUL_INT8": "i8mm",
+    "SVE": "sve",
+    "SME": "sme",
+}
+"""What llama.cpp calls a feature, and what /proc/cpuinfo calls it."""
+
+_FAST = ("AVX2", "FMA", "AVX512", "AVX512_VNNI", "AVX_VNNI", "DOTPROD", "MATMUL_INT8")
+"""What makes a model faster. AMX is not among them: it is left out where GCC compiles it wrong."""
+
+
+def problems(library: Library, flags: frozenset[str]) -> Iterator[Problem]:
+    """What does not fit. ``flags`` are the processor's; empty where the system does not tell."""
+    if not flags:
+        return
+    names = {name: flag in flags for name, flag in _FLAGS.items()}
+    lacking = [name for name in library.cpu_features if not names.get(name, True)]
+    unused = [name for name in _FAST if names[name] and name not in library.cpu_features]
+    if lacking:
+        what = f"llama.cpp was built for another processor: this one lacks {', '.join(lacking)}"
+        yield Problem(what, f"build it here: {rebuild_command()}", stops=False)
+    elif unused and not library.variant:  # of several, the best was chosen
+        what = f"llama.cpp was built for another processor: it does not use {', '.join(unused)}"
+        yield Problem(what, f"for more speed, build it here: {rebuild_command()}", stops=False)

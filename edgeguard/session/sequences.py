@@ -1,0 +1,321 @@
+"""Several sequences of tokens in one KV cache of llama.cpp, computed in common passes.
+
+    a prefix      what questions begin with: held once, its cells shared by all that begin so
+    a sequence    the tokens of one question behind its prefix, and of the answer behind it
+
+A pass over many tokens reads the weights once. So the last tokens of one question, and the short
+passes of another's answer, cost little beside the tokens of a third. What comes out differs from
+what a sequence alone gives, in late digits, and depends on what else was in the pass.
+
+Cells lie in one buffer for all sequences: attention skips those of the others in whole blocks.
+This module knows nothing of text, and does not choose what is computed together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeguard.errors import CancelledError, SessionError
+from edgeguard.session.context import kv_bytes
+from edgeguard.session.interface import Extend, Read
+from edgeguard.session.library import last_error, lib
+from edgeguard.session.memory import SPARE, check_room, not_enough
+from edgeguard.session.settings import Settings
+from edgeguard.session.stop_flag import StopFlag, asks_for_stop
+
+MOST = 8
+"""Sequences; benchmarks/results/throughput.md has what 2 to 32 of them gain."""
+ROOM = 1536
+"""Tokens of all sequences, prefixes aside: 168 MB with the 0.6B model while they are in use."""
+_STOPPED = 2
+
+_asks_for_stop = asks_for_stop(lib.ggml_abort_callback)
+
+Logits = NDArray[np.float32]
+
+
+@dataclass
+class _Held:
+    """A sequence: how many tokens it has, and what was computed ahead behind them."""
+
+    tokens: int
+    ahead: tuple[int, ...] = ()
+    later: Logits | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Tokens to be computed in one sequence, the first at ``place``; two outputs if ahead."""
+
+    sequence: int
+    place: int
+    tokens: tuple[int, ...]
+    ahead: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> set[int]:
+        """Which of all tokens have logits."""
+        last = len(self.tokens) - 1
+        return {last, last + len(self.ahead)}
+
+
+class LlamaSequences:
+    """See Sequences."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        n_vocab: int,
+        settings: Settings,
+        flag: StopFlag,
+        prefixes: tuple[tuple[int, ...], ...],
+        prefix_state: Callable[[tuple[int, ...]], memoryview | None],
+    ) -> None:
+        """``prefixes``: what questions begin with; ``prefix_state``: its cells, as Context.state
+        gives them, if they are to be had."""
+        self._model = model
+        self._n_vocab = n_vocab
+        self._settings = settings
+        self._flag = flag
+        self._known = prefixes
+        self._prefix_state = prefix_state
+        self._context: Any = None
+        self._prefixes: dict[tuple[int, ...], int] = {}
+        self._held: dict[int, _Held] = {}
+        self._taken: dict[int, int] = {}
+
+    def take(self, tokens: int) -> int | None:
+        """The number of a free sequence; see Sequences."""
+        free = set(range(MOST)) - set(self._taken)
+        if not free or tokens + sum(self._taken.values()) > ROOM:
+            return None
+        sequence = min(free)
+        self._taken[sequence] = tokens
+        return sequence
+
+    def give(self, sequence: int) -> None:
+        """A sequence is no longer needed."""
+        self._taken.pop(sequence, None)
+
+    def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, Logits]:
+        """Do what is asked of each sequence; see Sequences."""
+        try:
+            return self._compute(asked)
+        except BaseException:
+            self.free()
+            raise
+
+    def use(self, settings: Settings) -> None:
+        """Compute with other settings from now on; what was computed is forgotten."""
+        self.free()
+        self._settings = settings
+
+    def free(self) -> None:
+        """Give the memory back; it is taken again when it is needed."""
+        if self._context is not None:
+            lib.llama_free(self._context)
+            self._context = None
+        self._prefixes.clear()
+        self._held.clear()
+
+    # What is computed
+
+    def _compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, Logits]:
+        found: dict[int, Logits] = {}
+        work: list[_Work] = []
+        self._prepare([one for one in asked.values() if isinstance(one, Read)])
+        for sequence, one in asked.items():
+            if isinstance(one, Read):
+                work.append(self._begin(sequence, one))
+                continue
+            later = self._ready(sequence, one)
+            if later is None:
+                work.append(self._go_on(sequence, one))
+            else:
+                found[sequence] = later
+        for each, logits in zip(work, self._pass(work)):
+            held = self._held[each.sequence]
+            held.tokens = each.place + len(each.tokens) + len(each.ahead)
+            held.ahead = each.ahead
+            held.later = logits[-1] if each.ahead else None
+            found[each.sequence] = logits[0]
+        return found
+
+    def _begin(self, sequence: int, read: Read) -> _Work:
+        """Empty a sequence, and have it begin with the prefix."""
+        if sequence not in self._taken:
+            raise SessionError(f"the sequence {sequence} was not taken")
+        memory = lib.llama_get_memory(self._context)
+        lib.llama_memory_seq_rm(memory, sequence, -1, -1)
+        prefix = self._prefix(read)
+        if prefix:
+            lib.llama_memory_seq_cp(memory, self._prefixes[prefix], sequence, 0, len(prefix))
+        self._held[sequence] = _Held(len(prefix))
+        ahead = read.ahead if len(read.ahead) <= read.room else ()
+        return _Work(sequence, len(prefix), read.tokens[len(prefix) :], ahead)
+
+    def _ready(self, sequence: int, extend: Extend) -> Logits | None:
+        """The logits that are there already; else what was computed ahead is given up."""
+        held = self._held.get(sequence)
+        if held is None:
+            raise SessionError(f"nothing is read yet in sequence {sequence}")
+        later, ahead = held.later, held.ahead
+        held.later, held.ahead = None, ()
+        if later is not None and extend.tokens == ahead and not extend.back:
+            return later
+        self._cut(sequence, len(ahead))
+        return None
+
+    def _go_on(self, sequence: int, extend: Extend) -> _Work:
+        self._cut(sequence, extend.back)
+        return _Work(sequence, self._held[sequence].tokens, extend.tokens)
+
+    def _cut(self, sequence: int, back: int) -> None:
+        """Give up the last tokens of a sequence."""
+        if back:
+            held = self._held[sequence]
+            held.tokens -= back
+            memory = lib.llama_get_memory(self._context)
+            if not lib.llama_memory_seq_rm(memory, sequence, held.tokens, -1):
+                raise SessionError("llama.cpp cannot go back in its context; check again")
+
+    def _pass(self, work: list[_Work]) -> list[list[Logits]]:
+        """Compute all of it, in as few passes as the settings allow; the logits asked for."""
+        found: list[list[Logits]] = [[] for _ in work]
+        batch = _Batch(self._settings.n_batch)
+        whose: list[tuple[int, int]] = []  # for each output of a pass: its place, and which work
+        for index, each in enumerate(work):
+            for offset, token in enumerate(each.tokens + each.ahead):
+                if offset in each.outputs:
+                    whose.append((len(batch), index))
+                batch.add(token, each.place + offset, each.sequence, offset in each.outputs)
+                if batch.is_full:
+                    self._decode(batch, whose, found)
+        self._decode(batch, whose, found)
+        return found
+
+    def _decode(
+        self, batch: _Batch, whose: list[tuple[int, int]], found: list[list[Logits]]
+    ) -> None:
+        """One pass of llama.cpp; the batch is empty after it."""
+        if not len(batch):
+            return
+        if self._flag.is_set:  # between two passes
+            raise CancelledError("the computation was stopped")
+        code = lib.llama_decode(self._context, batch.native())
+        if code == _STOPPED and self._flag.is_set:
+            raise CancelledError("the computation was stopped")
+        if code != 0:
+            raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+        for place, index in whose:
+            pointer = lib.llama_get_logits_ith(self._context, place)
+            if not pointer:
+                raise SessionError("llama.cpp gave no logits")
+            found[index].append(np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy())
+        whose.clear()
+        batch.clear()
+
+    # Where it is held
+
+    def _prepare(self, reads: list[Read]) -> None:
+        """Have a context, and in it the prefixes that these questions begin with."""
+        if self._context is None:
+            self._context = self._new(ROOM + sum(map(len, self._known)))
+        for prefix in dict.fromkeys(map(self._prefix, reads)):
+            if prefix and prefix not in self._prefixes:
+                sequence = MOST + len(self._prefixes)
+                self._add_prefix(prefix, sequence)
+                self._prefixes[prefix] = sequence
+
+    def _prefix(self, read: Read) -> tuple[int, ...]:
+        """The known prefix that a question begins with; empty where it is none of them."""
+        prefix = read.tokens[: min(read.prefix, len(read.tokens) - 1)]
+        return prefix if prefix in self._known else ()
+
+    def _add_prefix(self, prefix: tuple[int, ...], sequence: int) -> None:
+        """Put a prefix into a sequence of its own, by its cells where they are to be had."""
+        state = self._prefix_state(prefix)
+        if state is not None:
+            source = (ctypes.c_uint8 * len(state)).from_buffer(state)
+            taken = lib.llama_state_seq_set_data(self._context, source, len(state), sequence)
+            last = lib.llama_memory_seq_pos_max(lib.llama_get_memory(self._context), sequence)
+            if taken == len(state) and last == len(prefix) - 1:
+                return
+            raise SessionError("llama.cpp does not take back the state it gave; check again")
+        self._pass([_Work(sequence, 0, prefix)])
+
+    def _new(self, n_ctx: int) -> Any:
+        settings = self._settings
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = min(settings.n_batch, n_ctx)
+        params.n_seq_max = MOST + len(self._known)
+        params.kv_unified = True
+        params.n_outputs_max = 2 * MOST  # one output more would end the process
+        params.n_threads = params.n_threads_batch = settings.threads
+        params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
+        params.no_perf = True
+        params.abort_callback = _asks_for_stop
+        params.abort_callback_data = self._flag.address
+        purpose = f"for {MOST} texts at a time, {n_ctx} tokens"
+        check_room(n_ctx * kv_bytes(self._model) + SPARE, purpose)
+        context = lib.llama_init_from_model(self._model, params)
+        if not context:
+            raise not_enough(f"{purpose} ({last_error()})")
+        return context
+
+
+class _Batch:
+    """Tokens of several sequences for one pass, in the arrays that llama.cpp reads."""
+
+    def __init__(self, size: int) -> None:
+        self._count = 0
+        self._tokens = np.zeros(size, np.int32)
+        self._places = np.zeros(size, np.int32)
+        self._numbers = np.ones(size, np.int32)  # each token is in one sequence
+        self._sequences = np.zeros(size, np.int32)
+        self._outputs = np.zeros(size, np.int8)
+        # llama.cpp takes, for each token, where its list of sequences begins.
+        first, step = self._sequences.ctypes.data, self._sequences.itemsize
+        self._lists = np.arange(first, first + size * step, step, dtype=np.uintp)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more fits one pass."""
+        return self._count == len(self._tokens)
+
+    def add(self, token: int, place: int, sequence: int, output: bool) -> None:
+        """Add a token at a place of a sequence; with ``output``, its logits are wanted."""
+        at, self._count = self._count, self._count + 1
+        self._tokens[at], self._places[at] = token, place
+        self._sequences[at], self._outputs[at] = sequence, output
+
+    def clear(self) -> None:
+        """Begin another pass."""
+        self._count = 0
+
+    def native(self) -> Any:
+        """What llama_decode takes; it points into this object."""
+        return lib.llama_batch(
+            n_tokens=self._count,
+            token=_pointer(self._tokens, lib.llama_token),
+            embd=None,
+            pos=_pointer(self._places, lib.llama_pos),
+            n_seq_id=_pointer(self._numbers, ctypes.c_int32),
+            seq_id=_pointer(self._lists, ctypes.POINTER(lib.llama_seq_id)),
+            logits=_pointer(self._outputs, ctypes.c_int8),
+        )
+
+
+def _pointer(array: NDArray[Any], of: Any) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(of))

@@ -1,0 +1,3 @@
+module edgeguard-example
+
+go 1.19
