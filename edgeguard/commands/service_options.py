@@ -18,7 +18,7 @@ from edgeguard.errors import InputError
 from edgeguard.service.unit import Unit, make_unit
 from edgeguard.store.model_file import resolve
 from edgeguard.store.policies import is_file_name
-from edgeguard.store.registry import BUILT_IN
+from edgeguard.store.registry import BUILT_INS
 from edgeguard.store.store import candidates
 
 UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
@@ -80,4 +80,4 @@ def _is_file(option: click.Parameter, text: str) -> bool:
 def _is_name(model: str) -> bool:
     """Whether it is a model by its name. Raises ModelNotFoundError where there is no such model."""
     resolve(model)
-    return model == BUILT_IN or bool(candidates(model))
+    return model in BUILT_INS or bool(candidates(model))
