@@ -134,7 +134,7 @@ SHAPES = {
         "inputs[0].prompt",
     ),
     "guard too many": ("/v1/guard", {"inputs": [{"prompt": "a"}] * (MAX_TEXTS + 1)}, "inputs"),
-    "guard a policy": ("/v1/guard", {"prompt": SECRET, "policy": "loose"}, "policy"),
+    "guard a policy": ("/v1/guard", {"prompt": SECRET, "policy": "lenient"}, "policy"),
 }
 
 
