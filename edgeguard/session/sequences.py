@@ -28,9 +28,10 @@ from edgeguard.session.library import last_error, lib
 from edgeguard.session.memory import SPARE, check_room, not_enough
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag, asks_for_stop
+from edgeguard.session.token_batch import TokenBatch
 
 MOST = 8
-"""Sequences; benchmarks/results/throughput.md has what 2 to 32 of them gain."""
+"""Sequences; benchmarks/throughput.py compares them with one."""
 ROOM = 1536
 """Tokens of all sequences, prefixes aside: 168 MB with the 0.6B model while they are in use."""
 _STOPPED = 2
@@ -189,7 +190,7 @@ class LlamaSequences:
     def _pass(self, work: list[_Work]) -> list[list[Logits]]:
         """Compute all of it, in as few passes as the settings allow; the logits asked for."""
         found: list[list[Logits]] = [[] for _ in work]
-        batch = _Batch(self._settings.n_batch)
+        batch = TokenBatch(self._settings.n_batch)
         whose: list[tuple[int, int]] = []  # for each output of a pass: its place, and which work
         for index, each in enumerate(work):
             for offset, token in enumerate(each.tokens + each.ahead):
@@ -202,7 +203,7 @@ class LlamaSequences:
         return found
 
     def _decode(
-        self, batch: _Batch, whose: list[tuple[int, int]], found: list[list[Logits]]
+        self, batch: TokenBatch, whose: list[tuple[int, int]], found: list[list[Logits]]
     ) -> None:
         """One pass of llama.cpp; the batch is empty after it."""
         if not len(batch):
@@ -270,52 +271,3 @@ class LlamaSequences:
         if not context:
             raise not_enough(f"{purpose} ({last_error()})")
         return context
-
-
-class _Batch:
-    """Tokens of several sequences for one pass, in the arrays that llama.cpp reads."""
-
-    def __init__(self, size: int) -> None:
-        self._count = 0
-        self._tokens = np.zeros(size, np.int32)
-        self._places = np.zeros(size, np.int32)
-        self._numbers = np.ones(size, np.int32)  # each token is in one sequence
-        self._sequences = np.zeros(size, np.int32)
-        self._outputs = np.zeros(size, np.int8)
-        # llama.cpp takes, for each token, where its list of sequences begins.
-        first, step = self._sequences.ctypes.data, self._sequences.itemsize
-        self._lists = np.arange(first, first + size * step, step, dtype=np.uintp)
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more fits one pass."""
-        return self._count == len(self._tokens)
-
-    def add(self, token: int, place: int, sequence: int, output: bool) -> None:
-        """Add a token at a place of a sequence; with ``output``, its logits are wanted."""
-        at, self._count = self._count, self._count + 1
-        self._tokens[at], self._places[at] = token, place
-        self._sequences[at], self._outputs[at] = sequence, output
-
-    def clear(self) -> None:
-        """Begin another pass."""
-        self._count = 0
-
-    def native(self) -> Any:
-        """What llama_decode takes; it points into this object."""
-        return lib.llama_batch(
-            n_tokens=self._count,
-            token=_pointer(self._tokens, lib.llama_token),
-            embd=None,
-            pos=_pointer(self._places, lib.llama_pos),
-            n_seq_id=_pointer(self._numbers, ctypes.c_int32),
-            seq_id=_pointer(self._lists, ctypes.POINTER(lib.llama_seq_id)),
-            logits=_pointer(self._outputs, ctypes.c_int8),
-        )
-
-
-def _pointer(array: NDArray[Any], of: Any) -> Any:
-    return array.ctypes.data_as(ctypes.POINTER(of))
