@@ -34,7 +34,7 @@ fi
 if [[ -n ${FURTHER:-} ]]; then # not shipped: see the card
     "$python" "$here/further.py" --data "$data" --init "$out/first" --out "$out/further" --steps "$FURTHER"
 fi
-"$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream" --steps 342
+"$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream" --steps 700 --threads 2
 
 convert() {
     rm -f "$2"

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
     parser.add_argument("--init", type=Path, required=True, help="checkpoint of nano")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
-    parser.add_argument("--steps", type=int, default=342)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--tokens", type=int, default=2500, help="padded tokens a batch")
