@@ -53,7 +53,7 @@ N_CTX = 8192
 
 _SMALL_NOTE = (
     "%s is the small built-in model, for tests and for trying the tool; it is often wrong. "
-    "Type `edgeguard pull` for the real one"
+    "Type `edgeguard pull%s` for the real one"
 )
 _logger = logging.getLogger(__name__)
 
@@ -109,7 +109,8 @@ class Guard:
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
-            _logger.warning(_SMALL_NOTE, file.name)
+            real = " stream-0.6b" if file.name.endswith("-stream") else ""
+            _logger.warning(_SMALL_NOTE, file.name, real)
         options = Options(threads, n_ctx, device, allow_random_weights)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
