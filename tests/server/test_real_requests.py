@@ -1,4 +1,7 @@
-"""Requests as real clients write them, read in their sources in November 2026: taken, or refused.
+"""Requests in the forms that real clients write: taken, or refused.
+
+garak's and lm-eval's were read in their packages in November 2026; the others are written down from
+what is known of them, and not checked against their sources.
 
 Clients that can be installed without a model have tests of their own beside this one (OpenAI's,
 Ollama's) and in tests/adapters (LiteLLM, LangChain, autoevals, openai-guardrails …).
