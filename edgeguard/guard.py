@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import NoReturn
 
@@ -340,7 +340,7 @@ class Guard:
         rows: Iterable[CheckRow],
         *,
         policy: str | None = None,
-        exact: bool | None = None,
+        exact: bool = True,
         strict_messages: bool = False,
         tool_calls: bool = False,
         skip_media: bool = False,
@@ -353,10 +353,9 @@ class Guard:
         conversation as ``check_messages`` takes it; a data frame or an array of them will do. What
         cannot be judged gives its error instead of a verdict, and the rest goes on. Texts that
         repeat are judged once, as far as the last 10,000 different ones reach.
-        exact: judge one text after the other, with the bits that each has alone. Else short texts
-        share passes: faster, with probabilities that differ in late digits, by what is in the same
-        pass; up to 32 rows are taken ahead. None, the default, is exact where rows is an iterator,
-        which may wait for a verdict before it gives the next row.
+        exact: judge one text after the other, with the bits that each has alone. False: short texts
+        share passes; probabilities then differ in late digits, by what is in the same pass, and up
+        to 32 rows are taken ahead.
         timeout: seconds for each text, which is then judged alone; one that takes longer gives its
         TimeoutError.
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
@@ -367,12 +366,11 @@ class Guard:
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
         found = rows_of(rows)
-        is_exact = not isinstance(found, Sized) if exact is None else exact
 
         def test() -> None:
             self_test(self, cancel)
 
-        if is_exact or limit is not None or self._asking.is_stream:
+        if exact or limit is not None or self._asking.is_stream:
 
             def judge(conversation: Conversation) -> Verdict:
                 deadline = None if limit is None else time.monotonic() + limit
