@@ -234,9 +234,13 @@ class Proxy:
             response = await sending
             await self._judged(request, said, case, decision, response, watch, send, started)
         finally:
-            if watch is not None:
-                await watch.__aexit__(None, None, None)
-            await _ended(sending)
+            # Begun first, and not given up: a client that leaves now cancels what is awaited here.
+            ending = asyncio.ensure_future(_ended(sending))
+            try:
+                if watch is not None:
+                    await watch.__aexit__(None, None, None)
+            finally:
+                await asyncio.shield(ending)
 
     async def _judged(
         self,
