@@ -57,7 +57,7 @@ def stopped(guard: Guard, ask: str, reply: str) -> tuple[int, int] | None:
         return (len(reply), watch.state.safe_to) if watch.state.flagged else None
 
 
-CAUGHT, WRONG = 21, 6
+CAUGHT, WRONG = 23, 6
 """Of the replies that were kept out: caught at the least, harmless twins flagged at the most."""
 
 

@@ -34,7 +34,12 @@ fi
 if [[ -n ${FURTHER:-} ]]; then # not shipped: see the card
     "$python" "$here/further.py" --data "$data" --init "$out/first" --out "$out/further" --steps "$FURTHER"
 fi
-"$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream" --steps 700 --threads 2
+for steps in 342 700; do
+    "$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream$steps" \
+        --steps "$steps" --threads 2
+done
+rm -rf "$out/stream"
+"$python" "$here/average.py" "$out/stream342/ckpt" "$out/stream700/ckpt" "$out/stream" --share 0.6
 
 convert() {
     rm -f "$2"
@@ -47,4 +52,4 @@ elif [[ $first == *.gguf ]]; then
 else
     convert "$out/first" "$out/nano.gguf"
 fi
-convert "$out/stream/ckpt" "$out/nano-stream.gguf"
+convert "$out/stream" "$out/nano-stream.gguf"
