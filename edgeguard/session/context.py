@@ -16,16 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.errors import CancelledError, SessionError
-from edgeguard.session.library import last_error, lib
-from edgeguard.session.memory import SPARE, check_room, not_enough
+from edgeguard.errors import SessionError
+from edgeguard.session.library import lib
+from edgeguard.session.passes import logits_at, new_context, run_pass
 from edgeguard.session.settings import Settings
-from edgeguard.session.stop_flag import StopFlag, asks_for_stop
-
-_STOPPED = 2
-"""What llama_decode returns when the abort callback has said so."""
-
-_asks_for_stop = asks_for_stop(lib.ggml_abort_callback)
+from edgeguard.session.stop_flag import StopFlag
 
 _STEP = 256
 """llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
@@ -149,20 +144,10 @@ class Context:
             for place in outputs:
                 wanted[place] = 1
             batch.logits = wanted
-        if self._flag.is_set:  # between two batches
-            raise CancelledError("the computation was stopped")
-        code = lib.llama_decode(self._context, batch)
-        if code == _STOPPED and self._flag.is_set:
-            raise CancelledError("the computation was stopped")
-        if code != 0:
-            raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+        run_pass(self._context, batch, self._flag)
 
     def _logits(self, place: int) -> NDArray[np.float32]:
-        pointer = lib.llama_get_logits_ith(self._context, place)
-        if not pointer:
-            raise SessionError("llama.cpp gave no logits")
-        logits: NDArray[np.float32] = np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy()
-        return logits
+        return logits_at(self._context, place, self._n_vocab)
 
     def fit(self, tokens: int) -> None:
         """Have a context that holds so many tokens, and not many times more."""
@@ -181,28 +166,5 @@ class Context:
             raise SessionError("llama.cpp does not take back the state it gave; check again")
 
     def _new(self, n_ctx: int) -> Any:
-        settings = self._settings
-        params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = min(settings.n_batch, n_ctx)
-        params.n_seq_max = 1
-        params.n_outputs_max = 2  # else llama.cpp reserves logits for every token of a batch
-        params.n_threads = params.n_threads_batch = settings.threads
-        params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
-        params.no_perf = True
-        params.abort_callback = _asks_for_stop
-        params.abort_callback_data = self._flag.address
         purpose = f"for a context of {n_ctx} tokens"
-        check_room(n_ctx * kv_bytes(self._model) + SPARE, purpose)
-        context = lib.llama_init_from_model(self._model, params)
-        if not context:
-            raise not_enough(f"{purpose} ({last_error()})")
-        return context
-
-
-def kv_bytes(model: Any) -> int:
-    """What the KV cache takes for one token: 16-bit keys and values of every layer."""
-    layers = int(lib.llama_model_n_layer(model))
-    heads = max(1, int(lib.llama_model_n_head(model)))
-    width = max(128, int(lib.llama_model_n_embd(model)) // heads)
-    return 4 * layers * int(lib.llama_model_n_head_kv(model)) * width
+        return new_context(self._model, n_ctx, self._settings, self._flag, purpose, outputs=2)

@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.errors import CancelledError, SessionError
-from edgeguard.session.library import last_error, lib, stops_after
-from edgeguard.session.memory import SPARE, check_room, not_enough
+from edgeguard.errors import SessionError
+from edgeguard.session.library import lib, stops_after
+from edgeguard.session.passes import new_context, run_pass
 from edgeguard.session.settings import Settings
-from edgeguard.session.stop_flag import StopFlag, asks_for_stop
+from edgeguard.session.stop_flag import StopFlag
 
 OUTPUTS = 32
 """The most states of one pass."""
@@ -34,11 +35,8 @@ _N_BATCH = 128
 """The most tokens of one pass: without flash attention its scores take 4 bytes for each of them,
 each head and each token before, 67 MB at 8,192 with the 0.6B model."""
 _SMALLEST = 512
-_STOPPED = 2
 _NORM = (b"result_norm", b"result_embd_pooled")
 """The final norm in llama.cpp's graph; where embeddings are asked for it may be renamed."""
-
-_asks_for_stop = asks_for_stop(lib.ggml_abort_callback)
 
 
 class HiddenStates:
@@ -117,15 +115,9 @@ class HiddenStates:
         wanted = (ctypes.c_int8 * count)(*([int(outputs)] * count))
         batch = lib.llama_batch_get_one(ids, count)
         batch.logits = wanted
-        if self._flag.is_set:  # between two passes
-            raise CancelledError("the computation was stopped")
         # With embeddings on, every token of a pass is an output, whatever the batch says.
         lib.llama_set_embeddings(self._context, outputs)
-        code = lib.llama_decode(self._context, batch)
-        if code == _STOPPED and self._flag.is_set:
-            raise CancelledError("the computation was stopped")
-        if code != 0:
-            raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+        run_pass(self._context, batch, self._flag)
         states = self._states(count) if outputs else np.empty((0, self._hidden), np.float32)
         self.computed += count
         self._held = held + tokens
@@ -160,32 +152,16 @@ class HiddenStates:
             self._held = held
 
     def _new(self, n_ctx: int) -> Any:
-        params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = min(self._n_batch, n_ctx)
-        params.n_seq_max = 1
-        params.n_outputs_max = OUTPUTS
-        params.n_threads = params.n_threads_batch = self._settings.threads
-        params.embeddings = True  # no pooling, unless a header asks for it: that is refused
-        params.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.no_perf = True
-        params.abort_callback = _asks_for_stop
-        params.abort_callback_data = self._flag.address
-        if self._ends is not None:
-            params.cb_eval = self._ends
-        purpose = f"for a context of {n_ctx} tokens"
-        check_room(n_ctx * self._token_bytes() + SPARE, purpose)
-        context = lib.llama_init_from_model(self._model, params)
-        if not context:
-            raise not_enough(f"{purpose} ({last_error()})")
-        return context
-
-    def _token_bytes(self) -> int:
-        """What the KV cache takes for one token: 16-bit keys and values of every layer."""
-        layers = int(lib.llama_model_n_layer(self._model))
-        heads = max(1, int(lib.llama_model_n_head(self._model)))
-        width = max(128, self._hidden // heads)
-        return 4 * layers * int(lib.llama_model_n_head_kv(self._model)) * width
+        return new_context(
+            self._model,
+            n_ctx,
+            replace(self._settings, n_batch=self._n_batch, flash_attention=False),
+            self._flag,
+            f"for a context of {n_ctx} tokens",
+            outputs=OUTPUTS,
+            states=True,
+            ends=self._ends,
+        )
 
 
 def _passes(kept: int, first: int, end: int, n_batch: int) -> list[tuple[int, int, bool]]:

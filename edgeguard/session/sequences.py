@@ -21,22 +21,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeguard.errors import CancelledError, SessionError
-from edgeguard.session.context import kv_bytes
+from edgeguard.errors import SessionError
 from edgeguard.session.interface import Extend, Read
-from edgeguard.session.library import last_error, lib
-from edgeguard.session.memory import SPARE, check_room, not_enough
+from edgeguard.session.library import lib
+from edgeguard.session.passes import logits_at, new_context, run_pass
 from edgeguard.session.settings import Settings
-from edgeguard.session.stop_flag import StopFlag, asks_for_stop
+from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.token_batch import TokenBatch
 
 MOST = 8
 """Sequences; benchmarks/throughput.py compares them with one."""
 ROOM = 1536
 """Tokens of all sequences, prefixes aside: 168 MB with the 0.6B model while they are in use."""
-_STOPPED = 2
-
-_asks_for_stop = asks_for_stop(lib.ggml_abort_callback)
 
 Logits = NDArray[np.float32]
 
@@ -208,18 +204,9 @@ class LlamaSequences:
         """One pass of llama.cpp; the batch is empty after it."""
         if not len(batch):
             return
-        if self._flag.is_set:  # between two passes
-            raise CancelledError("the computation was stopped")
-        code = lib.llama_decode(self._context, batch.native())
-        if code == _STOPPED and self._flag.is_set:
-            raise CancelledError("the computation was stopped")
-        if code != 0:
-            raise SessionError(f"llama.cpp could not compute ({code}): {last_error()}")
+        run_pass(self._context, batch.native(), self._flag)
         for place, index in whose:
-            pointer = lib.llama_get_logits_ith(self._context, place)
-            if not pointer:
-                raise SessionError("llama.cpp gave no logits")
-            found[index].append(np.ctypeslib.as_array(pointer, (self._n_vocab,)).copy())
+            found[index].append(logits_at(self._context, place, self._n_vocab))
         whose.clear()
         batch.clear()
 
@@ -253,21 +240,12 @@ class LlamaSequences:
         self._pass([_Work(sequence, 0, prefix)])
 
     def _new(self, n_ctx: int) -> Any:
-        settings = self._settings
-        params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
-        params.n_batch = params.n_ubatch = min(settings.n_batch, n_ctx)
-        params.n_seq_max = MOST + len(self._known)
-        params.kv_unified = True
-        params.n_outputs_max = 2 * MOST  # one output more would end the process
-        params.n_threads = params.n_threads_batch = settings.threads
-        params.flash_attn_type = int(settings.flash_attention)  # LLAMA_FLASH_ATTN_TYPE_ENABLED is 1
-        params.no_perf = True
-        params.abort_callback = _asks_for_stop
-        params.abort_callback_data = self._flag.address
-        purpose = f"for {MOST} texts at a time, {n_ctx} tokens"
-        check_room(n_ctx * kv_bytes(self._model) + SPARE, purpose)
-        context = lib.llama_init_from_model(self._model, params)
-        if not context:
-            raise not_enough(f"{purpose} ({last_error()})")
-        return context
+        return new_context(
+            self._model,
+            n_ctx,
+            self._settings,
+            self._flag,
+            f"for {MOST} texts at a time, {n_ctx} tokens",
+            outputs=2 * MOST,
+            sequences=MOST + len(self._known),
+        )

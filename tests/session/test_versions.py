@@ -12,10 +12,8 @@ from conftest import ROOT
 from edgeguard.session.versions import bound_rows, library_version, read_whole
 
 STRUCTURES = {
-    "edgeguard/session/context.py": lib.llama_context_params,
-    "edgeguard/session/hidden_states.py": lib.llama_context_params,
     "edgeguard/session/library.py": lib.llama_model_params,
-    "edgeguard/session/sequences.py": lib.llama_context_params,
+    "edgeguard/session/passes.py": lib.llama_context_params,
     "convert/finishing.py": lib.llama_model_params,
 }
 
