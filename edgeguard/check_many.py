@@ -97,8 +97,7 @@ def together(
             _take(left, line, reading, several, recent)
             if not line:
                 return
-            check = line[0].check
-            if check is not None and not several.is_ready(check):
+            if not _is_ready(line[0], several, recent):
                 several.step()
                 continue
             try:
@@ -141,13 +140,26 @@ def _begun(
     return found
 
 
+def _is_ready(row: _Row, several: Several, recent: Recent[Verdict]) -> bool:
+    """Whether there is nothing to wait for; a row is begun where the same one before it failed."""
+    if row.conversation is None or recent.get(row.key) is not None:
+        return True
+    if row.check is None:
+        try:
+            row.check = several.begin(row.conversation)
+        except EdgeguardError as error:
+            row.error = error
+            return True
+    return several.is_ready(row.check)
+
+
 def _verdict(row: _Row, several: Several, recent: Recent[Verdict]) -> Verdict:
-    """What comes of a row; the row before it that was the same may have failed."""
+    """What comes of a row that is ready."""
     if row.error is not None:
         raise row.error
     verdict = recent.get(row.key)
     if verdict is None:
-        assert row.conversation is not None
-        verdict = several.verdict(row.check or several.begin(row.conversation))
+        assert row.check is not None
+        verdict = several.verdict(row.check)
         recent.put(row.key, verdict)
     return verdict

@@ -124,6 +124,23 @@ def test_what_fails_in_company_is_asked_alone() -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_a_row_whose_twin_failed_is_asked_again() -> None:
+    failures = [SessionError("llama.cpp could not compute (-3)")]
+
+    def once_broken(text: str) -> str:
+        if "harm" in text and failures:
+            raise failures.pop()
+        return scripted(text)
+
+    session = FakeSession(once_broken)
+    with Guard.with_session(session) as guard:
+        session.sequences(()).error = SessionError("llama.cpp could not compute (-3)")
+        found = list(guard.check_many(["harm", "harm", "a"], exact=False))
+    assert [isinstance(one, EdgeguardError) for one in found] == [True, False, False]
+    assert plain(found[1])["severity"] == "Unsafe"
+
+
+@pytest.mark.usefixtures("short")
 def test_a_session_that_always_fails_ends_the_run() -> None:
     def broken(_text: str) -> str:
         raise SessionError("llama.cpp could not compute (-3)")
