@@ -40,6 +40,7 @@ from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.several import Several
 from edgeguard.store import find_policy, resolve
+from edgeguard.store.registry import BUILT_INS
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo, open_answers
@@ -53,7 +54,7 @@ N_CTX = 8192
 
 _SMALL_NOTE = (
     "%s is the small built-in model, for tests and for trying the tool; it is often wrong. "
-    "Type `edgeguard pull%s` for the real one"
+    "Type `%s` for the real one"
 )
 _logger = logging.getLogger(__name__)
 
@@ -109,8 +110,7 @@ class Guard:
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         file = resolve(model)
         if file.built_in:
-            real = " stream-0.6b" if file.name.endswith("-stream") else ""
-            _logger.warning(_SMALL_NOTE, file.name, real)
+            _logger.warning(_SMALL_NOTE, file.name, BUILT_INS[file.name].pull)
         options = Options(threads, n_ctx, device, allow_random_weights)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))

@@ -80,7 +80,7 @@ def types_of(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ..
 
 def built_in(name: str = registry.BUILT_IN) -> ModelFile:
     """A model inside the package. Raises ModelNotFoundError where it was left out."""
-    package = registry.BUILT_INS[name]
+    package = registry.BUILT_INS[name].package
     try:
         path = Path(str(importlib.resources.files(package) / f"{name}.gguf"))
     except ModuleNotFoundError as error:

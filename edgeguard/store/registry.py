@@ -16,11 +16,24 @@ from dataclasses import dataclass
 
 BUILT_IN = "nano"
 """Name of the small model inside the package, a Gen."""
-BUILT_INS: Mapping[str, str] = {BUILT_IN: "edgeguard.nano", "nano-stream": "edgeguard.nano_stream"}
-"""The models inside the package, and the packages that hold them; none is pulled or removed."""
 
 DEFAULT_MODEL = "gen-0.6b"
 DEFAULT_TYPE = "q4_k_m"
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A small model inside the package: what holds it, and what to type for the real one."""
+
+    package: str
+    pull: str
+
+
+BUILT_INS: Mapping[str, BuiltIn] = {
+    BUILT_IN: BuiltIn("edgeguard.nano", "edgeguard pull"),
+    "nano-stream": BuiltIn("edgeguard.nano_stream", "edgeguard pull stream-0.6b"),
+}
+"""By name; none of them is pulled or removed."""
 
 
 @dataclass(frozen=True)
