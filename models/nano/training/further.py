@@ -13,12 +13,9 @@ not convert or quantize.
 from __future__ import annotations
 
 import argparse
-import math
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import synthetic
 import torch
@@ -27,7 +24,7 @@ from batches import collate, grouped
 from data import Encoded, Encoder, Item, crop, draw, measured, plain, read_rows
 from heldout import measure, report
 from model import Config, Qwen3
-from torch import nn
+from run import Run
 from train import continue_from, corrupt, loss_of, varied, write
 
 LONGEST = 640
@@ -90,45 +87,6 @@ def _seen(item: Item, rng: random.Random) -> Item:
     return varied(item, rng)
 
 
-class Run:
-    """The model with its optimizer, and how far it is."""
-
-    def __init__(self, model: nn.Module, lr: float) -> None:
-        self.model, self.lr = model, lr
-        decay = [p for p in model.parameters() if p.dim() > 1]
-        rest = [p for p in model.parameters() if p.dim() == 1]
-        groups = [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)
-        self.step, self.spent = 0, 0.0
-
-    def save(self, file: Path) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "spent": self.spent,
-        }
-        new = file.with_name(file.name + ".new")
-        torch.save(state, new)
-        new.rename(file)
-
-    def load(self, file: Path) -> None:
-        state: dict[str, Any] = torch.load(file)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.spent = state["step"], state["spent"]
-
-    def learn(self, loss: torch.Tensor, done: float) -> None:
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        rate = self.lr * min(1.0, (self.step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate + 1e-5
-        self.optimizer.step()
-        self.step += 1
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
@@ -159,37 +117,21 @@ def main() -> None:
     if not a.no_compile:
         for layer in model.layers:
             layer.compile(dynamic=True)
-    run = Run(model, a.lr)
-    state = a.out / "state.pt"
-    if state.exists():
-        run.load(state)
-        print(f"goes on at step {run.step}", flush=True)
+    run = Run(model, a.lr, a.out / "state.pt")
     groups = batches(training, seen, encoder, a.seed, a.tokens, run.step)
-    saved = last = time.time()
-    smooth = 0.0
-    while True:
-        done = max(run.step / a.steps, run.spent / 60 / a.minutes)
-        if done >= 1:
-            break
-        torch.manual_seed(a.seed * 1_000_003 + run.step)
+
+    def loss(done: float) -> torch.Tensor:
         full = done >= a.full_from or run.step % 24 == 23
         batch = collate(next(groups), encoder, full=full)
         corrupt(batch, model.c.vocab, 0.03)
         past = model.prefix(batch.start, batch.start_positions)
         hidden, _ = model(batch.ids, batch.positions, past)
-        loss = loss_of(model, hidden, batch, encoder, a.words)
-        run.learn(loss, done)
-        smooth += (loss.item() - smooth) * (0.03 if smooth else 1)
-        run.spent, last = run.spent + time.time() - last, time.time()
-        if run.step % 20 == 0:
-            used = time.process_time()
-            print(f"step {run.step} loss {smooth:.3f} {run.spent:.0f}s cpu {used:.0f}s", flush=True)
-        if time.time() - saved > 240:
-            run.save(state)
-            write(model, encoder, a.init, a.out / "ckpt")
-            saved = time.time()
-    run.save(state)
-    write(model, encoder, a.init, a.out / "ckpt")
+        return loss_of(model, hidden, batch, encoder, a.words)
+
+    def keep() -> None:
+        write(model, encoder, a.init, a.out / "ckpt")
+
+    run.train(loss, keep, seed=a.seed, steps=a.steps, minutes=a.minutes)
     print(f"{run.step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)
 
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from data import Encoder, Item, measured, plain, read_rows
-from further import Run
 from model import Config
+from run import Run
 from stream_model import Stream, save
 from stream_rows import UNKNOWN, Labelled, one_pass
 from torch import Tensor
@@ -139,29 +138,15 @@ def main() -> None:
     vocab = encoder.tk.get_vocab_size()
     model = Stream(Config(vocab=vocab))
     continue_from(model.backbone, encoder, a.init)
-    run = Run(model, a.lr)
-    state = a.out / "state.pt"
-    if state.exists():
-        run.load(state)
-        print(f"goes on at step {run.step}", flush=True)
+    run = Run(model, a.lr, a.out / "state.pt")
     stream = groups(training, seen, encoder, a.seed, a.tokens, run.step)
-    saved = last = time.time()
-    smooth = 0.0
-    while (done := max(run.step / a.steps, run.spent / 60 / a.minutes)) < 1:
-        torch.manual_seed(a.seed * 1_000_003 + run.step)
-        loss = loss_of(model, next(stream), vocab)
-        run.learn(loss, done)
-        smooth += (loss.item() - smooth) * (0.03 if smooth else 1)
-        run.spent, last = run.spent + time.time() - last, time.time()
-        if run.step % 20 == 0:
-            used = f"{run.spent:.0f}s cpu {time.process_time():.0f}s"
-            print(f"step {run.step} loss {smooth:.3f} {used}", flush=True)
-        if time.time() - saved > 240:
-            run.save(state)
-            write(model, encoder, a.init, a.out / "ckpt")
-            saved = time.time()
-    run.save(state)
-    write(model, encoder, a.init, a.out / "ckpt")
+    run.train(
+        lambda _done: loss_of(model, next(stream), vocab),
+        lambda: write(model, encoder, a.init, a.out / "ckpt"),
+        seed=a.seed,
+        steps=a.steps,
+        minutes=a.minutes,
+    )
 
 
 if __name__ == "__main__":
