@@ -28,6 +28,7 @@ from edgeguard.server.connection_limit import ConnectionLimit
 from edgeguard.server.http_errors import HttpError
 from edgeguard.server.observed import Notes, complete, new_id
 from edgeguard.server.socket_connection import ANSWER_SECONDS, is_handshake
+from edgeguard.server.unread import Unread
 
 HEAD_SECONDS = 15.0
 IDLE_SECONDS = 30.0
@@ -50,7 +51,6 @@ class Connection(H11Protocol):
     """A connection with time limits, which the limit of connections can close."""
 
     _quiet_timer: asyncio.TimerHandle | None = None
-    _answer_timer: asyncio.TimerHandle | None = None
     _probe_timer: asyncio.TimerHandle | None = None
     _last_timer: asyncio.TimerHandle | None = None
     _awaits_head = False
@@ -69,13 +69,15 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count it, and wait for a head."""
         super().connection_made(transport)
+        self._unread = Unread(self, self._limit, self.loop, ANSWER_SECONDS)
         transport.set_write_buffer_limits(high=0)  # paused means: the client has not taken it all
         self._await_head(HEAD_SECONDS)
         self._limit.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        for timer in (self._quiet_timer, self._answer_timer, self._probe_timer, self._last_timer):
+        self._unread.ends()
+        for timer in (self._quiet_timer, self._probe_timer, self._last_timer):
             if timer is not None:
                 timer.cancel()
         self._limit.leave(self)
@@ -131,7 +133,7 @@ class Connection(H11Protocol):
         """Wait for the next request, or go on with one that is here already."""
         super().on_response_complete()
         if not self.flow.write_paused:
-            self._answer_taken()
+            self._unread.ends()
         if not self.is_quiet:
             return
         self._limit.moved(self)
@@ -146,14 +148,13 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         """The client does not take its answer: give it a while."""
         super().pause_writing()
-        if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self._not_taken)
+        self._unread.begins()
 
     def resume_writing(self) -> None:
         """It has taken what there was."""
         super().resume_writing()
         if self.is_quiet:
-            self._answer_taken()
+            self._unread.ends()
 
     def shutdown(self) -> None:
         """The server stops: end what is quiet, and give the rest an end."""
@@ -191,18 +192,6 @@ class Connection(H11Protocol):
         if self.conn.our_state is h11.IDLE:
             self._refuse(408, late, "timeout")
         self.throw_out_soon()
-
-    def _not_taken(self) -> None:
-        self._limit.refuse(
-            "answer_timeout",
-            f"a client did not read its answer within {ANSWER_SECONDS:.0f} s; it was let go",
-        )
-        self.throw_out()
-
-    def _answer_taken(self) -> None:
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-            self._answer_timer = None
 
     def _last_moment(self) -> None:
         if self.is_quiet or self.cycle.more_body or self.flow.write_paused:

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from websockets.server import ServerProtocol
 
 from edgeguard.server.connection_limit import ConnectionLimit
+from edgeguard.server.unread import Unread
 
 ANSWER_SECONDS = 30.0
 """What a client has to take what it is sent."""
@@ -54,8 +55,6 @@ def is_handshake(method: str, target: bytes, headers: Sequence[tuple[bytes, byte
 class SocketConnection(WebSocketsSansIOProtocol):
     """A connection that was upgraded, which the limit of connections can close."""
 
-    _answer_timer: asyncio.TimerHandle | None = None
-
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
     ) -> None:
@@ -76,11 +75,12 @@ class SocketConnection(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
         super().connection_made(transport)
+        self._unread = Unread(self, self._limit, self.loop, ANSWER_SECONDS)
         self._limit.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._answer_taken()
+        self._unread.ends()
         self._limit.leave(self)
         super().connection_lost(exc)
 
@@ -92,30 +92,17 @@ class SocketConnection(WebSocketsSansIOProtocol):
         """Read on, unless the answers to pings pile up that the client does not take."""
         super().data_received(data)
         if self.transport.get_write_buffer_size() > MOST_UNSENT:
-            self._not_taken()
+            self._unread.is_over()
 
     def pause_writing(self) -> None:
         """The client does not take what it is sent: give it a while."""
         super().pause_writing()
-        if self._answer_timer is None:
-            self._answer_timer = self.loop.call_later(ANSWER_SECONDS, self._not_taken)
+        self._unread.begins()
 
     def resume_writing(self) -> None:
         """It has taken what there was."""
         super().resume_writing()
-        self._answer_taken()
-
-    def _answer_taken(self) -> None:
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-            self._answer_timer = None
-
-    def _not_taken(self) -> None:
-        self._limit.refuse(
-            "answer_timeout",
-            f"a client did not read its answer within {ANSWER_SECONDS:.0f} s; it was let go",
-        )
-        self.throw_out()
+        self._unread.ends()
 
 
 def _is_key(keys: list[bytes]) -> bool:
