@@ -55,6 +55,7 @@ class Connection(H11Protocol):
     _last_timer: asyncio.TimerHandle | None = None
     _awaits_head = False
     _half_closed = False
+    _is_over = False
 
     @property
     def is_quiet(self) -> bool:
@@ -94,6 +95,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, and keep the time of a head."""
+        if self._is_over:
+            return
         if self.is_quiet and not self._awaits_head:
             self._await_head(HEAD_SECONDS)
         super().data_received(data)
@@ -104,7 +107,7 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Whether to keep the connection, to answer a client that may still be there."""
-        if self.is_quiet or self.cycle.more_body or self.transport.is_closing():
+        if self._is_over or self.is_quiet or self.cycle.more_body or self.transport.is_closing():
             return None
         if self.scope["http_version"] != "1.1":  # it would not understand an interim answer
             return None
@@ -225,4 +228,15 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and pass over what still does: to close on it would reset
+        the connection, and the client might never see its answer."""
+        self._is_over = True
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._last_timer = self.loop.call_later(LAST_SECONDS, self.throw_out)

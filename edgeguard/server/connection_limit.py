@@ -43,6 +43,7 @@ class ConnectionLimit:
         self._most = most_connections() if most is None else most
         self._open: dict[Visitor, None] = {}
         self._warnings: dict[str, Seldom] = {}
+        self._is_closed = False
         self.counted: Callable[[str], None] = lambda _why: None
 
     @property
@@ -53,10 +54,16 @@ class ConnectionLimit:
     def __len__(self) -> int:
         return len(self._open)
 
+    def close(self) -> None:
+        """The server stops: who was accepted already, and comes in only now, goes at once."""
+        self._is_closed = True
+
     def enter(self, visitor: Visitor) -> None:
         """A connection was opened; where there are too many, one is thrown out."""
         self._open[visitor] = None
-        if len(self._open) > self._most:
+        if self._is_closed:
+            visitor.throw_out()
+        elif len(self._open) > self._most:
             quiet = next((each for each in self._open if each.is_quiet), visitor)
             self.refuse(
                 "too_many",

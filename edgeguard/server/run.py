@@ -26,7 +26,7 @@ from edgeguard.errors import EXIT_INTERRUPTED, EdgeguardError
 from edgeguard.guard import Guard
 from edgeguard.server.app import make_app
 from edgeguard.server.connection import IDLE_SECONDS, LAST_SECONDS, Connection
-from edgeguard.server.connection_limit import ACCEPTED_AT_ONCE
+from edgeguard.server.connection_limit import ACCEPTED_AT_ONCE, ConnectionLimit
 from edgeguard.server.listen import bind, url_of
 from edgeguard.server.log import configure, say
 from edgeguard.server.notify import notify
@@ -161,6 +161,8 @@ class _Server(uvicorn.Server):
         say(_logger, f"stopping{_finishing(requests, texts)}")
         loop = asyncio.get_running_loop()
         end = loop.call_later(FINISH_SECONDS, self._refuse_the_rest)
+        limit: ConnectionLimit = self.lifespan.state["connection_limit"]
+        limit.close()
         try:
             await super().shutdown(sockets)
         finally:

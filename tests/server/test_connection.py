@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from raw_http import (
@@ -302,3 +302,31 @@ def test_a_compressed_body_is_415(served: Served, coding: str) -> None:
         assert answer.status_code == 415
         plain = {"content-encoding": "identity"}
         assert client.post("/v1/guard", json={"prompt": "a"}, headers=plain).status_code == 200
+
+
+def test_who_was_accepted_and_comes_in_only_when_the_server_stops_goes_at_once() -> None:
+    with serving() as served, connect(served) as before:
+        before.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert before.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        served.server.lifespan.state["connection_limit"].close()
+        with connect(served) as late:
+            late.sendall(HALF)
+            assert ends(late) < 5
+        before.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert before.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def ends(sock: socket.socket) -> float:
+    """Seconds until the other side has ended it."""
+    started = time.monotonic()
+    with suppress(ConnectionResetError):
+        while sock.recv(65536):
+            pass
+    return time.monotonic() - started
+
+
+def test_an_answer_to_what_is_refused_is_read_although_more_was_sent(served: Served) -> None:
+    for _ in range(20):
+        with connect(served) as sock:
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 400_000)
+            assert statuses(read_all(sock)) == [431]
