@@ -249,10 +249,10 @@ def main() -> None:
                     run(name, url)
         passing = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "passing.toml"
         passing.write_text("observe = true\n")
-        argv = ("--model", str(options.full_size), "--upstream", model.url)
-        argv += ("--policy", str(passing), "--allow-random-weights")
+        full = ["--model", str(options.full_size), "--upstream", model.url]
+        full += ["--policy", str(passing), "--allow-random-weights"]
         for interval in FULL_INTERVALS:
-            with edgeguard("proxy", *argv, "--interval", str(interval)) as url:
+            with edgeguard("proxy", *full, "--interval", str(interval)) as url:
                 run(f"edgeguard proxy, full size, --interval {interval}", url, judges=False)
     RESULTS.write_text(page(rows, options))
 
@@ -302,7 +302,8 @@ def _installed() -> str:
     command = folder / "bin" / "litellm"
     if not command.is_file():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "litellm[proxy]"]
+        python = str(folder / "bin" / "python")
+        install = [python, "-m", "pip", "install", "--quiet", "litellm[proxy]"]
         subprocess.run(install, check=True)
     return str(command)
 

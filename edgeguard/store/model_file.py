@@ -174,7 +174,9 @@ def _pull(name: str, kind: str | None = None) -> str:
 
 
 def _listed(models: Iterable[Installed]) -> str:
-    return ", ".join(model.full_name for model in models) or "none but the built-in nano"
+    return ", ".join(model.full_name for model in models) or (
+        f"none but the built-in {' and '.join(registry.BUILT_INS)}"
+    )
 
 
 def _left_out(reason: str) -> ModelNotFoundError:
