@@ -30,6 +30,9 @@ BUSY = -32001
 """Too many requests at once: nothing was done, and the same request may be sent again."""
 
 
+MEMBERS = frozenset(("jsonrpc", "id", "method", "params"))
+
+
 @dataclass(frozen=True)
 class Request:
     """A method to call; without an ``id`` no answer is wanted."""
@@ -65,6 +68,10 @@ def read_request(line: bytes) -> Request:
         raise RpcError(BAD_REQUEST, "id must be a string or a whole number")
     if value.get("jsonrpc") != "2.0":
         raise RpcError(BAD_REQUEST, 'jsonrpc must be "2.0"', id=id_)
+    if not value.keys() <= MEMBERS:
+        # A parameter beside params would be ignored, and its client none the wiser.
+        known = ", ".join(sorted(MEMBERS))
+        raise RpcError(BAD_REQUEST, f"a request has only {known}; the rest in params", id=id_)
     method, params = value.get("method"), value.get("params", {})
     if not isinstance(method, str):
         raise RpcError(BAD_REQUEST, "method must be a string", id=id_)
