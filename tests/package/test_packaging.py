@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYPROJECT = ROOT / "pyproject.toml"
 COMPOSE = ROOT / "packaging" / "container" / "compose.yaml"
 TOOLS = ROOT / "build" / "tools" / ("Scripts" if sys.platform == "win32" else "bin")
 
@@ -74,3 +75,13 @@ def test_nothing_goes_around_the_guard() -> None:
     networks = dict(re.findall(r"^  ([\w-]+):\n(?:    .*\n)*?    networks: \[(.*)\]", text, re.M))
     assert networks == {"ollama": "models", "edgeguard": "models, chat", "open-webui": "chat"}
     assert re.findall(r"ports: \[(.*)\]", text) == ['"127.0.0.1:3000:8080"']
+
+
+def test_every_package_gets_into_the_image() -> None:
+    (folders,) = re.findall(r"(?m)^package-dir = (.*)$", PYPROJECT.read_text("utf-8"))
+    copied = re.findall(r"(?m)^COPY (\S+) \S+$", (ROOT / "Dockerfile").read_text("utf-8"))
+    let_in = re.findall(r"(?m)^!(.*)$", (ROOT / ".dockerignore").read_text("utf-8"))
+    for folder in re.findall(r'= "([^"]+)"', folders):
+        above = {folder, *map(str, Path(folder).parents)}
+        assert above & set(copied), folder
+        assert above & set(let_in), folder
