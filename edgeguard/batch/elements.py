@@ -98,12 +98,12 @@ class Elements:
         for chunk in self._chunks:
             end += len(chunk)
             if len(self._buffer) < _SHOWN or not self._rest():
-                self._buffer += chunk.strip(_SPACE)
+                self._buffer = (self._buffer + chunk).lstrip(_SPACE)
         if rest := self._rest():
             yield Element(rest, end, "it stands after the end of the array")
 
     def _rest(self) -> bytes:
-        return bytes(self._buffer[:_SHOWN].strip(_SPACE))
+        return bytes(self._buffer.lstrip(_SPACE)[:_SHOWN].rstrip(_SPACE))
 
     def _taken(self, end: int) -> bytes:
         """The bytes before a place of the buffer, which goes on after it."""
