@@ -72,11 +72,19 @@ def _groups(form: Columns, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[
             group: list[pa.RecordBatch] = []
             for piece in form.pieces(file, part, number):
                 group.append(_judged(form, schema, piece, lines))
-                if sum(one.nbytes for one in group) >= _GROUP_BYTES:
+                if sum(map(_bytes, group)) >= _GROUP_BYTES:
                     yield group
                     group = []
             if group:
                 yield group
+
+
+def _bytes(rows: pa.RecordBatch) -> int:
+    """The size of rows in memory, or an upper bound where pyarrow cannot tell it of views."""
+    try:
+        return int(rows.nbytes)
+    except TypeError:  # pyarrow.ArrowTypeError, until 22
+        return int(rows.get_total_buffer_size())
 
 
 def _judged(
