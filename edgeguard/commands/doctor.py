@@ -1,4 +1,4 @@
-"""`edgeguard doctor`: what is installed, what llama.cpp uses, where things lie, what is wrong.
+"""`edgeguard doctor`: what is installed, what llama.cpp uses, where things are, what is wrong.
 
 This module only shows what edgeguard.diagnosis found.
 """

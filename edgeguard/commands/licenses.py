@@ -1,4 +1,4 @@
-"""`edgeguard licenses`: the licence texts that a program with edgeguard in it has to carry.
+"""`edgeguard licenses`: the licence texts that a program containing edgeguard has to carry.
 
 This module only shows what edgeguard.licenses found.
 """

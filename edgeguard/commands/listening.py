@@ -1,4 +1,4 @@
-"""What the commands that listen have in common: who may ask, and how they log.
+"""Options shared by the commands that listen for requests: access and logging.
 
 This module starts no server.
 """
@@ -63,7 +63,7 @@ def listening_options(command: _F) -> _F:
 
 
 def check_key(api_key: str | None) -> None:
-    """Refuse an empty variable: click takes it for none, and an unset secret would open the server.
+    """Refuse an empty variable: click would ignore it, and an unset secret would open the server.
 
     Raises InputError.
     """

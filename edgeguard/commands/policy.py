@@ -1,4 +1,4 @@
-"""`edgeguard policy`: the policies on this machine, and a new one to begin with.
+"""`edgeguard policy`: the policies on this machine, and a template for a new one.
 
 Prints, writes and removes files; edgeguard.policy says what they mean.
 """
@@ -94,7 +94,7 @@ def rm(name: str) -> int:
 
 
 def _heading() -> str:
-    """What a policy's file may say, as comments."""
+    """The comments that explain a policy's file."""
     rules = ", ".join(f'"{word}"' for word in RULE_WORDS)
     lines = [
         'base: "strict" or "loose"; or instead: threshold = 0.3, over = "unsafe+controversial"',

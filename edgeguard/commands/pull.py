@@ -1,6 +1,6 @@
 """`edgeguard pull`: the official weights from the Hugging Face hub, converted and tested here.
 
-This module shows what happens; edgeguard.pulling does it.
+This module shows the progress; edgeguard.pulling does the work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def command(name: str, kind: str, folder: Path | None) -> int:
 
 @contextmanager
 def _stage(label: str) -> Iterator[Progress]:
-    """A bar on a terminal, a line elsewhere: a log should say what takes so long."""
+    """A bar on a terminal, a line elsewhere, so that a log shows what takes so long."""
     if not sys.stderr.isatty():
         note(label)
     with progress_bar(label) as progress:

@@ -1,7 +1,7 @@
 """Requests to the model behind the proxy, over httpx.
 
-The client's key and the upstream's are apart: where the proxy has a key of its own for clients, or
-one for the upstream, what the client sent as a key goes no further. This module reads no answer.
+The client's key and the upstream's are kept apart: if the proxy has a key of its own for clients,
+or one for the upstream, the client's key is not passed on. This module reads no answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEYS = {"authorization", "x-api-key", "api-key"}
 
 
 class Upstream:
-    """The model behind."""
+    """The model behind the proxy."""
 
     def __init__(self, settings: ProxySettings, transport: httpx.AsyncBaseTransport | None = None):
         self._settings = settings
@@ -44,7 +44,7 @@ class Upstream:
     async def send(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: object
     ) -> httpx.Response:
-        """The answer, whose body is still to be read; bytes are passed on as they are.
+        """The answer, whose body is still to be read; the bytes of a body are passed on unchanged.
 
         Raises HttpError 502, 504.
         """
@@ -87,7 +87,7 @@ class Upstream:
         return self._settings.upstream_key is not None or self._settings.has_client_key
 
     def answer_headers(self, response: httpx.Response) -> dict[str, str]:
-        """What a client is told of the upstream's headers."""
+        """The upstream's headers that are passed on to the client."""
         named = {"x-request-id": "x-upstream-request-id"}
         return {
             named.get(name.lower(), name): self.without_key(value)
@@ -96,7 +96,7 @@ class Upstream:
         }
 
     def without_key(self, text: str) -> str:
-        """The text without the upstream's key, which some quote in their errors."""
+        """The text without the upstream's key, which some upstreams quote in errors."""
         key = self._settings.upstream_key
         return text if key is None else text.replace(key, "[key]")
 
