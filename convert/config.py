@@ -33,7 +33,7 @@ _FIXED: Mapping[str, tuple[object, ...]] = {
     "use_sliding_window": (False, None),
     "is_causal": (True, None),
 }
-"""Settings that may only have these values; None is for absent."""
+"""Settings that may only have these values; None means absent."""
 
 
 @dataclass(frozen=True)

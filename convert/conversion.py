@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 WRITTEN_TYPES = ("bf16", "f16")
-"""Types that our own code writes; llama.cpp's quantizer makes the others from such a file."""
+"""Types that our own code can write; llama.cpp's quantizer makes the others from them."""
 
 TYPES = (*WRITTEN_TYPES, "q8_0", "q6_k", "q4_k_m", "q4_k_s", "q4_0")
 """The types a checkpoint can be converted to, from the largest file to the smallest."""

@@ -15,7 +15,7 @@ from edgeguard.errors import ConversionError
 from edgeguard.files import read_regular
 
 MOST_BYTES = 128 << 20
-"""Of a small file; the tokenizer.json of Qwen3 has 11 MB."""
+"""Largest size of a small file, in bytes; Qwen3's tokenizer.json has 11 MB."""
 
 _POINTER = b"version https://git-lfs"
 

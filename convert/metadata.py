@@ -42,7 +42,7 @@ _SAMPLING = {
     "temperature": ("general.sampling.temp", Kind.FLOAT32),
     "repetition_penalty": ("general.sampling.penalty_repeat", Kind.FLOAT32),
 }
-"""What generation_config.json may say, and where the reference puts it."""
+"""Keys of generation_config.json, and where the reference stores them."""
 
 _TOKEN_IDS = {
     "bos": "bos_token_id",

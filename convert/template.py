@@ -49,7 +49,7 @@ CONVERSATIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         (_ASSISTANT, "\n<b>{{ ok }}</b> "),
     ),
 }
-"""Conversations to compare, by the name that a message calls them."""
+"""Conversations to compare, by their names in error messages."""
 
 
 def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from edgeguard.errors import StoreError
 _logger = logging.getLogger(__name__)
 
 MOST = 100_000
-"""Answers that are kept: some 50 MB in a file. The oldest go first."""
+"""The most answers stored: some 50 MB in a file. The oldest go first."""
 _IN_MEMORY = 10_000
 _MARK = 0x45644763  # application_id of the file: EdGc
 _WAIT = 5.0  # seconds to wait for another process

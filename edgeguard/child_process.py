@@ -39,9 +39,9 @@ _BOOT = (
 )
 
 MODULE_VARIABLE = "EDGEGUARD_CHILD_MODULE"
-"""In a frozen program's child: the module to serve. Nobody sets it by hand."""
+"""In a frozen program's child: the module to serve. Not for users to set."""
 HOOKED = "_edgeguard_children"
-"""The attribute of ``sys`` by which a frozen program says that its children serve."""
+"""The attribute of ``sys`` that a frozen program sets if it has our hook."""
 
 
 class ChildError(Exception):

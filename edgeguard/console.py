@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is, in the same unit (bytes, usually)."""
+"""Called with the amount done and the total, in the same unit (usually bytes)."""
 
 
 class Meter:

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 LOW_MASS = 0.1
-"""Below this share of its probability on the three severities, a model's numbers mean nothing.
+"""The least probability that a model must put on the three severities together.
 
-A Qwen3Guard-Gen puts nearly all of it there. A file whose weights are damaged, or are another
-model's, does not, and would still have a likeliest severity.
+A Qwen3Guard-Gen puts nearly all of it there. A file with damaged weights, or another model's, does
+not, but would still have a most likely severity.
 """
 
 
@@ -78,7 +78,7 @@ class _Way:
 _Shares = tuple[tuple[str, float], ...]
 T = TypeVar("T")
 Passes: TypeAlias = "Generator[Read | Extend, NDArray[np.float32], T]"
-"""Yields what a session shall compute, is sent the logits, and returns what they say."""
+"""A generator that yields requests for a session, is sent the logits, and returns a result."""
 
 
 class Decoder:

@@ -32,7 +32,7 @@ _MODULES: dict[Extra, dict[str, str]] = {
     "proxy": {**_SERVER, "httpx": "httpx"},
     "server": _SERVER,
 }
-"""What is imported of each extra, and the package that brings it."""
+"""The modules that each extra needs, and their packages."""
 
 
 def require(extra: Extra, what: str) -> None:

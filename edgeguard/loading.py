@@ -56,7 +56,7 @@ class Plan:
     options: Options
     plain_weights: bool = False
     stamp: Stamp | None = None
-    """The file's, when it was known by its content."""
+    """The file's stamp when it was identified."""
 
 
 @dataclass(frozen=True)

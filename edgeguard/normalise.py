@@ -38,7 +38,7 @@ _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-"""What shows nothing; after Unicode's property Default_Ignorable_Code_Point."""
+"""Invisible characters, by Unicode's property Default_Ignorable_Code_Point."""
 _OF_EMOJI = "\ufe0e\ufe0f"
 _SCRIPTS_WITHOUT = (
     "LATIN",
@@ -50,7 +50,7 @@ _SCRIPTS_WITHOUT = (
     "HANGUL",
     "FULLWIDTH",
 )
-"""Scripts that write without joiners, by how the names of their letters begin."""
+"""Scripts that use no joiners, by the beginning of their letters' names."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _ONE = r"(?:[^\W\d_]|[013457@$])"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SPARE = 64 << 20
-"""Bytes to leave free: a disk that is full to the brim fails elsewhere."""
+"""Bytes to leave free, since a completely full disk fails elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import json
 from edgeguard.errors import InputError
 
 _LONGEST = 4000
-"""Digits that int() takes; Python refuses some more."""
+"""The most digits passed to int(), below Python's own limit."""
 MAX_DEPTH = 64
 """Levels of nesting; a conversation needs four."""
 

@@ -28,7 +28,7 @@ from edgeguard.session.interface import Session
 _PART = 1 << 14
 """Characters of a part: some ten milliseconds."""
 _LONGEST = 1 << 20
-"""Of a part without a seam. It is cut anywhere then, and may have a token more."""
+"""The most characters of a part without a seam; it is then cut anywhere, which may add a token."""
 
 # Qwen2's pre-tokenizer never puts a space after another character into one piece, nor a letter
 # before another kind of character. Texts without spaces between words need the second rule.

@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 IN_MEMORY = "memory"
 _FORM = 2
-"""The form of an entry; another number has all of them made anew."""
+"""The version of the entries; with a new number, old ones are not used."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edgeguard.verdict import Verdict
 T = TypeVar("T")
 
 REFUSAL = "I can't help with that."
-"""What a user sees in place of what was flagged, unless a host is told otherwise."""
+"""What a user sees in place of flagged text, unless another refusal is configured."""
 
 
 class FlaggedError(EdgeguardError):

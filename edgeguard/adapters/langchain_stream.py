@@ -21,7 +21,7 @@ from edgeguard.verdict import Verdict
 
 INTERVAL = 200
 _FIELDS = {"text-delta": "text", "reasoning-delta": "reasoning", "tool-call-delta": "args"}
-"""Where each kind of delta has its piece."""
+"""The field with the text, for each type of delta."""
 _TEXTS = ("text", "reasoning")
 _CALLS = ("tool_call", "server_tool_call", "invalid_tool_call")
 Payload = dict[str, Any]

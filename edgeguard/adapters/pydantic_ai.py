@@ -25,7 +25,7 @@ from edgeguard.verdict import Verdict
 
 _RETURNS = ("tool-return", "builtin-tool-return")
 _RETRIES = ("retry-prompt", "retry-feedback")
-"""What a tool or a check says of a call that it turned down."""
+"""The messages by which a tool or a check rejects a call."""
 _CALLS = ("tool-call", "builtin-tool-call")
 
 

@@ -22,9 +22,9 @@ from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
 _SEP = re.compile(rb'"?sep=(.)"?\r?\n')
-"""The line by which Excel is told what separates the cells."""
+"""The line that tells Excel the delimiter."""
 _MOST = 16 << 20
-"""Bytes of a header: a longer one is no header."""
+"""The most bytes of a header; something longer is not one."""
 
 
 class Csv:

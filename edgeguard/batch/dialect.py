@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from edgeguard.batch.rows import Place
 
 MAX_CELL = 16 << 20
-"""Characters of one cell: a longer one is a quote that was never closed."""
+"""The most characters of a cell; a longer one comes from a quote that was never closed."""
 # a character that decoding never gives; stands for MySQL's \N while a line is split
 _NULL = "\udfff"
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -16,7 +16,7 @@ _MARK = re.compile(rb'["{}\[\],]')
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 _SPACE = b" \t\r\n"
 _SHOWN = 1 << 16
-"""Bytes that are kept of what is no element."""
+"""How many bytes of an invalid element are kept."""
 
 
 @dataclass(frozen=True)

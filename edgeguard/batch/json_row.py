@@ -16,7 +16,7 @@ from edgeguard.errors import InputError
 from edgeguard.strict_json import unique_names, whole
 
 FIRST = 100
-"""Rows that are looked at before the work begins: a wrong file or a wrong name shows in them."""
+"""Rows checked before the work begins, to detect a wrong file or field name."""
 SPACE = b" \t\r\n"
 _DEEP = "not JSON that can be read: it is nested too deeply"
 

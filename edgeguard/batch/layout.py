@@ -18,7 +18,7 @@ from edgeguard.errors import InputError
 TAB = "\t"
 _DELIMITERS = (",", ";", TAB, "|")
 _UNQUOTED = (TAB, "|")
-"""What files without quoting are separated by; a verdict is JSON, which has commas."""
+"""Delimiters of files without quoting. Not commas: a verdict is JSON, which contains them."""
 _WORDS = {"tab": TAB, "\\t": TAB, "comma": ",", "semicolon": ";", "bar": "|", "none": ""}
 
 

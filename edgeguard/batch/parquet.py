@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PIECE = 1000
 """Rows in memory at a time."""
 _BUFFER = 1 << 20
-"""Bytes of a column that are read at a time; without it a whole row group would be."""
+"""Bytes of a column read at a time; otherwise a whole row group would be read."""
 
 
 class Parquet:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _GROUP_BYTES = 128 << 20
 _SPARK = b"org.apache.spark.sql.parquet.row.metadata"
-"""Spark's own list of the columns: with it there, Spark would not see those that are added."""
+"""Spark's own list of the columns. It is dropped, or Spark would not see the added ones."""
 
 
 class Columns(Protocol):

@@ -31,10 +31,10 @@ from edgeguard.errors import InputError
 
 PIPE = "-"
 MAX_LINE = 64 << 20
-"""Bytes of one line: a longer one is no file made of lines, and would fill the memory."""
+"""The most bytes of a line; a longer one would fill the memory, and is no line of text."""
 _CHUNK = 1 << 20
 _START = 1 << 16
-"""Bytes at the start of a file by which its line ends are known."""
+"""Bytes at the start of a file in which its line ends are detected."""
 
 
 @dataclass(frozen=True)

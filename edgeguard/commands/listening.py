@@ -16,7 +16,7 @@ from edgeguard.errors import InputError
 from edgeguard.server.settings import LOG_FORMATS
 
 KEY = "EDGEGUARD_API_KEY"
-"""The variable of the key that is asked of clients."""
+"""The variable with the key that clients must send."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

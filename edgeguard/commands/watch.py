@@ -30,7 +30,7 @@ from edgeguard.watch.state import WatchState
 from edgeguard.watch.watch import Watch
 
 _PIECE = 1 << 12
-"""Bytes that are read at most at once: what has come is there at once, however little it is."""
+"""The most bytes read at once; a read returns whatever has arrived."""
 
 
 @click.command(name="watch")

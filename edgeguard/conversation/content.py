@@ -35,7 +35,7 @@ _UNTYPED_MEDIA = {
     "video": VIDEO,
 }
 _DEEPEST = 8
-"""Levels of parts within parts; a result of a tool with parts of its own has two."""
+"""The most levels of nested parts; a tool result with parts of its own has two."""
 
 
 def content_of(value: object, depth: int = 0) -> Content:

@@ -22,7 +22,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
 AUTO: Literal["auto"] = "auto"
 
 Said = tuple[Speaker, str, Content]
-"""Who speaks, the word for it, and what is in the message."""
+"""The speaker, the form's word for the role, and the message's content."""
 
 _LANGCHAIN = {"human", "ai", "system", "tool", "function", "chat", "developer"}
 _SHAREGPT_CALLS = {"function_call", "tool_call"}

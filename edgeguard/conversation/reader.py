@@ -22,7 +22,7 @@ from edgeguard.protocol.visible import has_visible
 
 _THINKING = "its thinking"
 _PARTS = "\n"
-"""Between the text parts of a message, as vLLM joins them for Qwen3: its template takes strings."""
+"""Joins the text parts of a message, as vLLM does for Qwen3, whose template takes strings."""
 _STRICT = "the official template has no place for"
 _ROLE: dict[Speaker, Role] = {
     "system": "system",

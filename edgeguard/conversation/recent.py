@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 SIZE = 10_000
-"""How many different texts are remembered: some 10 MB of verdicts."""
+"""How many values are stored: some 10 MB of verdicts."""
 
 V = TypeVar("V")
 

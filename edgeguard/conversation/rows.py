@@ -24,7 +24,7 @@ from edgeguard.protocol.visible import has_visible
 from edgeguard.strict_json import parse_json
 
 CheckMessages = Iterable[Message | Mapping[str, object]] | Mapping[str, object] | Conversation
-"""What ``check_messages`` takes; see docs/conversations.md."""
+"""The argument of ``check_messages``; see docs/conversations.md."""
 CheckRow = str | CheckMessages
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -43,12 +43,12 @@ FIELDS: dict[str, str] = {
     "chatml": TEXT,
     **dict.fromkeys(("anthropic", "responses", "chatgpt"), ROW),
 }
-"""Where each form has its conversation, unless told."""
+"""The field that holds the conversation in each form, by default."""
 _TREE = "mapping"
 REQUESTS = ("body", "params")
-"""Where files for the batch interfaces of OpenAI and Anthropic have the request."""
+"""The field with the request in files for OpenAI's and Anthropic's batch interfaces."""
 _GUESSED = ("messages", "conversations", "conversation")
-"""Those of LISTS that hold nothing else in a table, as ``input`` often does."""
+"""Names in LISTS that always mean a conversation in a table, unlike ``input``."""
 _OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from edgeguard.errors import InputError
 
 Speaker = Literal["system", "user", "assistant", "tool"]
-"""Who speaks; a tool is whatever comes from outside: results of calls, pages, files."""
+"""Who speaks; a tool stands for everything from outside: results of calls, pages, files."""
 
 SPEAKERS: dict[str, Speaker] = {
     "system": "system",

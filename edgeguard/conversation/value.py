@@ -91,4 +91,4 @@ class Conversation:
 
 
 UNKNOWN = Conversation((Message("user", ""),), (-1,), ("user",))
-"""What a response answers where nobody knows it. It can only be answered, not judged."""
+"""Stands for an unknown prompt of a response. It can only be answered, not judged."""

@@ -23,7 +23,7 @@ OTHERS = (
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"),
     *("HTTPS_PROXY", "https_proxy", "LLAMA_CPP_LIB_PATH", "GGML_BACKEND_PATH"),
 )
-"""Variables of the programs below us that change what edgeguard does."""
+"""Variables of our dependencies that change what edgeguard does."""
 
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PROXY")
 

@@ -34,10 +34,10 @@ _FLAGS = {
     "SVE": "sve",
     "SME": "sme",
 }
-"""What llama.cpp calls a feature, and what /proc/cpuinfo calls it."""
+"""llama.cpp's name of a feature, and the name in /proc/cpuinfo."""
 
 _FAST = ("AVX2", "FMA", "AVX512", "AVX512_VNNI", "AVX_VNNI", "DOTPROD", "MATMUL_INT8")
-"""What makes a model faster. AMX is not among them: it is left out where GCC compiles it wrong."""
+"""Features that make a model faster. AMX is left out, since GCC may compile it wrong."""
 
 
 def problems(library: Library, flags: frozenset[str]) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 INSTALL = f"pip install llama-cpp-python --extra-index-url {WHEELS}"
 
 _ILLEGAL = ("code -4", "code 3221225501")
-"""How a process ends at an instruction that the processor lacks: SIGILL; Windows' 0xC000001D."""
+"""Exit codes after an instruction that the processor lacks: SIGILL; Windows' 0xC000001D."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from edgeguard.protocol.names import SEVERITIES
 
 _FLIPS_SHOWN = 20
 _FASTER = 0.9
-"""A median below this part of another's is worth a word."""
+"""A median below this fraction of another's is worth mentioning."""
 
 
 def comparison_sections(found: Comparison, *, all_flips: bool) -> tuple[Section, ...]:

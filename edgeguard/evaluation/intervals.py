@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
-"""What may lie beyond each end."""
+"""The probability beyond each end."""
 
 _TN, _FP, _FN, _TP = range(4)
 _LOST, _WON, _ALARM, _QUIET = 6, 5, 1, 2
-"""Of the eight cells truth * 4 + first * 2 + other: what only the first or the other gets right."""
+"""The cells, numbered truth * 4 + first * 2 + other, that only one of the two gets right."""
 
 _MOST = 1e6
-"""More than so many times the rows is no advice."""
+"""More than so many times the rows would not be useful advice."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from edgeguard.verdict import ModelId, Verdict
 Key = tuple[str, str]
 
 _HEADER = 1 << 16
-"""Bytes of a first line; that of another file may have no end."""
+"""The most bytes of a first line; that of some other file may never end."""
 _ALWAYS = {"model", "policy", "n_ctx", "data_sha256"}
-"""What every first line has had since there are records."""
+"""The keys that every first line has had in all versions."""
 
 
 def header(

@@ -36,7 +36,7 @@ from edgeguard.strict_json import unique_names
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 UNKNOWN = "unknown"
-"""The label of a row whose severity nobody knows; such a row counts for the refusal alone."""
+"""The label of a row with an unknown severity; such a row counts for the refusal alone."""
 
 _LABELS = (*SEVERITIES, UNKNOWN)
 

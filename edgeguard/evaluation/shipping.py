@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgeguard.evaluation.resampling import Profiles
 
 MARGIN = 0.01
-"""F1 may be so much worse than the first file's, not more: one point."""
+"""The most that F1 may be worse than the first file's: one point."""
 
 SAME = 0.97
 """At least this share of the texts must keep the severity that the first file gives them."""

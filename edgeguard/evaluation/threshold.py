@@ -46,9 +46,9 @@ _T = TypeVar("_T")
 FALSE_ALARMS = "false_alarms"
 RECALL = "recall"
 LEAST_OF_CATEGORY = 10
-"""Harmful rows of a category below which it gets no threshold of its own."""
+"""A category with fewer harmful rows gets no threshold of its own."""
 _ROUNDING = 1e-9
-"""0.02 of 150 rows is 3 rows, whatever the last bit of the product says."""
+"""Tolerance for rounding: 0.02 of 150 rows is 3 rows, whatever the product's last bit."""
 
 
 @dataclass(frozen=True)

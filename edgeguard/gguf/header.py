@@ -80,7 +80,7 @@ class Header:
     kinds: Mapping[str, int]
     places: Mapping[str, int]
     tensors: tuple[TensorInfo, ...]
-    """In the order in which they lie."""
+    """In the order of their offsets."""
 
 
 def read_header(path: Path) -> Header:

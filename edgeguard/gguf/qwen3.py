@@ -25,7 +25,7 @@ _QUANTIZATION = 2  # GGML_QNT_VERSION
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 _ROPE_BASE, _EPSILON = 1e6, 1e-6
-"""Of all published models; a file of ours may have others, for which its digest stands."""
+"""The values of all published models; a file with our digest may have others."""
 
 _SIZES = {
     f"{ARCHITECTURE}.{key}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgeguard.gguf.tensor_types import TensorType
 
 HOLE = 4096
-"""Bytes of zeros in a row that no tensor of a model has."""
+"""So many consecutive bytes of zeros are in no tensor of a sound model."""
 
 _EXPONENT = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000}
 # 2 ** 24; the range of f16 ends far below

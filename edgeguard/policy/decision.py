@@ -76,7 +76,7 @@ def probability_of(policy: Policy, window: Evidence, category: str) -> float:
 
 
 _Rules = Iterator[tuple[str, bool]]
-"""The rules that flag a window, each with whether it goes by a probability."""
+"""The rules that flag a window, and for each, whether it is about a probability."""
 
 
 def _reason(policy: Policy, windows: Sequence[Evidence]) -> tuple[str, bool]:

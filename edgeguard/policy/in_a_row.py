@@ -20,7 +20,7 @@ from edgeguard.policy.policy import Policy
 from edgeguard.protocol.names import Severity
 
 IN_A_ROW = 2
-"""Tokens that count, as in the authors' evaluation; 1 takes every token, and flags oftener."""
+"""How many tokens flag a text, as in the authors' evaluation; with 1, each token does."""
 
 
 @dataclass(frozen=True)

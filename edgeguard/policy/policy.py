@@ -20,7 +20,7 @@ from edgeguard.protocol.names import CONTROVERSIAL, UNSAFE, Severity
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""Names that Windows keeps for itself, in every folder and before any extension."""
+"""Names reserved by Windows, in every folder and before any extension."""
 
 
 @dataclass(frozen=True)

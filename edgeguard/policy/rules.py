@@ -25,7 +25,7 @@ SEVERITY_RULES: dict[str, int] = {
     "controversial": SEVERITY_RANK[CONTROVERSIAL],
     "flag": SEVERITY_RANK[SAFE],
 }
-"""The least severity, by its rank, from which a named category flags."""
+"""The rank of the severity from which on a named category flags."""
 RULE_WORDS: tuple[str, ...] = (IGNORE, *SEVERITY_RULES)
 
 RefusalRule = Literal["ignore", "flag", "pass"]

@@ -26,15 +26,15 @@ from edgeguard.policy.rules import REFUSAL_RULES, RULE_WORDS, RefusalRule, Rule
 from edgeguard.protocol.names import CATEGORIES, Severity
 
 MOST = 1 << 16
-"""Bytes of a policy's file."""
+"""The most bytes of a policy's file."""
 
 _LONGEST = 60
-"""Characters of what somebody wrote, in an error."""
+"""The most characters of a user's text that an error quotes."""
 _OVER: dict[str, tuple[Severity, ...]] = {
     "+".join(severity.lower() for severity in policy.harmful): policy.harmful
     for policy in OFFICIAL.values()
 }
-"""What a threshold may be over: the harmful classes of the official policies."""
+"""The values of `over`: the harmful classes of the official policies."""
 _KEYS = (
     *("base", "threshold", "over", "refusal", "observe", "normalise"),
     *("model_sha256", "categories", "calibration"),

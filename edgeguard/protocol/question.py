@@ -46,7 +46,7 @@ _AFTER: tuple[Piece, ...] = (
     THINK_END,
     "\n\n",
 )
-"""From the end of the question to the first token of the answer: thinking is switched off."""
+"""Between the question and the first token of the answer; switches thinking off."""
 
 _POLICY: dict[Mode, tuple[str, str, str]] = {
     "prompt": (

@@ -49,7 +49,7 @@ MAPS: Mapping[str, tuple[str, ...]] = {
 """The maps in config.json, by their names there."""
 
 ANSWER_START = "\n\n"
-"""What stands before an answer's own text, in one run with it for the tokenizer."""
+"""Precedes an answer's own text; the tokenizer treats both as one text."""
 
 _BEFORE_ANSWER: tuple[Piece, ...] = (IM_START, "assistant\n", THINK_START, "\n\n", THINK_END)
 """An empty think block: the answer's header, which is never judged."""

@@ -23,7 +23,7 @@ from edgeguard.verdict import Verdict
 
 MAX_BYTES = 10 * 1024 * 1024
 FILES = 5
-"""Files that are kept beside the one that is written."""
+"""How many rotated files are kept."""
 
 _logger = logging.getLogger(__name__)
 

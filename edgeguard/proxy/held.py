@@ -19,7 +19,7 @@ from edgeguard.proxy.sse import Event, event
 from edgeguard.proxy.words import Path, Words, are_arguments, unescaped, without_tokens, words
 
 _REPEATS = (".done", ".created", ".in_progress", ".completed", ".incomplete", ".failed", ".added")
-"""Endings of events of the Responses API that say again what was said."""
+"""Endings of the types of Responses API events that repeat earlier text."""
 _CUT: frozenset[Path] = frozenset(
     {
         ("choices", 0, "delta", "content"),
@@ -30,7 +30,7 @@ _CUT: frozenset[Path] = frozenset(
         ("delta", "thinking"),
     }
 )
-"""Texts that a client puts together from pieces, so that a piece may become two."""
+"""Texts that clients join from pieces, so that a piece may be cut in two."""
 _CUT_DELTAS = ("output_text.delta", "refusal.delta", "reasoning_text.delta", "summary_text.delta")
 _PLACES = ("index", "output_index", "content_index", "summary_index")
 AGAIN = 200

@@ -52,9 +52,9 @@ class Asked:
     form: Form
     body: Body
     conversation: Conversation
-    """What the answer answers."""
+    """The conversation that is answered."""
     parts: tuple[Conversation, ...]
-    """What is judged; the last is ``conversation`` where that ends with something to judge."""
+    """What is judged; the last one is ``conversation`` if that ends with something to judge."""
 
     @property
     def streams(self) -> bool:

@@ -17,7 +17,7 @@ UPSTREAM_TIMEOUT = 600.0
 JUDGE_TIMEOUT = 60.0
 """Seconds that one pass of the guard may take before it counts as failed."""
 MAX_BODY = 8 * 1024 * 1024
-"""Bytes of a request: conversations carry tools' results along."""
+"""The most bytes of a request; conversations contain the results of tools."""
 REFUSAL = "This cannot be shown: it was stopped by a content filter."
 PROMPTS = ("parallel", "first")
 BLOCKS = ("text", "error")

@@ -15,7 +15,7 @@ from edgeguard.errors import InputError
 from edgeguard.strict_json import parse_json
 
 MAX_EVENT = 1024 * 1024
-"""Bytes of one event; what is longer is no event of a model."""
+"""The most bytes of an event; models send no longer ones."""
 DONE = "[DONE]"
 _BOM = b"\xef\xbb\xbf"
 _NAME = re.compile(r"[A-Za-z0-9_.]{0,80}")

@@ -28,7 +28,7 @@ from edgeguard.proxy.words import media_in, without_tokens
 AHEAD = 256
 """Events that are read ahead of the guard; then the upstream waits."""
 PIECE = 512
-"""Characters that are fed at once: what is judged of a burst is shown between two of them."""
+"""The most characters fed at once, so that a burst of text is shown bit by bit."""
 _LAST = frozenset(
     {"message_stop", "response.completed", "response.incomplete", "response.failed", "error"}
 )

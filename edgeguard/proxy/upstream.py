@@ -15,7 +15,7 @@ from edgeguard.proxy.settings import ProxySettings
 from edgeguard.server.http_errors import HttpError
 
 MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer that comes whole."""
+"""The most bytes of an answer that comes in one piece."""
 _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length", "content-encoding",
@@ -25,7 +25,7 @@ _NOT_TOLD = {"location", "content-location", "refresh", "link", "alt-svc", "serv
 """Headers of an answer that would lead a client past the proxy, or are the proxy's own."""
 _NOT_TOLD_KINDS = ("access-control-", "x-edgeguard-", "strict-transport-", "cross-origin-")
 _PACKED = {"identity", "gzip", "deflate"}
-"""What is unpacked if it comes, although nobody asked for it."""
+"""Encodings that are decoded if they come, although none was asked for."""
 _KEYS = {"authorization", "x-api-key", "api-key"}
 
 

@@ -30,18 +30,18 @@ _COUNTS = frozenset(
         "prompt_filter_results", "x_groq", "billing",
     }
 )  # fmt: skip
-"""Fields of counts and states, in which words of the protocol have names that nobody lists."""
+"""Fields of counts and states, whose inner names are not documented but are no text."""
 _ECHOES = frozenset(
     {
         "instructions", "tools", "metadata", "text", "reasoning", "tool_choice", "prompt", "user",
         "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "conversation",
     }
 )  # fmt: skip
-"""What an answer of the Responses API repeats of the request."""
+"""Fields of the request that an answer of the Responses API repeats."""
 _ECHO: Path = (-1,)
-"""Where such a field is: a path that no other has."""
+"""Marks the path of such a field; no real path has it."""
 _SEALED = frozenset({"signature", "encrypted_content", "thought_signature", "embedding"})
-"""Fields that are sealed or packed: no reader sees a text there, if it is one line of base64."""
+"""Fields that are encrypted or encoded: not readable text, if it is one line of base64."""
 _SEALED_TYPES = frozenset({"redacted_thinking", "reasoning.encrypted"})
 _TOKENS = frozenset(
     {
@@ -49,9 +49,9 @@ _TOKENS = frozenset(
         "prompt_token_ids", "logprobs_result",
     }
 )  # fmt: skip
-"""Fields that say a text once more as tokens, with others that were likely."""
+"""Fields that repeat a text as tokens, with likely alternatives."""
 _ARGUMENTS = frozenset({"input", "arguments", "args", "parameters"})
-"""What a tool is called with: there no name is one of the protocol."""
+"""The arguments of a tool call, in which no name belongs to the protocol."""
 _MEDIA = frozenset(
     {"audio", "image", "images", "image_url", "input_image", "b64_json", "file", "video"}
     | {"partial_image_b64", "inline_data", "inlineData"}

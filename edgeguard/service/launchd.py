@@ -21,7 +21,7 @@ from edgeguard.service.state import Condition, State
 from edgeguard.service.unit import Unit
 
 _OURS = "EdgeguardSaid"
-"""A key that launchd does not know: by it a file is ours, and says where the service listens."""
+"""A key unknown to launchd that marks a file as ours and says where the service listens."""
 
 
 class Launchd:

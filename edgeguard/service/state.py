@@ -28,7 +28,7 @@ class State:
     restarts: int | None = None
     said: str = ""
     detail: str = ""
-    """What else there is to know: why it failed, that its file was changed."""
+    """Further details: why it failed, that its file was changed."""
 
     @property
     def address(self) -> str | None:

@@ -19,7 +19,7 @@ from edgeguard.service.unit import Unit
 
 _SHOWN = "ActiveState,SubState,MainPID,NRestarts,StatusText,Result,ExecMainStatus,FragmentPath"
 _NO_NAMESPACES = ("217", "226")
-"""How a service ends that could not be given its sandbox, as systemd.exec(5) lists it."""
+"""Exit codes of a service that could not get its sandbox, from systemd.exec(5)."""
 
 
 class Systemd:

@@ -32,7 +32,7 @@ _NAME = re.compile(
     r"(?:[ _.-](?:\d|gguf|i?q\d|b?f16|instruct).*)?",
     re.IGNORECASE | re.ASCII,
 )
-"""A name of the family, perhaps behind its owner's, with a size or a type after it."""
+"""A name of the family, optionally with its owner before it, and a size or type after it."""
 _STREAM_NAME = re.compile(r"qwen3[ _-]?guard[ _-]?stream", re.IGNORECASE | re.ASCII)
 
 

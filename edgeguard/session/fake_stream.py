@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Script = Callable[[str, str], Severity | tuple[Severity, str]]
-"""What a token is called: given the role and its message up to the token. A severity, perhaps with
+"""The label of a token, given the role and its message up to the token: a severity, perhaps with
 a category."""
 
 _HIDDEN = 32

@@ -16,9 +16,9 @@ from edgeguard.errors import SessionError
 
 MIB = 1 << 20
 LIBRARIES = 160 * MIB
-"""What numpy's and llama.cpp's libraries take, buffers of their own included."""
+"""Memory that numpy's and llama.cpp's libraries need, including their own buffers."""
 SPARE = 96 * MIB
-"""What llama.cpp takes besides weights and KV cache: vocabulary, graphs, buffers."""
+"""Memory that llama.cpp needs besides weights and KV cache: vocabulary, graphs, buffers."""
 
 
 def check_room(size: int, purpose: str) -> None:

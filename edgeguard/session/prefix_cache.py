@@ -25,13 +25,12 @@ from edgeguard.session.context import Context
 from edgeguard.session.prefix_files import PrefixFiles
 
 _LITTLE = 16
-"""Tokens that an inexact read must save where a text goes on; for fewer, nobody would want other
-digits."""
+"""Tokens that an inexact read must save if the text continues; fewer are not worth other digits."""
 _MUCH = 128
-"""Those that it must save between any others: half a second with the 0.6B model on two cores."""
+"""Tokens that it must save otherwise: half a second with the 0.6B model on two cores."""
 _JOINED = 8
-"""The last tokens of a text may change when it goes on: the end of a word, and what the tokenizer
-joined with the blank line after it."""
+"""How many of a text's last tokens may change when it continues: the end of a word, and characters
+that the tokenizer joined with the blank line after it."""
 
 
 class PrefixCache:

@@ -24,7 +24,7 @@ from pathlib import Path
 from edgeguard.files import read_regular
 
 MAX_BYTES = 256 << 20
-"""The most that the folder holds; the prefix of a mode of the 0.6B model takes 23 to 33 MB."""
+"""The size limit of the folder; the prefix of a mode takes 23 to 33 MB with the 0.6B model."""
 
 _FORM = 3  # version of the files and their names; a new one makes old files unknown
 _ABANDONED_SECONDS = 3600.0

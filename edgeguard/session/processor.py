@@ -20,7 +20,7 @@ _FIELDS = frozenset(
     | {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"}
     | {"isa", "uarch"}
 )
-"""The lines of Linux' /proc/cpuinfo that are the same for every core and at any time."""
+"""The lines of Linux's /proc/cpuinfo that are the same for every core and at any time."""
 
 
 @cache

@@ -27,7 +27,7 @@ BUG = -32603
 FAILED = -32000
 """An exception of edgeguard's; ``data`` has its name and message."""
 BUSY = -32001
-"""Too many requests at once: nothing was done, and the same request may be sent again."""
+"""Too many requests at once: nothing was done, and the request may be sent again."""
 
 
 MEMBERS = frozenset(("jsonrpc", "id", "method", "params"))

@@ -27,7 +27,7 @@ from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
 PROTOCOL = 1
-"""Raised when a client that worked would not any more; what is added raises nothing."""
+"""The protocol's version; it is increased by incompatible changes, not by additions."""
 MAX_STREAMS = 256
 
 Load = Callable[[Cancellation, Callable[[float], None]], Guard]

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SOUND = "sound-1"
-"""The mark of a file that was found sound; another number has all files looked at again."""
+"""The mark of a sound file; with a new number, all files are inspected again."""
 
 _SETTLED_SECONDS = 2.0
 """A file changed this recently can change again within one tick of its clock (FAT's is 2 s)."""

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-"""How often to try in a row, a second apart, when nothing comes."""
+"""Tries in a row, a second apart, while no data arrive."""
 
 MOST_UNKNOWN = 4 << 20
-"""Bytes of a file whose size is not recorded: a setting or a template, of some thousand bytes."""
+"""The most bytes of a file without a recorded size: settings or a template, some kilobytes."""
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress bar with a label, as ``edgeguard.console.progress_bar`` does."""

@@ -15,7 +15,7 @@ _BUSY = (429, 500, 502, 503, 504)
 WAITS = (2.0, 4.0, 8.0, 16.0, 32.0)
 """In seconds."""
 _LONGEST = 120.0
-"""More than this nobody waits for, whatever the hub asks for."""
+"""The longest wait, in seconds, whatever the hub asks for."""
 
 
 def wait(status: int, headers: Mapping[str, str], refusals: int) -> float | None:

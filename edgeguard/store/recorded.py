@@ -32,7 +32,7 @@ _NAMES = re.compile(
     r"|chat_template\.jinja|model(-\d{5}-of-\d{5})?\.safetensors",
     re.ASCII,
 )
-"""What is fetched of a repository: settings, texts and tensors; no pickles and no code."""
+"""The files fetched from a repository: settings, texts and tensors; no pickles and no code."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

@@ -24,7 +24,7 @@ from edgeguard.tokens import ids_of, last_seam
 
 HELD_BACK = 4
 _LONGEST = 1 << 13
-"""Characters without a border; beyond it the text is cut, and may have a token more."""
+"""The most characters without a border; a longer text is cut, which may add a token."""
 
 
 def ids(session: Session, pieces: Iterable[Piece]) -> list[int]:

@@ -10,9 +10,9 @@ import unicodedata
 from bisect import bisect_right
 
 _PART = 64
-"""Characters of a part, at least; a place is looked for in one part."""
+"""The least characters of a part; a position is searched for in one part."""
 _ALONE = (" ", "\n", "\r", "\t")
-"""Characters with which no mark becomes one."""
+"""Characters that no mark combines with."""
 _MARKS = frozenset({"Mn", "Mc", "Me"})
 # Hangul vowels and finals, which are not marks but combine too
 _JAMO = ((0x1161, 0x1175), (0x11A8, 0x11C2))

@@ -19,9 +19,9 @@ from edgeguard.watch.pieces import is_sentence_end, word_end
 from edgeguard.watch.watch import Judged
 
 INTERVAL = 40
-"""Characters between two passes at least; the next end of a sentence behind them is one."""
+"""The least characters between two passes; the next one is at the end of a sentence."""
 _MOST = 5
-"""Intervals after which a pass is made in the middle of a sentence."""
+"""After so many intervals, a pass is made in the middle of a sentence."""
 
 
 class IntervalEngine:

@@ -34,12 +34,11 @@ from edgeguard.worker.limits import Limits
 
 T = TypeVar("T")
 _OF_THE_CALLER = (InputError, PolicyError)
-"""Errors that say nothing against the guard."""
+"""Errors that do not mean that the guard is broken."""
 
 _FRAME = 300
 _CHARACTERS = 4
-"""A guess of a text's tokens before it is begun: those of the question around it, and of English
-text. It is used for Retry-After alone."""
+"""Tokens of the question around a text, and characters per token: estimates for Retry-After."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 from edgeguard.worker.job import Job
 
 _LATEST = 60
-"""OpenAI's clients take a longer Retry-After for a mistake, and come back at once."""
+"""The most seconds: OpenAI's clients ignore a longer Retry-After, and come back at once."""
 _FIRST_SPEED = 1000.0
 
 

@@ -45,7 +45,7 @@ _logger = logging.getLogger(__name__)
 
 _PROBE = [{"role": "user", "content": "What is the capital of France?"}]
 _LEAST_TOKENS = 1000
-"""A job may always have a short text, however slow the machine."""
+"""The least token limit of a job, so that even a slow machine accepts a short text."""
 
 
 class Worker:
