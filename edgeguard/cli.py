@@ -110,7 +110,7 @@ def main() -> NoReturn:
     # numpy only adds up a few numbers here; its threads would cost memory and time at the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = EXIT_ERROR
-    with suppress(OSError):  # of what is said of an error
+    with suppress(OSError):  # while an error message is written
         code = _run()
     error = settle(sys.stdout)
     if error is not None and code != EXIT_INTERRUPTED:

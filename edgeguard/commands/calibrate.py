@@ -80,7 +80,7 @@ def command(
 ) -> int:
     """Find a threshold on the labelled rows of DATA, and save it as the policy NAME.
 
-    check, batch, serve and eval take it with --policy NAME, on the model file it was found for.
+    check, batch, serve and eval accept it with --policy NAME, for the model file it was found for.
     """
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
