@@ -57,8 +57,9 @@ async def judge_prompt(guard: AsyncGuard, text: str) -> Verdict | None:
 async def judge_response(guard: AsyncGuard, messages: Sequence[Any], text: str) -> Verdict | None:
     """The verdict on an answer to ``messages``; None if it has no visible character.
 
-    Without messages, it is judged as an answer to an unknown prompt. Pictures in the messages are
-    skipped: they were judged or refused when the prompt was.
+    The messages may have any form that the guard reads. Without messages, it is judged as an answer
+    to an unknown prompt. Pictures in the messages are skipped: they were judged or refused when the
+    prompt was.
     """
     if not has_visible(text):
         return None

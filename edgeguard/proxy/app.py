@@ -234,8 +234,8 @@ class Proxy:
             response = await sending
             await self._judged(request, said, case, decision, response, watch, send, started)
         finally:
-            # Started first and awaited at the end: a client that leaves now cancels what is awaited
-            # here.
+            # Started first and shielded: if the client leaves now, whatever is awaited here is
+            # cancelled.
             ending = asyncio.ensure_future(_ended(sending))
             try:
                 if watch is not None:

@@ -21,7 +21,7 @@ class PlainText:
 
     def __init__(self, words: Iterable[str]) -> None:
         ordered = sorted({word for word in words if len(word) > 1}, key=len, reverse=True)
-        # The lookahead also finds overlapping words; of those that start at one place, all are cut.
+        # The lookahead also finds overlapping words; of words with the same start, the longest.
         pattern = "|".join(re.escape(word) for word in ordered)
         self._words = re.compile(f"(?=({pattern}))") if ordered else None
 

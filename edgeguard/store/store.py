@@ -211,8 +211,8 @@ def carry(model: Installed, folder: Path) -> Installed:
 def remove(full_name: str) -> None:
     """Remove an installed model.
 
-    Raises ModelNotFoundError if there is none of that name, StoreError if another process uses it
-    or it cannot be removed.
+    Raises ModelNotFoundError if there is none of that name, StoreError if another process has
+    locked the models folder or it cannot be removed.
     """
     folder = models_folder() / full_name
     if not is_name(full_name) or not os.path.lexists(folder):

@@ -55,8 +55,9 @@ class Summary:
     def deciding(self) -> TokenLabel | None:
         """The token whose probabilities stand for the text; None if there are no tokens.
 
-        Candidates are the runs that decide, or every run of that length if the text is Safe. Of
-        each, the mildest token counts, and of these, the most harmful one.
+        Candidates are all sequences of ``in_a_row`` tokens that give the text its severity; for a
+        Safe text, all sequences of that length. Each is represented by its mildest token, and of
+        these, the most harmful one decides.
         """
         return self._worst.get(self.severity)
 
