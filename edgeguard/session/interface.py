@@ -125,9 +125,10 @@ class Session(Protocol):
         ``room`` is how many tokens ``extend`` may add. The first ``prefix`` tokens are the same in
         many calls and are computed once. The last ``suffix`` are the same too, but follow the text,
         so they do not count when a grown text is compared with the one held. ``exact``: the result
-        does not depend on earlier calls; otherwise everything they computed is reused, which changes
-        late digits; see edgeguard.session.prefix_cache. ``ahead`` is the most likely argument of the
-        next ``extend``: it is computed in the same pass, where it costs little. Raises SessionError.
+        does not depend on earlier calls; otherwise everything they computed is reused, which
+        changes late digits; see edgeguard.session.prefix_cache. ``ahead`` is the most likely
+        argument of the next ``extend``: it is computed in the same pass, where it costs little.
+        Raises SessionError.
         """
 
     def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:

@@ -122,8 +122,8 @@ class Connection:
     def _begin(self, request: Request) -> None:
         method = self._methods.get(request.method)
         if request.id is None:
-            # A notification gets no answer. So an error would be lost, and a text that was not judged
-            # might be taken as judged.
+            # A notification gets no answer. So an error would be lost, and a text that was not
+            # judged might be taken as judged.
             _log.warning("a notification was ignored: only cancel may be sent without an id")
             return
         if method is None:
