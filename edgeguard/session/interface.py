@@ -48,6 +48,7 @@ class Read:
     suffix: int = 0
     exact: bool = True
     ahead: tuple[int, ...] = ()
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Extend:
 
     tokens: tuple[int, ...]
     back: int = 0
+    wanted: tuple[int, ...] = ()
 
 
 class Sequences(Protocol):
@@ -119,6 +121,7 @@ class Session(Protocol):
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
@@ -127,13 +130,17 @@ class Session(Protocol):
         of a text that grows before them. ``exact``: the result does not depend on earlier calls;
         else whatever they computed is used again, which costs late digits; see
         edgeguard.session.prefix_cache. ``ahead`` is what ``extend`` will most likely be called
-        with: it is computed in the same pass, and costs little there. Raises SessionError.
+        with: it is computed in the same pass, and costs little there. ``wanted`` are the tokens
+        whose logits are looked at one by one; those of all others may be given as one, with their
+        whole probability, and the rest of them as -inf. Raises SessionError.
         """
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+    def extend(
+        self, tokens: Sequence[int], *, back: int = 0, wanted: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Add tokens to those held, and return the logits after the last: float32, (n_vocab,).
 
-        ``back``: first give up so many of the tokens held.
+        ``back``: first give up so many of the tokens held. ``wanted``: as in ``read``.
         """
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Sequences:
