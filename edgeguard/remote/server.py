@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeguard.errors import SessionError
 from edgeguard.remote.connection import Request
@@ -49,10 +49,9 @@ class Served:
 def at(value: object, *path: str | int) -> object:
     """What stands at a place in an answer. Raises SessionError where there is nothing."""
     for key in path:
-        if not isinstance(value, dict if isinstance(key, str) else list):
-            raise missing(key)
+        inner: Any = value if isinstance(value, dict if isinstance(key, str) else list) else {}
         try:
-            value = value[key]
+            value = inner[key]
         except (KeyError, IndexError):
             raise missing(key) from None
     return value
