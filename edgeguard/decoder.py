@@ -117,8 +117,10 @@ class Decoder:
         while state != END:
             ways = writer.write_shared(self._ways(question.mode, state))
             if state == START:
-                probabilities = self._severities((yield from writer.logits()), ways)
+                logits = yield from writer.logits(_next(ways))
+                probabilities = self._severities(logits, ways)
             if state.stage == "category":
+                yield from writer.logits(_next(ways))  # those of NO_CATEGORY too
                 shares = yield from _shares(writer, ways, more_passes=categories)
             option = yield from _choose(writer, ways)
             path.append((state, option))
@@ -250,15 +252,18 @@ class _Writer:
         """The most likely of the tokens that may come next."""
         import numpy as np
 
-        logits = (yield from self.logits())[tokens]
+        logits = (yield from self.logits(tuple(tokens)))[tokens]
         shares = _softmax(logits.astype("float64"))
         named = zip((self._session.token_bytes(token) for token in tokens), shares)
         self.choices.append(Choice(self._written, tuple(named)))
         # argmax takes the lowest id of several maxima, as llama.cpp's greedy sampler does.
         return tokens[int(np.argmax(logits))]
 
-    def logits(self) -> Passes[NDArray[np.float32]]:
-        """The logits after everything written so far; tokens held back are computed in one pass."""
+    def logits(self, wanted: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
+        """The logits after everything written so far; tokens held back are computed in one pass.
+
+        ``wanted``: the tokens whose logits are needed, where nothing was computed here yet.
+        """
         if self._logits is None:
             asked = self._question
             self._logits = yield Read(
@@ -268,20 +273,21 @@ class _Writer:
                 suffix=asked.suffix + len(self._waiting),
                 exact=self._exact,
                 ahead=self._ahead,
+                wanted=wanted,
             )
         elif self._waiting:
-            self._logits = yield Extend(tuple(self._waiting), self._strayed)
+            self._logits = yield Extend(tuple(self._waiting), self._strayed, wanted)
             self._extended += len(self._waiting)
             self._strayed = 0
         self._waiting = []
         return self._logits
 
-    def look(self, tokens: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
+    def look(self, tokens: tuple[int, ...], wanted: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
         """The logits after some more tokens, which do not become part of the answer."""
-        logits = yield from self.logits()
+        logits = yield from self.logits(wanted)
         if not tokens:
             return logits
-        logits = yield Extend(tokens, self._strayed)
+        logits = yield Extend(tokens, self._strayed, wanted)
         self._strayed = len(tokens)
         return logits
 
@@ -305,9 +311,10 @@ def _alone(session: Session, passes: Passes[T]) -> T:
                     suffix=asked.suffix,
                     exact=asked.exact,
                     ahead=asked.ahead,
+                    wanted=asked.wanted,
                 )
             else:
-                logits = session.extend(asked.tokens, back=asked.back)
+                logits = session.extend(asked.tokens, back=asked.back, wanted=asked.wanted)
             asked = passes.send(logits)
     except StopIteration as end:
         found: T = end.value
@@ -319,6 +326,11 @@ def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
 
     shares = np.exp(logits - np.max(logits))
     return tuple(float(share) for share in shares / shares.sum())
+
+
+def _next(ways: list[_Way]) -> tuple[int, ...]:
+    """The tokens that may come next, where all ways part."""
+    return tuple(sorted({way.tokens[0] for way in ways}))
 
 
 def _shared(ways: list[_Way]) -> int:
@@ -350,7 +362,7 @@ def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> Passes[_
         if before and not more_passes:
             return None
         tokens = sorted({way.tokens[shared] for way in rest})
-        logits = (yield from writer.look(before))[tokens].astype("float64")
+        logits = (yield from writer.look(before, tuple(tokens)))[tokens].astype("float64")
         for token, share in zip(tokens, _softmax(logits)):
             after = [way for way in rest if way.tokens[shared] == token]
             branches.append(

@@ -6,7 +6,7 @@
     ├── ModelNotFoundError          2   no such model is installed, or none is chosen
     ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
     ├── PolicyError                 2   not a valid policy, or one for another model file
-    ├── SessionError                2   llama.cpp could not load or compute
+    ├── SessionError                2   llama.cpp, or a model's server, could not load or compute
     │   └── ClosedError             2   the guard was used after close()
     ├── CancelledError              2   the caller cancelled the check
     ├── TimeoutError                2   a text was not judged within the time limit
@@ -62,7 +62,7 @@ class PolicyError(EdgeguardError):
 
 
 class SessionError(EdgeguardError):
-    """llama.cpp could not load the model, or could not compute."""
+    """llama.cpp, or the model's server, could not load the model, or could not compute."""
 
 
 class ClosedError(SessionError):

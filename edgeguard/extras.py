@@ -13,7 +13,7 @@ from typing import Literal
 
 from edgeguard.errors import MissingExtraError
 
-Extra = Literal["eval", "mcp", "parquet", "proxy", "server"]
+Extra = Literal["eval", "mcp", "parquet", "proxy", "remote", "server"]
 
 _SERVER = {
     "fastapi": "fastapi",
@@ -30,6 +30,7 @@ _MODULES: dict[Extra, dict[str, str]] = {
     "mcp": {"mcp": "mcp"},
     "parquet": {"pyarrow": "pyarrow"},
     "proxy": {**_SERVER, "httpx": "httpx"},
+    "remote": {"httpx": "httpx"},
     "server": _SERVER,
 }
 """The modules that each extra needs, and their packages."""

@@ -42,8 +42,9 @@ class _Threads(click.types.IntParamType):
 _MODEL = click.option(
     "--model",
     envvar="EDGEGUARD_MODEL",
-    metavar="NAME|FILE",
-    help="A model's name, or a GGUF file.  [default: gen-0.6b, if it is installed]",
+    metavar="NAME|FILE|URL",
+    help="A model's name, a GGUF file, or the address of a server that serves one.  "
+    "[default: gen-0.6b, if it is installed]",
 )
 _POLICY = click.option(
     "--policy",

@@ -15,8 +15,9 @@ from click.core import ParameterSource
 
 from edgeguard.commands.listening import KEY, check_key
 from edgeguard.errors import InputError
+from edgeguard.remote.address import KEY_VARIABLE
 from edgeguard.service.unit import Unit, make_unit
-from edgeguard.store.model_file import resolve
+from edgeguard.store.model_file import resolve, server_address
 from edgeguard.store.policies import is_file_name
 from edgeguard.store.registry import BUILT_INS
 from edgeguard.store.store import candidates
@@ -43,7 +44,8 @@ def asked_unit(command: click.Command, kind: str, options: tuple[str, ...]) -> U
             words += [option.opts[0]] if one is True else [option.opts[0], _plain(option, one)]
         if option.name in ("cache", "audit_log"):
             files += [Path(_plain(option, one)) for one in value if one != _MEMORY]
-    keys = {KEY: context.params["api_key"], UPSTREAM_KEY: os.environ.get(UPSTREAM_KEY)}
+    keys = {KEY: context.params["api_key"]}
+    keys |= {name: os.environ.get(name) for name in (UPSTREAM_KEY, KEY_VARIABLE)}
     return make_unit(
         kind,
         tuple(words),
@@ -71,7 +73,7 @@ def _plain(option: click.Parameter, value: Any) -> str:
 
 def _is_file(option: click.Parameter, text: str) -> bool:
     if option.name == "model":
-        return not _is_name(text)
+        return server_address(text) is None and not _is_name(text)
     if option.name in ("policy", "policies"):
         return is_file_name(text)
     return option.name == "audit_log" or (option.name == "cache" and text != _MEMORY)

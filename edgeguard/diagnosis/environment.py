@@ -14,6 +14,7 @@ import click
 
 from edgeguard.diagnosis.problems import Problem
 from edgeguard.errors import EdgeguardError
+from edgeguard.remote.address import KEY_VARIABLE
 from edgeguard.store.model_file import MODEL_VARIABLE
 from edgeguard.store.paths import HOME_VARIABLE
 from edgeguard.store.policies import POLICY_VARIABLE, find_policy
@@ -25,6 +26,7 @@ OTHERS = (
 )
 """Variables of our dependencies that change what edgeguard does."""
 
+_UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"  # the proxy's, whose room stands above this one
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PROXY")
 
 
@@ -38,7 +40,7 @@ def effective() -> dict[str, str]:
 def problems(cli: click.Group) -> Iterator[Problem]:
     """The problems of the EDGEGUARD_* variables that are set, by the options of the command."""
     options = _options(cli)
-    known = {HOME_VARIABLE, MODEL_VARIABLE, *options}
+    known = {HOME_VARIABLE, MODEL_VARIABLE, KEY_VARIABLE, _UPSTREAM_KEY, *options}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             yield _unknown(name, known)

@@ -26,11 +26,11 @@ from edgeguard.diagnosis import environment, fit, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
-from edgeguard.guard import DEVICES, N_CTX
+from edgeguard.guard import DEVICES, N_CTX, Guard
 from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.processor import processor_flags
-from edgeguard.store.model_file import built_in, resolve
+from edgeguard.store.model_file import built_in, resolve, server_address
 from edgeguard.store.paths import home
 from edgeguard.store.registry import BUILT_IN, BUILT_INS
 from edgeguard.store.store import installed
@@ -105,6 +105,8 @@ def diagnose(cli: click.Group) -> Diagnosis:
     machine, library = _machine(found), _library(versions, found)
     folders, models, default = _folders(found), _models(found), _default(found)
     tried = _try(default, found) if library is not None else None
+    if library is not None and default is not None and server_address(default):
+        _ask_server(default, found)
     found += environment.problems(cli)
     found.sort(key=lambda problem: not problem.stops)
     return Diagnosis(
@@ -228,7 +230,7 @@ def _try(default: str | None, found: list[Problem]) -> Tried | None:
     """Run the trial of llama.cpp (edgeguard.trial) now, with the model that is used."""
     started = time.perf_counter()
     try:
-        file = resolve(default or BUILT_IN)
+        file = resolve(default if default and not server_address(default) else BUILT_IN)
         outcome = try_out(prepare(file, Options(None, N_CTX, DEVICES[0], False)))
     except EdgeguardError as error:
         found.append(of_error(error, stops=True))
@@ -239,9 +241,17 @@ def _try(default: str | None, found: list[Problem]) -> Tried | None:
     return Tried(file.full_name, round(time.perf_counter() - started, 2), outcome.plain_weights)
 
 
+def _ask_server(url: str, found: list[Problem]) -> None:
+    """Whether a guard can be made on the server that is the default model."""
+    try:
+        Guard(url).close()
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=True))
+
+
 def _default(found: list[Problem]) -> str | None:
     try:
-        return resolve().full_name
+        return server_address() or resolve().full_name
     except EdgeguardError as error:
         found.append(of_error(error, stops=True))
         return None

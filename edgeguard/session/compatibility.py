@@ -55,6 +55,11 @@ def check_stream(session: StreamSession, path: str) -> heads.Weights:
         _refuse(path, str(error), "Qwen3Guard-Stream")
 
 
+def is_gen_name(name: str) -> bool:
+    """Whether a model's name says Qwen3Guard-Gen."""
+    return bool(_NAME.fullmatch(name))
+
+
 def _check_form(session: Session, path: str) -> None:
     info = session.info
     if info.architecture != ARCHITECTURE:
@@ -78,7 +83,7 @@ def _check_purpose(session: Session, path: str) -> None:
                 f"it calls itself {info.name!r}, and holds no heads: other converters leave them "
                 "out, and without them it judges nothing",
             )
-        if not _NAME.fullmatch(info.name):
+        if not is_gen_name(info.name):
             _refuse(path, f"it calls itself {info.name!r}, not Qwen3Guard-Gen")
         _logger.info("no protocol recorded in the file; its name says Qwen3Guard-Gen")
 

@@ -62,6 +62,7 @@ class FakeSession:
         self.reads: list[tuple[int, ...]] = []
         self.exact: list[bool] = []
         self.ahead: tuple[int, ...] = ()
+        self.wanted: tuple[int, ...] = ()
         self.passes = 0
         self.settings: Settings | None = None
         self._script = script
@@ -92,6 +93,7 @@ class FakeSession:
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold a question, and return the scripted token after the part of the answer written."""
         if len(tokens) + room > self.n_ctx:
@@ -101,6 +103,7 @@ class FakeSession:
         self.take_time()
         self.exact.append(exact)
         self.ahead = tuple(ahead)
+        self.wanted = tuple(wanted)
         self.reads.append(tuple(tokens))
         text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")
         self._question = max(i for i, token in enumerate(tokens) if token >= 256) + 3
@@ -108,8 +111,11 @@ class FakeSession:
         self._held = list(tokens)
         return self._logits()
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+    def extend(
+        self, tokens: Sequence[int], *, back: int = 0, wanted: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Continue with the script."""
+        self.wanted = tuple(wanted)
         if self._held is None:
             raise ClosedError("the session is closed")
         del self._held[len(self._held) - back :]

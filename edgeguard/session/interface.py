@@ -48,6 +48,7 @@ class Read:
     suffix: int = 0
     exact: bool = True
     ahead: tuple[int, ...] = ()
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Extend:
 
     tokens: tuple[int, ...]
     back: int = 0
+    wanted: tuple[int, ...] = ()
 
 
 class Sequences(Protocol):
@@ -119,6 +121,7 @@ class Session(Protocol):
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
@@ -128,13 +131,16 @@ class Session(Protocol):
         does not depend on earlier calls; otherwise everything they computed is reused, which
         changes late digits; see edgeguard.session.prefix_cache. ``ahead`` is the most likely
         argument of the next ``extend``: it is computed in the same pass, where it costs little.
-        Raises SessionError.
+        ``wanted`` are the tokens whose logits are looked at one by one; a session may give all
+        others as a single token that has their whole probability. Raises SessionError.
         """
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+    def extend(
+        self, tokens: Sequence[int], *, back: int = 0, wanted: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Add tokens to those held, and return the logits after the last: float32, (n_vocab,).
 
-        ``back``: first drop so many of the tokens held.
+        ``back``: first drop so many of the tokens held. ``wanted``: as in ``read``.
         """
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Sequences:

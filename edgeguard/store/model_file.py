@@ -45,6 +45,13 @@ class ModelFile:
         return f"{self.name}-{self.type}" if self.type else self.name
 
 
+def server_address(model: str | os.PathLike[str] | None = None) -> str | None:
+    """The URL of a server, where that is what the name is; None means EDGEGUARD_MODEL."""
+    named = os.environ.get(MODEL_VARIABLE) if model is None else model
+    is_url = isinstance(named, str) and named.lower().startswith(("http://", "https://"))
+    return named if isinstance(named, str) and is_url else None
+
+
 def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
     """The file that a name or a path means; None means EDGEGUARD_MODEL, else the default model.
 
@@ -56,6 +63,11 @@ def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
     """
     if model is None:
         model = os.environ.get(MODEL_VARIABLE) or registry.DEFAULT_MODEL
+    if server_address(model) is not None:
+        raise ModelNotFoundError(
+            "the model is a server's, which has no file here: this needs a model's name or file; "
+            "check, batch, eval, serve and the library take the address of a server"
+        )
     if not isinstance(model, str):
         return _from_path(os.fspath(model))
     if model in registry.BUILT_INS:
