@@ -23,7 +23,7 @@ from edgeguard.commands.options import Running, guard_options, reading_options, 
 from edgeguard.conversation.forms import AUTO
 from edgeguard.conversation.forms import FORMS as MESSAGE_FORMS
 from edgeguard.conversation.reader import Reading
-from edgeguard.conversation.rows import FIELDS, TEXT, VERDICT, Names
+from edgeguard.conversation.rows import TEXT, VERDICT, Names
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_outputs
@@ -114,7 +114,12 @@ def command(
 
     Exit code: 0 every row has a verdict, flagged or not; 2 some row has none, or could not run.
     """
-    names = _names(text_field, response_field, messages_field, messages_format, verdict_field)
+    try:
+        names = Names.given(
+            text_field, response_field, messages_field, messages_format, verdict_field
+        )
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
     way = Way(
         replace(reading, form=messages_format),
         timeout,
@@ -149,21 +154,6 @@ def command(
         _check_told(list(every))
         tally = judge_several(every, Path(out), way, load, resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
-
-
-def _names(
-    text: str | None, response: str | None, messages: str | None, form: str, verdict: str
-) -> Names:
-    if messages is not None and (text is not None or response is not None):
-        raise click.UsageError("--messages-field holds the whole conversation: name no other field")
-    if not verdict or "" in (text, response, messages):
-        raise click.UsageError("a field's name cannot be empty")
-    if form != AUTO and messages is None:
-        if response is not None or (text is not None and form != "chatml"):
-            raise click.UsageError("--messages-format is for conversations: see --messages-field")
-        messages, text = text or FIELDS[form], None
-    guess = text is None and response is None and messages is None
-    return Names(text or TEXT, response, messages, verdict, guess)
 
 
 def _check_told(inputs: list[Input]) -> None:
