@@ -14,12 +14,14 @@ import click
 
 from edgeguard.batch.encodings import check_encoding
 from edgeguard.batch.formats import FORMATS, FormatName, format_of
+from edgeguard.batch.inputs import inputs_of, results_of
 from edgeguard.batch.job import Files
 from edgeguard.batch.layout import Told, told
-from edgeguard.batch.several import inputs_of, make_folder, results_of
+from edgeguard.batch.several import make_folders
 from edgeguard.batch.source import PIPE, is_plain_file
 from edgeguard.commands.batch_runs import Input, Way, judge_one, judge_several
 from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.console import note
 from edgeguard.conversation.forms import AUTO
 from edgeguard.conversation.forms import FORMS as MESSAGE_FORMS
 from edgeguard.conversation.reader import Reading
@@ -109,8 +111,9 @@ def command(
     """Judge every row of IN: a JSONL, JSON, CSV, Parquet or text file, or - for standard input.
 
     Each row is written again with its verdict added. A row that cannot be judged is reported by its
-    line, gets no verdict, and does not stop the rest. Of several files, a folder of them or a
-    pattern as "*.csv", each has its own result in the folder that --out names.
+    line, gets no verdict, and does not stop the rest. Of several files, a folder with all below it
+    or a pattern as "*.csv", each has its own result in the folder that --out names. A folder that
+    ends in .parquet is a data set, and one file.
 
     Exit code: 0 every row has a verdict, flagged or not; 2 some row has none, or could not run.
     """
@@ -146,14 +149,22 @@ def command(
     elif out == PIPE:
         raise click.UsageError("several inputs have several results: --out is a folder for them")
     else:
-        results = results_of(several, Path(out))
-        make_folder(Path(out))
+        results = results_of(several.found, Path(out))
+        make_folders(Path(out), results.values())
+        _tell(several.left_out)
         for name, result in results.items():
             _check_out(name, str(result), model, True)
         every = {input_of(name, str(result)): result for name, result in results.items()}
         _check_told(list(every))
         tally = judge_several(every, Path(out), way, load, resume=resume)
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
+
+
+def _tell(left_out: list[str]) -> None:
+    """Say what is in the folders and is not judged."""
+    if left_out:
+        more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        note(f"{left_out[0]}{more}: left out, for the name says no format")
 
 
 def _check_told(inputs: list[Input]) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("pyspark", reason="needs PySpark; see scripts/test-engines")
 if shutil.which("java") is None:
     pytest.skip("needs a Java, as apt's default-jre-headless", allow_module_level=True)
 
-from engine_rows import (  # noqa: E402
+from engine_rows import (
     TALK,
     Dying,
     check_repeated,
@@ -23,9 +23,9 @@ from engine_rows import (  # noqa: E402
     repeated,
     table,
 )
-from pyspark.sql import SparkSession  # noqa: E402
+from pyspark.sql import SparkSession
 
-from edgeguard.scale import Judge  # noqa: E402
+from edgeguard.scale import Judge
 
 pytestmark = pytest.mark.engine
 
@@ -72,7 +72,9 @@ def test_what_is_written_can_be_read_and_asked(spark: SparkSession, tmp_path: Pa
     data.write.parquet(str(tmp_path / "out"))
     again = spark.read.parquet(str(tmp_path / "out"))
     flagged = again.where("verdict.flagged").count()
-    assert flagged == sum(bool(row["verdict"] and row["verdict"]["flagged"]) for row in expected(rows))
+    assert flagged == sum(
+        bool(row["verdict"] and row["verdict"]["flagged"]) for row in expected(rows)
+    )
 
 
 @pytest.mark.parametrize("how", MAPS)
