@@ -99,6 +99,7 @@ class Judge:
     def __call__(self, batch: Any) -> Any:
         """The batch in its own form, with the columns ``verdict`` and ``verdict_error`` added.
 
+        A mapping comes back as an Arrow table, which Ray Data takes as well.
         A row that cannot be judged has no verdict, and the reason in the other column. Raises
         InputError where the whole batch is wrong, and what Guard and ``check_many`` raise where the
         model cannot be had or is broken: a job then ends, and no verdict is missing in silence.

@@ -4,9 +4,10 @@
     a pandas data frame                    Dask, Spark's mapInPandas
     an Arrow table or record batch         Ray Data, Spark's mapInArrow, Daft
 
-What is added to Arrow has one type whatever the rows hold, so that all partitions have one schema.
-Elsewhere it is plain objects, whose type an engine is told or finds out. This module judges
-nothing.
+What is added in Arrow has one type whatever the rows hold, so that all partitions have one schema;
+in pandas it is plain objects, whose type Dask and Spark are told. A mapping becomes an Arrow table:
+Ray would guess a type for each block, and fail where a block of Safe rows meets one of others. This
+module judges nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Table(Protocol):
         """The named values of each row."""
 
     def with_columns(self, fields: Sequence[pa.Field], values: Sequence[list[Any]]) -> Any:
-        """The table as it was given, and the values beside it."""
+        """The table as it was given, and the values beside it; of a mapping, an Arrow table."""
 
 
 def table_of(batch: Any) -> Table:
@@ -150,13 +151,22 @@ class _Arrays(_Columns):
         super().__init__(arrays, sizes.pop() if sizes else 0)
 
     def with_columns(self, fields: Sequence[pa.Field], values: Sequence[list[Any]]) -> Any:
-        import numpy as np
+        import pyarrow as pa
 
-        added = {}
-        for field, value in zip(fields, values):
-            added[field.name] = np.empty(len(value), dtype=object)
-            added[field.name][:] = value
-        return {**self._columns, **added}
+        columns = {name: _array(name, column) for name, column in self._columns.items()}
+        return _Arrow(pa.table(columns)).with_columns(fields, values)
+
+
+def _array(name: str, column: Any) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(column)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"the column {name!r} cannot be put into an Arrow table ({error.__class__.__name__}): "
+            "have the engine hand over Arrow, in Ray Data with batch_format='pyarrow'"
+        ) from error
 
 
 def _no_texts(name: str, kind: object) -> InputError:

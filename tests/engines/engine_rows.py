@@ -43,7 +43,7 @@ def table(rows: int) -> pa.Table:
 def expected(given: pa.Table) -> list[dict[str, Any]]:
     """What ``Guard.check_many`` says of the rows, one after the other."""
     rows = given.to_pylist()
-    asked = [{name: row[name] for name in ("text", "response") if row[name]} for row in rows]
+    asked = [{name: row[name] for name in ("text", "response") if row.get(name)} for row in rows]
     with Guard("nano", threads=1, mapped_weights=True) as guard:
         found = list(guard.check_many(asked))
     return [{**row, **said(one)} for row, one in zip(rows, found)]

@@ -45,7 +45,7 @@ def judged(rows: Any, judge: type = Judge, model: str = "nano", **how: Any) -> A
     )
 
 
-@pytest.mark.parametrize("batch_format", ["default", "pyarrow", "pandas"])
+@pytest.mark.parametrize("batch_format", ["default", "pyarrow"])
 @pytest.mark.parametrize(("blocks", "batch_size"), [(1, 40), (5, 7), (13, 3)])
 def test_every_row_is_that_of_check_many(blocks: int, batch_size: int, batch_format: str) -> None:
     rows = table(40)
@@ -66,7 +66,7 @@ def test_all_blocks_have_one_schema(tmp_path: Path) -> None:
 
 
 def test_conversations() -> None:
-    for batch_format in ("default", "pyarrow", "pandas"):
+    for batch_format in ("default", "pyarrow"):
         data = ray.data.from_items([{"messages": TALK}] * 3)
         found = judged(data, batch_format=batch_format).take_all()
         assert [row["verdict"]["refusal"] for row in found] == ["Yes"] * 3

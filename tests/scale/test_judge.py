@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import pickle
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -72,10 +75,13 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[guards.Options]]:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.usefixtures("loads")
 def test_a_row_has_its_verdict_or_its_error(form: str) -> None:
-    columns = {"id": [1, 2, 3, 4], "text": ["Hello", "a kettle", None, "\u200b"]}
+    columns: dict[str, list[Any]] = {
+        "id": [1, 2, 3, 4],
+        "text": ["Hello", "a kettle", None, "\u200b"],
+    }
     given_ = FORMS[form](columns)
     judged = Judge()(given_)
-    assert type(judged) is type(given_)
+    assert type(judged) is (pa.Table if form == "arrays" else type(given_))
     rows = plain(judged)
     assert [list(row) for row in rows] == [["id", "text", "verdict", "verdict_error"]] * 4
     assert [row["id"] for row in rows] == [1, 2, 3, 4]
@@ -412,14 +418,29 @@ def test_a_time_limit_is_a_rows_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_pyarrow_it_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeguard import extras
-
-    real = extras.importlib.util.find_spec
+    real = importlib.util.find_spec
     monkeypatch.setattr(
-        extras.importlib.util, "find_spec", lambda name: None if name == "pyarrow" else real(name)
+        importlib.util, "find_spec", lambda name: None if name == "pyarrow" else real(name)
     )
     with pytest.raises(MissingExtraError, match=r"edgeguard\[parquet\]|\.\[parquet\]"):
         Judge()({"text": np.array(["Hello"])})
+
+
+def _mappings(file: str) -> list[str]:
+    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.endswith(file)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for this process's mappings")
+def test_the_pages_of_mapped_weights_are_the_files(tmp_path: Path, nano_path: Path) -> None:
+    path = shutil.copy(nano_path, tmp_path / "other.gguf")
+    with Guard(path, threads=1) as guard:
+        guard.check("Hello")
+        assert not _mappings("other.gguf"), "without the option there is a copy"
+    with Guard(path, threads=1, mapped_weights=True) as guard:
+        guard.check("Hello")
+        (mapping,) = _mappings("other.gguf")
+        assert " r--s " in mapping or " r--p " in mapping, "nobody can write there"
 
 
 def test_mapped_weights_give_the_verdicts_of_copied_ones(nano: Guard) -> None:
@@ -429,3 +450,11 @@ def test_mapped_weights_give_the_verdicts_of_copied_ones(nano: Guard) -> None:
             assert one.severity == other.severity
             assert abs(one.probabilities["Unsafe"] - other.probabilities["Unsafe"]) < 0.02
             assert mapped.check(text).probabilities == other.probabilities
+
+
+@pytest.mark.usefixtures("loads")
+def test_arrays_that_arrow_does_not_know_are_refused_with_a_way_out() -> None:
+    with pytest.raises(InputError, match=r"'picture' cannot be .*batch_format='pyarrow'"):
+        Judge()({"text": np.array(["Hello"], dtype=object), "picture": np.zeros((1, 2, 2))})
+    with pytest.raises(InputError, match="not equally long"):
+        Judge()({"text": np.array(["Hello"], dtype=object), "id": np.array([1, 2])})
