@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -40,9 +41,12 @@ def test_a_program_judges_every_row(name: str, tmp_path: Path) -> None:
 def run(program: Block, folder: Path) -> None:
     assert program.title is not None
     (folder / program.title).write_text(program.text, encoding="utf-8")
+    # Spark's workers run the python3 of the path.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     ended = subprocess.run(
         [sys.executable, program.title],
         cwd=folder,
+        env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         timeout=300,
