@@ -77,6 +77,7 @@ class Guard:
         n_ctx: int = N_CTX,
         device: str = "auto",
         allow_random_weights: bool = False,
+        mapped_weights: bool = False,
         category_probabilities: bool = False,
         cache: str | os.PathLike[str] | None = None,
         idle_unload: float | None = None,
@@ -97,6 +98,9 @@ class Guard:
         device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
         allow_random_weights: take a model that puts nearly none of its probability on the words
         of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
+        mapped_weights: leave the weights in the file's pages, which all processes of a machine
+        share, instead of a copy that is rearranged for the processor. That loads sooner, computes
+        more slowly on some processors, and gives other late digits.
         category_probabilities: have each verdict hold the shares of the categories, even where
         that takes a short pass more.
         cache: remember answers, by digests and without texts: ``memory``, or a file of them that
@@ -129,7 +133,7 @@ class Guard:
         file = resolve(model)
         if file.built_in:
             _logger.warning(_SMALL_NOTE, file.name, BUILT_INS[file.name].pull)
-        options = Options(threads, n_ctx, device, allow_random_weights)
+        options = Options(threads, n_ctx, device, allow_random_weights, mapped_weights)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)

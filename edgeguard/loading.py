@@ -45,6 +45,7 @@ class Options:
     n_ctx: int
     device: str
     allow_random_weights: bool
+    mapped_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
         prefixes=_prefix_folder(),
         sha256=plan.model.sha256,
         plain_weights=plan.plain_weights,
+        mapped_weights=plan.options.mapped_weights,
         flag=flag,
         on_progress=on_progress,
     )

@@ -210,6 +210,7 @@ def _key(plan: Plan) -> str:
         "processor": processor(),
         "device": plan.options.device,
         "random": plan.options.allow_random_weights,
+        "mapped": plan.options.mapped_weights,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

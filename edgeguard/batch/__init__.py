@@ -12,6 +12,8 @@
     judging.py    rows to outcomes, repeated texts judged once
     record.py     what a run must remember to be resumed, on disk
     output.py     the file that grows beside the result
+    inputs.py, several.py
+                  many inputs: which they are, where their results go, which are finished
     job.py        the parts together: start, resume, finish
     tally.py      the counts of the summary
 

@@ -87,7 +87,7 @@ class Parquet:
             if self.schema.names.count(name) > 1:
                 raise InputError(f"{self.name} has two columns named {name!r}")
             kind = self.schema.field(name).type
-            if name in self.names.texts and not _is_text(self.arrow.types, kind):
+            if name in self.names.texts and not is_text(self.arrow.types, kind):
                 raise InputError(f"{self.name}: the column {name!r} is {kind}, not text")
 
     def done(self) -> tuple[int, int]:
@@ -175,7 +175,8 @@ def _plain(value: object) -> object:
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
-def _is_text(types: Any, kind: pa.DataType) -> bool:
+def is_text(types: Any, kind: pa.DataType) -> bool:
+    """Whether an Arrow type is one of texts; ``types`` is pyarrow.types."""
     if types.is_dictionary(kind):
         kind = kind.value_type
     tests = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from edgeguard.conversation.rows import Names, has_field
+from edgeguard.conversation.rows import OPTION, Names, has_field
 from edgeguard.errors import InputError
 
 
@@ -40,9 +40,10 @@ class Row:
     problem: str = ""
 
 
-def already(name: str) -> str:
+def already(name: str, spelled: str = OPTION) -> str:
     """The message about a field that exists already and would be written again."""
-    return f"the field {name!r} is there already; name another one with --verdict-field"
+    option = spelled.format("verdict").strip()
+    return f"the field {name!r} is there already; name another one with {option}"
 
 
 def nothing(where: str) -> InputError:
@@ -50,20 +51,25 @@ def nothing(where: str) -> InputError:
     return InputError(f"{where} has no rows: there is nothing to judge")
 
 
-def no_field(where: str, names: Names, there: Iterable[str]) -> InputError:
-    """The error for an input without a required field; ``there`` are the fields it has."""
+def no_field(where: str, names: Names, there: Iterable[str], spelled: str = OPTION) -> InputError:
+    """The error for an input without a required field; ``there`` are the fields it has.
+
+    ``spelled`` is how an option that names a field is typed.
+    """
     fields = list(there)
     name = next(name for name in names.needed if not has_field(fields, name))
+    option = spelled.format("text").strip()
     if name == names.text and names.response in fields:
         return InputError(
             f"{where} has no field {name!r} for the prompts of the responses in "
-            f"{names.response!r}, by which the model judges them: name it with --text-field. "
-            f"Responses without prompts can be judged as texts: --text-field {names.response}"
+            f"{names.response!r}, by which the model judges them: name it with {option}. "
+            "Responses without prompts can be judged as texts: "
+            f"{spelled.format('text')}{names.response}"
         )
     if name == names.messages:
-        option = "--messages-field"
-    else:
-        option = "--text-field" if name == names.text else "--response-field"
+        option = spelled.format("messages").strip()
+    elif name != names.text:
+        option = spelled.format("response").strip()
     # Long names are not shown: in a file without a header they are texts.
     listed = ", ".join(field if _is_name(field) else "…" for field in fields[:20])
     listed += ", …" if len(fields) > 20 else ""

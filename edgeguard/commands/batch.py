@@ -14,16 +14,18 @@ import click
 
 from edgeguard.batch.encodings import check_encoding
 from edgeguard.batch.formats import FORMATS, FormatName, format_of
+from edgeguard.batch.inputs import inputs_of, results_of
 from edgeguard.batch.job import Files
 from edgeguard.batch.layout import Told, told
-from edgeguard.batch.several import inputs_of, make_folder, results_of
+from edgeguard.batch.several import make_folders
 from edgeguard.batch.source import PIPE, is_plain_file
 from edgeguard.commands.batch_runs import Input, Way, judge_one, judge_several
 from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.console import note
 from edgeguard.conversation.forms import AUTO
 from edgeguard.conversation.forms import FORMS as MESSAGE_FORMS
 from edgeguard.conversation.reader import Reading
-from edgeguard.conversation.rows import FIELDS, TEXT, VERDICT, Names
+from edgeguard.conversation.rows import TEXT, VERDICT, Names
 from edgeguard.errors import EXIT_ERROR, EXIT_OK, InputError
 from edgeguard.guard import Guard
 from edgeguard.outputs import check_outputs
@@ -109,12 +111,18 @@ def command(
     """Judge every row of IN: a JSONL, JSON, CSV, Parquet or text file, or - for standard input.
 
     Each row is written again with its verdict added. A row that cannot be judged is reported by its
-    line, gets no verdict, and does not stop the rest. Of several files, a folder of them or a
-    pattern as "*.csv", each has its own result in the folder that --out names.
+    line, gets no verdict, and does not stop the rest. Of several files, a folder with all below it
+    or a pattern as "*.csv", each has its own result in the folder that --out names. A folder that
+    ends in .parquet is a data set, and one file.
 
     Exit code: 0 every row has a verdict, flagged or not; 2 some row has none, or could not run.
     """
-    names = _names(text_field, response_field, messages_field, messages_format, verdict_field)
+    try:
+        names = Names.given(
+            text_field, response_field, messages_field, messages_format, verdict_field
+        )
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
     way = Way(
         replace(reading, form=messages_format),
         timeout,
@@ -141,8 +149,9 @@ def command(
     elif out == PIPE:
         raise click.UsageError("several inputs have several results: --out is a folder for them")
     else:
-        results = results_of(several, Path(out))
-        make_folder(Path(out))
+        results = results_of(several.found, Path(out))
+        make_folders(Path(out), results.values())
+        _tell(several.left_out)
         for name, result in results.items():
             _check_out(name, str(result), model, True)
         every = {input_of(name, str(result)): result for name, result in results.items()}
@@ -151,19 +160,11 @@ def command(
     return EXIT_OK if tally.errors == 0 else EXIT_ERROR
 
 
-def _names(
-    text: str | None, response: str | None, messages: str | None, form: str, verdict: str
-) -> Names:
-    if messages is not None and (text is not None or response is not None):
-        raise click.UsageError("--messages-field holds the whole conversation: name no other field")
-    if not verdict or "" in (text, response, messages):
-        raise click.UsageError("a field's name cannot be empty")
-    if form != AUTO and messages is None:
-        if response is not None or (text is not None and form != "chatml"):
-            raise click.UsageError("--messages-format is for conversations: see --messages-field")
-        messages, text = text or FIELDS[form], None
-    guess = text is None and response is None and messages is None
-    return Names(text or TEXT, response, messages, verdict, guess)
+def _tell(left_out: list[str]) -> None:
+    """Say what is in the folders and is not judged."""
+    if left_out:
+        more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        note(f"{left_out[0]}{more}: left out, for the name says no format")
 
 
 def _check_told(inputs: list[Input]) -> None:

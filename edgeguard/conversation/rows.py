@@ -34,6 +34,8 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "an object"),
 )
 TEXT, RESPONSE, VERDICT = "text", "response", "verdict"
+OPTION = "--{}-field "
+"""How an option that names a field is typed on the command line, up to its value."""
 ROW = "."
 """The field that is the row itself."""
 FIELDS: dict[str, str] = {
@@ -66,6 +68,36 @@ class Names:
     messages: str | None = None
     verdict: str = VERDICT
     guess: bool = False
+
+    @classmethod
+    def given(
+        cls,
+        text: str | None,
+        response: str | None,
+        messages: str | None,
+        form: str,
+        verdict: str,
+        spelled: str = OPTION,
+    ) -> Names:
+        """The names as a person gives them, None where nothing is said; ``form`` is the messages'.
+
+        ``spelled`` is how an option is typed. Raises InputError where they contradict each other.
+        """
+        option = spelled.format("messages").strip()
+        if messages is not None and (text is not None or response is not None):
+            raise InputError(f"{option} holds the whole conversation: name no other field")
+        if not verdict or "" in (text, response, messages):
+            raise InputError("a field's name cannot be empty")
+        if form != "auto" and form not in FIELDS:
+            raise InputError(
+                f"there is no form of messages {form!r}; there are: {', '.join(FIELDS)}"
+            )
+        if form != "auto" and messages is None:
+            if response is not None or (text is not None and form != "chatml"):
+                raise InputError(f"the form {form} is one of conversations: see {option}")
+            messages, text = text or FIELDS[form], None
+        guess = text is None and response is None and messages is None
+        return cls(text or TEXT, response, messages, verdict, guess)
 
     @property
     def error(self) -> str:

@@ -142,24 +142,26 @@ def load_model(
     *,
     flag: StopFlag,
     plain_weights: bool = False,
+    mapped_weights: bool = False,
     on_progress: Progress | None = None,
 ) -> tuple[Any, str]:
     """The model of a file, and where its layers are: ``gpu`` or ``cpu``.
 
     An accelerator that cannot load the model is left alone, with a warning. ``plain_weights``: do
     not rearrange the weights for the processor, nor use its matrix unit (AMX); slower, and safe
-    where a build of llama.cpp computes wrong with them. Raises ModelError for a file that llama.cpp
-    refuses, CancelledError when the flag is set.
+    where a build of llama.cpp computes wrong with them. ``mapped_weights``: plain ones that stay in
+    the file's pages, which all processes of a machine share. Raises ModelError for a file that
+    llama.cpp refuses, CancelledError when the flag is set.
     """
     start_library()
     check_room(path.stat().st_size + SPARE, f"for {path}")
     watch = _Watch(flag, on_progress)
     if device == "auto" and lib.llama_supports_gpu_offload():
-        model = _try_load(path, watch, gpu_layers=-1, plain_weights=plain_weights)
+        model = _try_load(path, watch, -1, plain_weights, mapped_weights)
         if model:
             return model, "gpu"
         _logger.warning("the accelerator cannot load the model; it runs on the CPU")
-    model = _try_load(path, watch, gpu_layers=0, plain_weights=plain_weights)
+    model = _try_load(path, watch, 0, plain_weights, mapped_weights)
     if not model and is_about_memory(last_error()):
         raise not_enough(f"for {path} ({last_error()})")
     if not model:
@@ -243,13 +245,13 @@ class _Watch:
             raise CancelledError("the load was cancelled")
 
 
-def _try_load(path: Path, watch: _Watch, *, gpu_layers: int, plain_weights: bool) -> Any:
+def _try_load(path: Path, watch: _Watch, gpu_layers: int, plain: bool, mapped: bool) -> Any:
     _errors.clear()
     params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
     params.progress_callback = watch.callback
-    params.use_extra_bufts = not plain_weights
-    if gpu_layers == 0:
+    params.use_extra_bufts = not (plain or mapped)
+    if gpu_layers == 0 and not mapped:
         # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
         # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
         read_whole(lib, params)

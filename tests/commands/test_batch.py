@@ -275,7 +275,10 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left() -> None:
     ("argv", "said"),
     [
         (["absent.jsonl", "--out", "o.jsonl"], "cannot read absent.jsonl: No such file"),
-        (["folder.jsonl", "--out", "o.jsonl"], "cannot read folder.jsonl: Is a directory"),
+        (
+            ["folder.jsonl", "--out", "o.jsonl"],
+            "there is no file in folder.jsonl whose",
+        ),
         (["in.log", "--out", "o.log"], "say which with --format"),
         (["in.txt", "--out", "o.txt"], "so the result is jsonl"),
         (["in.jsonl", "--out", "dangling.jsonl"], "dangling.jsonl exists: remove it"),

@@ -32,6 +32,7 @@ RUN = ("python", "console")
 KNOWN = (*RUN, *PROSE, "json", "toml")
 ELSEWHERE = {
     "docs/hosts/": "each needs its host; scripts/test-adapters tries them",
+    "docs/scaling.md": "each engine runs its program in scripts/test-engines",
     "docs/proxy.md": "the proxy needs a model behind it; tests/proxy has one",
     "docs/stdio.md": "tests/stdio runs the Python, and holds the lines to the schema",
 }
