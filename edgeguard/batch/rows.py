@@ -1,7 +1,7 @@
-"""A row: where it stands in the input, and its fields; and what to say of inputs without them.
+"""A row: its place in the input, and its fields; and errors for inputs without them.
 
-Which conversation a row holds is for edgeguard.conversation.rows. This module reads no file and
-judges nothing.
+edgeguard.conversation.rows finds the conversation in a row. This module reads no file and judges
+nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Row:
     """A row of the input.
 
     ``number`` is the line on which it starts, from 1 (Parquet: the row's number). ``raw`` is the
-    row as it was read, without its line end; ``fields`` are its values by name. What could not be
-    read has a ``problem`` instead of fields, in words that quote nothing of it.
+    row as it was read, without its line end; ``fields`` are its values by name. A row that could
+    not be read has a ``problem`` instead of fields, in words that quote nothing of it.
     """
 
     number: int
@@ -41,17 +41,17 @@ class Row:
 
 
 def already(name: str) -> str:
-    """What to say of a field that would have to be written a second time."""
+    """The message about a field that exists already and would be written again."""
     return f"the field {name!r} is there already; name another one with --verdict-field"
 
 
 def nothing(where: str) -> InputError:
-    """The error for an input without rows: nearly always something that broke before."""
+    """The error for an input without rows, which nearly always comes from an earlier mistake."""
     return InputError(f"{where} has no rows: there is nothing to judge")
 
 
 def no_field(where: str, names: Names, there: Iterable[str]) -> InputError:
-    """The error for an input that lacks a field altogether; ``there`` are those it has."""
+    """The error for an input without a required field; ``there`` are the fields it has."""
     fields = list(there)
     name = next(name for name in names.needed if not has_field(fields, name))
     if name == names.text and names.response in fields:
@@ -64,7 +64,7 @@ def no_field(where: str, names: Names, there: Iterable[str]) -> InputError:
         option = "--messages-field"
     else:
         option = "--text-field" if name == names.text else "--response-field"
-    # What is too long for a name is not shown: a file without a header starts with texts.
+    # Long names are not shown: in a file without a header they are texts.
     listed = ", ".join(field if _is_name(field) else "…" for field in fields[:20])
     listed += ", …" if len(fields) > 20 else ""
     return InputError(

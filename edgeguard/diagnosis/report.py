@@ -1,7 +1,8 @@
 """What is installed on this machine, and what is wrong with it.
 
-Nothing here needs llama_cpp, numpy or huggingface_hub to be importable: a diagnosis is asked for
-where they are not. What cannot be found out is a problem in the result, never an exception.
+Nothing here requires that llama_cpp, numpy or huggingface_hub can be imported: people ask for a
+diagnosis when they cannot. Anything that cannot be found out is a problem in the result, never an
+exception.
 
 This module prints nothing; edgeguard.commands.doctor does.
 """
@@ -42,7 +43,7 @@ _FOR_CHECK = ("llama-cpp-python", "numpy")
 
 @dataclass(frozen=True)
 class Machine:
-    """The computer: system, processor, cores that may be used, and memory in bytes."""
+    """The computer: system, processor, usable cores, and memory in bytes."""
 
     system: str
     processor: str
@@ -54,7 +55,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder edgeguard uses: what for, where, free bytes, and whether it can be written."""
+    """A folder edgeguard uses: its purpose, path, free bytes, and whether it can be written."""
 
     use: str
     path: str
@@ -72,7 +73,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Tried:
-    """A model that llama.cpp was tried out with, in how many seconds, and with which weights."""
+    """A trial of llama.cpp: with which model and weights, and how many seconds it took."""
 
     model: str
     seconds: float
@@ -95,7 +96,7 @@ class Diagnosis:
 
 
 def diagnose(cli: click.Group) -> Diagnosis:
-    """Look at everything. The first problems are those that stop a check from running.
+    """Look at everything. Problems that stop a check from running come first.
 
     ``cli`` is the whole command, whose options know their variables.
     """
@@ -226,7 +227,7 @@ def _complaint(check: Callable[[], object], found: list[Problem]) -> str | None:
 
 
 def _try(default: str | None, found: list[Problem]) -> Tried | None:
-    """Try llama.cpp out in a child now, whatever is remembered, with the model that is used."""
+    """Run the trial of llama.cpp (edgeguard.trial) now, with the model that is used."""
     started = time.perf_counter()
     try:
         file = resolve(default if default and not server_address(default) else BUILT_IN)
