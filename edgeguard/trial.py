@@ -211,6 +211,8 @@ def _key(plan: Plan) -> str:
         "device": plan.options.device,
         "random": plan.options.allow_random_weights,
     }
+    if plan.options.one_shot:  # other weights, and another way to read them
+        parts["one shot"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -11,9 +11,12 @@ floats, knows one way to tokenize, and has no say over what stays in the KV cach
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import logging
 import os
+import sys
 import threading
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +32,31 @@ from edgeguard.session.memory import LIBRARIES, SPARE, check_room, is_about_memo
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.versions import library_version, read_whole
 
+
+def _load_bindings() -> Any:
+    """llama_cpp's bindings alone: its package would load chat formats and jinja2 too.
+
+    A program that imports llama_cpp later gets all of it, as if nothing had been imported here.
+    """
+    found = None if "llama_cpp" in sys.modules else importlib.util.find_spec("llama_cpp")
+    if found is None or found.submodule_search_locations is None:
+        from llama_cpp import llama_cpp
+    else:
+        package = types.ModuleType("llama_cpp")
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules["llama_cpp"] = package
+        try:
+            from llama_cpp import llama_cpp
+        finally:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "llama_cpp"]:
+                del sys.modules[name]
+    return llama_cpp
+
+
 check_room(LIBRARIES, "for the libraries")
 try:
     with openmp.patient():
-        import llama_cpp.llama_cpp as lib
+        lib = _load_bindings()
 except (ImportError, OSError, RuntimeError) as error:
     raise SessionError(
         f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
@@ -142,14 +166,16 @@ def load_model(
     *,
     flag: StopFlag,
     plain_weights: bool = False,
+    mapped: bool = False,
     on_progress: Progress | None = None,
 ) -> tuple[Any, str]:
     """The model of a file, and where its layers are: ``gpu`` or ``cpu``.
 
     An accelerator that cannot load the model is left alone, with a warning. ``plain_weights``: do
     not rearrange the weights for the processor, nor use its matrix unit (AMX); slower, and safe
-    where a build of llama.cpp computes wrong with them. Raises ModelError for a file that llama.cpp
-    refuses, CancelledError when the flag is set.
+    where a build of llama.cpp computes wrong with them. ``mapped``: leave the weights in the file's
+    own pages, which processes share; only plain ones stay there. Raises ModelError for a file that
+    llama.cpp refuses, CancelledError when the flag is set.
     """
     start_library()
     check_room(path.stat().st_size + SPARE, f"for {path}")
@@ -159,7 +185,7 @@ def load_model(
         if model:
             return model, "gpu"
         _logger.warning("the accelerator cannot load the model; it runs on the CPU")
-    model = _try_load(path, watch, gpu_layers=0, plain_weights=plain_weights)
+    model = _try_load(path, watch, gpu_layers=0, plain_weights=plain_weights, mapped=mapped)
     if not model and is_about_memory(last_error()):
         raise not_enough(f"for {path} ({last_error()})")
     if not model:
@@ -243,13 +269,15 @@ class _Watch:
             raise CancelledError("the load was cancelled")
 
 
-def _try_load(path: Path, watch: _Watch, *, gpu_layers: int, plain_weights: bool) -> Any:
+def _try_load(
+    path: Path, watch: _Watch, *, gpu_layers: int, plain_weights: bool, mapped: bool = False
+) -> Any:
     _errors.clear()
     params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
     params.progress_callback = watch.callback
     params.use_extra_bufts = not plain_weights
-    if gpu_layers == 0:
+    if gpu_layers == 0 and not mapped:
         # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
         # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
         read_whole(lib, params)

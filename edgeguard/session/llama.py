@@ -49,6 +49,7 @@ class LlamaSession:
         prefixes: Path | None = None,
         sha256: str = "",
         plain_weights: bool = False,
+        mapped: bool = False,
         flag: StopFlag | None = None,
         on_progress: Progress | None = None,
     ) -> None:
@@ -58,8 +59,8 @@ class LlamaSession:
         context, in tokens; the model's own bound counts where it is lower. ``device`` is ``auto``
         (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``prefixes`` is
         a folder for computed prefixes; they are kept where ``sha256`` says which file this is.
-        ``plain_weights``: see load_model. ``flag`` stops the load and what is computed later;
-        ``on_progress`` hears how much of the file is loaded, from 0 to 1.
+        ``plain_weights``, ``mapped``: see load_model. ``flag`` stops the load and what is computed
+        later; ``on_progress`` hears how much of the file is loaded, from 0 to 1.
         Raises ModelError for a file that llama.cpp refuses, CancelledError.
         """
         self._process = os.getpid()
@@ -69,7 +70,12 @@ class LlamaSession:
         self.flag = flag or StopFlag()
         self._plain_weights = plain_weights
         self._model, on = load_model(
-            path, device, flag=self.flag, plain_weights=plain_weights, on_progress=on_progress
+            path,
+            device,
+            flag=self.flag,
+            plain_weights=plain_weights,
+            mapped=mapped,
+            on_progress=on_progress,
         )
         self._vocabulary = Vocabulary(self._model)
         self.end_tokens = self._vocabulary.end_tokens
