@@ -2,6 +2,10 @@
 
     python benchmarks/start.py --model FILE [--rounds 5]
 
+Both kinds of start are measured: weights rearranged for the processor, as a server has them, and
+plain ones mapped from the file, as `edgeguard check` of a short text takes them where that pays.
+Beside them stands the whole command `edgeguard check`, cold, against a check that is warm.
+
 FILE is a model, such as a stand-in of full size (benchmarks/stand_in.py, then edgeguard convert).
 The first start on a machine reads the whole file for its sha256, tries llama.cpp in a child, and
 computes the start of the question; later ones remember all three. Each start is a process of its
@@ -68,7 +72,9 @@ part("import llama_cpp, numpy")
 timed(edgeguard.guard, "prepare", "sha256 of the file", "the rest")
 timed(edgeguard.guard, "tried", "a child tries llama.cpp", "the rest")
 timed(edgeguard.session.llama, "load_model", "weights", "the rest")
-guard = Guard(sys.argv[1], allow_random_weights=True)
+
+edgeguard.guard.loads_faster_plain = lambda _path: True  # whatever pays here: it is measured
+guard = Guard(sys.argv[1], allow_random_weights=True, one_shot=sys.argv[3] == "plain")
 part("the rest")
 resident("loaded")
 guard.check("What is the capital of France?")
@@ -83,6 +89,8 @@ guard.check("What is the capital of Italy?")
 part("verdict after unload, with the load")
 print(json.dumps({"parts": parts, "memory": memory}))
 """
+KINDS = {"rearranged": "rearranged weights", "plain": "plain weights, mapped"}
+TEXT = "What is the capital of France?"
 AFTER = ("second verdict", "unload", "verdict after unload, with the load")
 Times = dict[str, list[float]]
 
@@ -93,18 +101,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     machine = describe()
+    model, rounds = options.model.resolve(), max(1, options.rounds)
     with tempfile.TemporaryDirectory() as home:
-        first, *later = (
-            start(options.model.resolve(), home) for _ in range(1 + max(1, options.rounds))
-        )
-    OUT.write_text(page(options.model, machine, first, later), encoding="utf-8")
+        first = {kind: start(model, f"{home}/{kind}", kind) for kind in KINDS}
+        later: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+        command: list[float] = []
+        for _ in range(rounds):  # in turn, so that a slow moment slows all of them
+            for kind in KINDS:
+                later[kind].append(start(model, f"{home}/{kind}", kind))
+            command.append(whole_command(model, f"{home}/command"))
+    OUT.write_text(page(options.model, machine, first, later, command), encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
 
 
-def start(model: Path, home: str) -> dict[str, Any]:
+def start(model: Path, home: str, kind: str) -> dict[str, Any]:
     """What one process measured."""
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(model), repr(time.time())],
+        [sys.executable, "-c", CHILD, str(model), repr(time.time()), kind],
         env={**os.environ, "EDGEGUARD_HOME": home},
         stdout=subprocess.PIPE,
         check=True,
@@ -113,28 +126,66 @@ def start(model: Path, home: str) -> dict[str, Any]:
     return found
 
 
-def page(model: Path, machine: str, first: dict[str, Any], later: list[dict[str, Any]]) -> str:
-    fast: Times = {
-        name: [min(each["parts"][name][i] for each in later) for i in range(2)]
-        for name in first["parts"]
+def whole_command(model: Path, home: str) -> float:
+    """Seconds from the start of `edgeguard check` to its end; the first one prepares the rest."""
+    words = ["check", "--allow-random-weights", "--model", str(model), TEXT]
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "edgeguard", *words],
+        env={**os.environ, "EDGEGUARD_HOME": home},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return time.perf_counter() - began
+
+
+def page(
+    model: Path,
+    machine: str,
+    first: dict[str, dict[str, Any]],
+    later: dict[str, list[dict[str, Any]]],
+    command: list[float],
+) -> str:
+    fast: dict[str, Times] = {
+        kind: {
+            name: [min(each["parts"][name][i] for each in runs) for i in range(2)]
+            for name in first[kind]["parts"]
+        }
+        for kind, runs in later.items()
     }
     lines = [
         "# From the start of a process to its first verdict",
         "",
         f"`python benchmarks/start.py --model …`: {model.stat().st_size / 1e6:.0f} MB, {machine}.",
-        f"Of {len(later)} later starts the fastest of each part. Seconds, and seconds of processor",
-        "time.",
+        f"Of {len(command)} later starts of each kind, in turn, the fastest of each part. Seconds, and",
+        "seconds of processor time.",
+    ]
+    for kind, title in KINDS.items():
+        lines += ["", f"## {title.capitalize()}", "", *table(first[kind], fast[kind])]
+        lines += ["", "| memory (resident) | MB |", "|---|---|"]
+        memory = later[kind][-1]["memory"]
+        lines += [f"| {name} | {value:.0f} |" for name, value in memory.items()]
+    warm = min(fast[kind]["second verdict"][0] for kind in KINDS)
+    cold = min(command)
+    lines += [
         "",
+        "## `edgeguard check`, a process of its own",
+        "",
+        f"{cold:.2f} s from start to end, {cold - warm:.2f} s more than a warm check of {warm:.2f} s.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(first: dict[str, Any], fast: Times) -> list[str]:
+    before = [name for name in fast if name not in AFTER]
+    return [
         "| | first start on a machine | processor | later starts | processor |",
         "|---|---|---|---|---|",
+        *(row(name, first["parts"][name], fast[name]) for name in before),
+        row("**to the first verdict**", total(first["parts"]), total(fast)),
+        *(row(name, first["parts"][name], fast[name]) for name in AFTER),
     ]
-    before = [name for name in fast if name not in AFTER]
-    lines += [row(name, first["parts"][name], fast[name]) for name in before]
-    lines.append(row("**to the first verdict**", total(first["parts"]), total(fast)))
-    lines += [row(name, first["parts"][name], fast[name]) for name in AFTER]
-    lines += ["", "| memory (resident) | MB |", "|---|---|"]
-    lines += [f"| {name} | {value:.0f} |" for name, value in later[-1]["memory"].items()]
-    return "\n".join(lines) + "\n"
 
 
 def total(parts: Times) -> list[float]:

@@ -262,7 +262,7 @@ class _Writer:
     def logits(self, wanted: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
         """The logits after everything written so far; tokens held back are computed in one pass.
 
-        ``wanted``: the tokens whose logits are needed, where nothing was computed here yet.
+        ``wanted``: at least of these tokens, unless logits were computed here already.
         """
         if self._logits is None:
             asked = self._question

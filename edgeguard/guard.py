@@ -29,7 +29,7 @@ from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.engines import HowWatched, engine
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.extras import require
-from edgeguard.loading import Loaded, Options, load, load_again, prepare
+from edgeguard.loading import Loaded, Options, load, load_again, loads_faster_plain, prepare
 from edgeguard.policy import Policy
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.messages import check_text
@@ -81,6 +81,7 @@ class Guard:
         category_probabilities: bool = False,
         cache: str | os.PathLike[str] | None = None,
         idle_unload: float | None = None,
+        one_shot: bool = False,
         on_progress: Callable[[float], None] | None = None,
         cancel: Cancellation | None = None,
     ) -> None:
@@ -107,6 +108,8 @@ class Guard:
         several processes may share. See ``cache_info``.
         idle_unload: seconds without a call after which the model's memory is given back; the next
         call loads it again, or raises ModelError if the file is another one by then. None keeps it.
+        one_shot: this guard judges a short text or two and is closed: a large file loads half a
+        second faster where the processor allows it, and its passes take somewhat longer.
         on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
         cancel: ends the load.
 
@@ -133,7 +136,8 @@ class Guard:
         file = resolve(model)
         if file.built_in:
             _logger.warning(_SMALL_NOTE, file.name, BUILT_INS[file.name].pull)
-        options = Options(threads, n_ctx, device, allow_random_weights, mapped_weights)
+        mapped = mapped_weights or (one_shot and loads_faster_plain(file.path))
+        options = Options(threads, n_ctx, device, allow_random_weights, mapped)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)
@@ -196,7 +200,9 @@ class Guard:
             raise
         self._settings, device = loaded.settings, loaded.session.info.device
         if self._answers is not None:
-            self._answers.belongs_to(loaded.model, device, loaded.settings)
+            self._answers.belongs_to(
+                loaded.model, device, loaded.settings, plain_weights=loaded.plain_weights
+            )
         is_stream = loaded.heads is not None
         self._asking = Asking(
             model, self._thread, loaded.model, device, shares, self._answers, is_stream

@@ -57,9 +57,12 @@ class AnswerCache:
         self._identity = b""
         self._hits = self._misses = 0
 
-    def belongs_to(self, model: ModelId, device: str, settings: Settings | None) -> None:
+    def belongs_to(
+        self, model: ModelId, device: str, settings: Settings | None, *, plain_weights: bool
+    ) -> None:
         """Set what computes the answers: model, device, settings. Others' answers are not used."""
         parts = [_FORM, __version__, model.sha256, device, repr(settings), _library(settings)]
+        parts += ["plain weights"] if plain_weights else []
         self._identity = json.dumps(parts).encode()
 
     def find(self, question: Question, *, fresh: bool, categories: bool) -> Decoded | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-_INIT = "__path__.append({folder!r})\n"
 _MODULE = """
-import numpy, os, signal
+import numpy, os, signal, sys
 __file__ = {real!r}
+sys.modules[__package__].__path__.append(os.path.dirname(__file__))
 exec(compile(open(__file__, encoding="utf-8").read(), __file__, "exec"), globals())
 KIND = {kind!r}
 _plain = [False]
@@ -49,7 +49,7 @@ def broken_library(folder: Path, kind: str) -> Path:
     real = Path(spec.origin).parent
     package = folder / "llama_cpp"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(_INIT.format(folder=str(real)))
+    (package / "__init__.py").write_text("")
     module = _MODULE.format(real=str(real / "llama_cpp.py"), kind=kind)
     (package / "llama_cpp.py").write_text(module)
     return folder

@@ -131,8 +131,8 @@ class Session(Protocol):
         does not depend on earlier calls; otherwise everything they computed is reused, which
         changes late digits; see edgeguard.session.prefix_cache. ``ahead`` is the most likely
         argument of the next ``extend``: it is computed in the same pass, where it costs little.
-        ``wanted`` are the tokens whose logits are looked at one by one; a session may give all
-        others as a single token that has their whole probability. Raises SessionError.
+        ``wanted`` are the tokens whose logits are looked at one by one; the probability of all
+        others may be given to one of them, and -inf to the rest. Raises SessionError.
         """
 
     def extend(

@@ -11,9 +11,12 @@ floats, knows one way to tokenize, and has no say over what stays in the KV cach
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import logging
 import os
+import sys
 import threading
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +32,31 @@ from edgeguard.session.memory import LIBRARIES, SPARE, check_room, is_about_memo
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.versions import library_version, read_whole
 
+
+def _load_bindings() -> Any:
+    """llama_cpp's bindings alone: its package would load chat formats and jinja2 too.
+
+    A program that imports llama_cpp later gets all of it, as if nothing had been imported here.
+    """
+    found = None if "llama_cpp" in sys.modules else importlib.util.find_spec("llama_cpp")
+    if found is None or found.submodule_search_locations is None:
+        from llama_cpp import llama_cpp
+    else:
+        package = types.ModuleType("llama_cpp")
+        package.__path__ = list(found.submodule_search_locations)
+        sys.modules["llama_cpp"] = package
+        try:
+            from llama_cpp import llama_cpp
+        finally:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "llama_cpp"]:
+                del sys.modules[name]
+    return llama_cpp
+
+
 check_room(LIBRARIES, "for the libraries")
 try:
     with openmp.patient():
-        import llama_cpp.llama_cpp as lib
+        lib = _load_bindings()
 except (ImportError, OSError, RuntimeError) as error:
     raise SessionError(
         f"llama-cpp-python cannot be loaded: {error}; `edgeguard doctor` says which step fails"
