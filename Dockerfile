@@ -22,7 +22,7 @@ RUN python -m venv /opt/edgeguard \
     && /opt/edgeguard/bin/pip install --no-cache-dir --no-compile "$(cat /tmp/wheel)"
 COPY edgeguard edgeguard
 COPY convert convert
-COPY models/nano models/nano
+COPY models models
 RUN /opt/edgeguard/bin/pip install --no-cache-dir --no-compile ".[server,proxy]" \
     && /opt/edgeguard/bin/pip uninstall --yes pip \
     && /opt/edgeguard/bin/python -m compileall -q /opt/edgeguard/lib

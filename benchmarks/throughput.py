@@ -71,10 +71,10 @@ class Steered:
         self._alone = self.begun(tokens)
         return push(self._session.read(tokens, **how), self._alone)
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> Any:
+    def extend(self, tokens: Sequence[int], *, back: int = 0, **how: Any) -> Any:
         assert self._alone is not None
         self._alone.tokens += len(tokens) - back
-        return push(self._session.extend(tokens, back=back), self._alone)
+        return push(self._session.extend(tokens, back=back, **how), self._alone)
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Any:
         return SteeredSequences(self._session.sequences(prefixes), self)

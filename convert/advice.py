@@ -1,4 +1,4 @@
-"""What people have instead of a checkpoint that can be converted, and what to do about each.
+"""Recognises folders that are not checkpoints we can convert, and says what to do about each.
 
 This module reads names and settings, and no weights.
 """
@@ -32,7 +32,7 @@ _NAMES = (
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConversionError for a folder of another kind, by the names of its files."""
+    """Raise ConversionError if the names of its files show that a folder is of another kind."""
     try:
         names = {path.name for path in folder.iterdir()}
     except OSError as error:
@@ -57,14 +57,14 @@ def check_folder(folder: Path) -> None:
 
 
 def check_names(path: Path, names: Collection[str]) -> None:
-    """Raise ConversionError where tensors' names tell of another kind of checkpoint."""
+    """Raise ConversionError if the names of tensors show another kind of checkpoint."""
     for parts, what in _NAMES:
         if any(part in f".{name}" for part in parts for name in names):
             raise ConversionError(f"{path}: {what}")
 
 
 def check_quantization(path: Path, settings: object) -> None:
-    """Raise ConversionError for a config.json that says the weights are quantized."""
+    """Raise ConversionError if config.json says that the weights are quantized."""
     if settings is None:
         return
     method = settings.get("quant_method") if isinstance(settings, dict) else None

@@ -35,9 +35,9 @@ _MATRIX_BITS = 6.5625  # of the embedding and the output matrix in the 4-bit typ
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a folder holds. ``tensors`` are those to write; ``template`` is to be recorded.
+    """The content of a folder. ``tensors`` are those to write; ``template`` is to be recorded.
 
-    ``heads`` are a Stream's, each as the text that the file will hold, by its tensor's name.
+    ``heads`` are a Stream's, as the texts for the GGUF file, by tensor name.
     """
 
     folder: Path
@@ -56,12 +56,12 @@ class Checkpoint:
 
     @property
     def padding(self) -> tuple[bool, ...]:
-        """For each token whether it is padding."""
+        """For each token, whether it is padding."""
         return tuple(kind == UNUSED for kind in self.vocabulary.types)
 
     @property
     def lossless(self) -> str:
-        """The type, of those that our own code writes, in which no value changes."""
+        """The file type that our own code can write and that changes no value."""
         return layout.lossless(self.tensors)
 
     def bytes_written(self, file_type: str) -> int:
@@ -69,28 +69,28 @@ class Checkpoint:
         return sum(tensor.size for tensor in layout.plan(self.config, self.tensors, file_type))
 
     def bytes_needed(self, file_type: str, *, scratch: bool) -> int:
-        """About how many bytes of disk a conversion takes, its scratch file included."""
+        """About how many bytes of disk a conversion needs, including its scratch file."""
         matrices = (layout.EMBEDDING, layout.HEAD)
         bits = 0.0
         for name, tensor in self.tensors.items():
             least = _MATRIX_BITS if name in matrices else 0
             bits += tensor.count * max(_BITS[file_type], least)
-        # Tokens and merges take about as much as in tokenizer.json.
+        # Tokens and merges take about as much space as tokenizer.json.
         head = (self.folder / "tokenizer.json").stat().st_size
         head += sum(map(len, self.heads.values()))
         return int(bits / 8) + head + (self.bytes_written(self.lossless) + head if scratch else 0)
 
     def hash_sources(self, advance: Callable[[int], None]) -> dict[str, str]:
-        """The sha256 of each file, by name; `advance` is called with each count of bytes."""
+        """The sha256 of each file, by name; `advance` gets the size of each block read."""
         return {path.name: sha256(path, advance) for path in self.files}
 
 
 def read_checkpoint(folder: Path, *, trust_template: bool = False) -> Checkpoint:
-    """Read and check a folder. Raises ConversionError for whatever is missing or wrong in it."""
+    """Read and check a folder. Raises ConversionError for anything missing or wrong."""
     advice.check_folder(folder)
     config = read_config(folder)
     tensors = read_tensors(folder)
-    kept = layout.check(config, tensors)  # the sizes are believed from here on
+    kept = layout.check(config, tensors)  # after this check, the sizes can be trusted
     vocabulary = read_vocabulary(folder, config)
     settings = read_settings(folder)
     templates = template.read_templates(folder, settings)

@@ -1,8 +1,8 @@
-"""config.json: the sizes of a Qwen3 model, and a refusal of everything that is not one.
+"""config.json: the sizes of a Qwen3 model; any other architecture is refused.
 
-Source of names and meanings: transformers' Qwen3Config, and for Qwen3Guard-Stream the fields of
-its Qwen3ForGuardModel. Whatever would change the computation and
-has no place in llama.cpp's qwen3 (another activation, sliding windows, scaled rope) is refused.
+Source of names and meanings: transformers' Qwen3Config, and for Qwen3Guard-Stream the fields of its
+Qwen3ForGuardModel. Settings that would change the computation and that llama.cpp's qwen3 does not
+support (another activation, sliding windows, scaled rope) are refused too.
 
 This module does not look at tensors.
 """
@@ -33,14 +33,14 @@ _FIXED: Mapping[str, tuple[object, ...]] = {
     "use_sliding_window": (False, None),
     "is_causal": (True, None),
 }
-"""Settings that may only have these values; None is for absent."""
+"""Settings that may only have these values; None means absent."""
 
 
 @dataclass(frozen=True)
 class Config:
     """The sizes of the model.
 
-    Counts of values, except ``layers``, ``heads``, ``kv_heads`` and ``context`` (tokens).
+    They count values, except ``layers``, ``heads``, ``kv_heads`` and ``context`` (tokens).
     ``token_ids`` are the special tokens that config.json names, by kind (bos, eos, pad ...).
     ``inner`` is the width of a Stream's heads, None for Gen.
     """
@@ -61,12 +61,12 @@ class Config:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it is Qwen3Guard-Stream's, which has heads."""
+        """Whether it is a Qwen3Guard-Stream, which has heads."""
         return self.inner is not None
 
     @property
     def row_widths(self) -> tuple[int, ...]:
-        """How many values the rows of the weight matrices have."""
+        """The row lengths of the weight matrices, in values."""
         return (self.hidden, self.ffn, self.heads * self.head_dim)
 
 
@@ -107,7 +107,7 @@ def read_config(folder: Path) -> Config:
 
 
 def _check_architecture(path: Path, values: Mapping[str, Any]) -> str:
-    """The architecture, which is one of the two."""
+    """The architecture, one of the two that are supported."""
     found = values.get("architectures")
     for known in (ARCHITECTURE, STREAM):
         if found == [known]:
@@ -120,7 +120,7 @@ def _check_architecture(path: Path, values: Mapping[str, Any]) -> str:
 
 
 def _inner(path: Path, values: Mapping[str, Any]) -> int:
-    """The width of a Stream's heads, whose labels must be those that we know, in that order."""
+    """The width of a Stream's heads, whose labels must be the known ones in the known order."""
     counts = {
         "num_risk_level": "response_risk_level_map",
         "num_category": "response_category_map",
@@ -157,7 +157,7 @@ def _rope_theta(path: Path, values: Mapping[str, Any]) -> float:
 
 def _token_ids(values: Mapping[str, Any]) -> dict[str, int]:
     ids = {kind: values.get(f"{kind}_token_id") for kind in _SPECIAL}
-    # A list of ids (of eos, usually) is passed over, as in the reference.
+    # A list of ids (usually of eos) is ignored, as in the reference.
     return {kind: number for kind, number in ids.items() if type(number) is int}
 
 

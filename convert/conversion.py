@@ -1,8 +1,8 @@
 """One conversion from beginning to end: check, hash, write, quantize, publish.
 
-The order keeps the promise that nothing half-written is ever seen: whatever can be checked is
-checked before the first byte is written, the file grows under another name beside the output, and
-the output's own name appears last, in one step.
+Nothing half-written is ever visible, because of this order: everything that can be checked is
+checked before the first byte is written; then the file grows under another name beside the output;
+in the last step it is renamed to the output.
 
 This module does not know what a tensor, a token or a GGUF key looks like.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 WRITTEN_TYPES = ("bf16", "f16")
-"""Types that our own code writes; llama.cpp's quantizer makes the others from such a file."""
+"""Types that our own code can write; llama.cpp's quantizer makes the others from them."""
 
 TYPES = (*WRITTEN_TYPES, "q8_0", "q6_k", "q4_k_m", "q4_k_s", "q4_0")
 """The types a checkpoint can be converted to, from the largest file to the smallest."""
@@ -36,7 +36,7 @@ _TYPES_BY_256 = ("q6_k", "q4_k_m", "q4_k_s")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint came from: a repository on the hub, and the commit."""
+    """The origin of a checkpoint: a repository on the hub, and the commit."""
 
     repo: str
     revision: str
@@ -46,8 +46,8 @@ class Source:
 class Converted:
     """The file that was written.
 
-    ``size`` is in bytes, ``sha256`` in lower-case hex; ``sources`` gives the sha256 of each file
-    of the checkpoint that was read, by its name.
+    ``size`` is in bytes, ``sha256`` in lower-case hex; ``sources`` has the sha256 of each file of
+    the checkpoint that was read, by name.
     """
 
     path: Path
@@ -69,11 +69,11 @@ def convert(
     """Convert the checkpoint in the folder `checkpoint` to the new file `out`.
 
     `type` is one of TYPES. `source` is recorded in the file's metadata, beside the sha256 of each
-    source file. `trust_template` takes a checkpoint that has no chat template, whose question
-    cannot be compared with ours. `progress` is called with bytes done and bytes to do, over all
-    passes. The same checkpoint, type and versions give the same bytes.
+    source file. `trust_template` accepts a checkpoint without a chat template, whose question
+    cannot be compared with ours. `progress` is called with bytes done and total bytes, over all
+    passes. The same checkpoint, type and versions always give the same bytes.
 
-    Raises ConversionError, with nothing left behind, for a checkpoint that is not a complete and
+    Raises ConversionError, leaving nothing behind, for a checkpoint that is not a complete and
     sound Qwen3Guard-Gen or -Stream, an output that exists or cannot be written, and a full disk.
     """
     if type not in TYPES:
@@ -81,13 +81,14 @@ def convert(
     folder, target = Path(checkpoint), Path(out)
     _check_folder(folder)
     output.check(target, folder)
-    # Here and not above: they load numpy and gguf, which `edgeguard --help` must not.
+    # Imported here: they load numpy and gguf, which `edgeguard --help` must not.
     from edgeguard.convert.checkpoint import read_checkpoint
     from edgeguard.convert.finishing import finish
 
     found = read_checkpoint(folder, trust_template=trust_template)
     quantize = type not in WRITTEN_TYPES
-    output.sweep(target)  # else what a killed conversion left would count as taken
+    # before checking space: leftovers of a killed conversion would count as used
+    output.sweep(target)
     output.check_space(target, found.bytes_needed(type, scratch=quantize))
     passes = found.bytes_written(found.lossless) * 2 if quantize else found.bytes_written(type)
     meter = Meter(found.source_bytes + passes, progress)
@@ -132,7 +133,7 @@ class _Job:
     advance: Callable[[int], None]
 
     def write(self, path: Path, type: str) -> None:  # noqa: A002
-        """Write `path` by our own code."""
+        """Write `path` with our own code."""
         from edgeguard.convert import gguf_file, metadata
         from edgeguard.convert.layout import plan
 
@@ -142,7 +143,7 @@ class _Job:
             gguf_file.write(path, entries, tensors, self.checkpoint.padding, self.advance)
 
     def quantize(self, path: Path) -> None:
-        """Let llama.cpp quantize a second scratch file, which keeps every value, into `path`."""
+        """Write a second, lossless scratch file, and let llama.cpp quantize it into `path`."""
         from edgeguard.convert.quantizer import quantize
 
         self._warn_of_odd_rows()

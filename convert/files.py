@@ -1,4 +1,4 @@
-"""The checkpoint's files, read with errors that name the file and say what to do.
+"""Reads the checkpoint's files, with errors that name the file and say what to do.
 
 This module does not know what any of them means.
 """
@@ -15,13 +15,13 @@ from edgeguard.errors import ConversionError
 from edgeguard.files import read_regular
 
 MOST_BYTES = 128 << 20
-"""Of a small file; the tokenizer.json of Qwen3 has 11 MB."""
+"""Largest size of a small file, in bytes; Qwen3's tokenizer.json has 11 MB."""
 
 _POINTER = b"version https://git-lfs"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises ConversionError where there is none."""
+    """The JSON object in a file. Raises ConversionError if there is none."""
     content = read_small(path)
     if content.startswith(_POINTER):
         raise pointer(path)
@@ -32,7 +32,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_small(path: Path) -> bytes:
-    """The content of a file that is no larger than MOST_BYTES. Raises ConversionError."""
+    """The content of a file of at most MOST_BYTES. Raises ConversionError."""
     try:
         return bytes(read_regular(path, MOST_BYTES))
     except FileNotFoundError as error:
@@ -44,7 +44,7 @@ def read_small(path: Path) -> bytes:
 
 
 def pointer(path: Path) -> ConversionError:
-    """The error to raise for what git checks out without its extension for large files."""
+    """The error for a pointer file, which git leaves without its extension for large files."""
     return ConversionError(
         f"{path} is a pointer of Git LFS and not the file; type `git lfs pull` in its folder"
     )
@@ -54,7 +54,7 @@ def parse_json(text: str, path: Path) -> dict[str, Any]:
     """The JSON object in `text`, which came from `path`. Raises ConversionError."""
     try:
         content = json.loads(text, object_pairs_hook=_unique)
-    # RecursionError: brackets nested thousands deep. ValueError: also the repeated key below.
+    # RecursionError: thousands of nested brackets. ValueError: also the repeated key below.
     except (ValueError, RecursionError) as error:
         raise _not_json(path, str(error) or type(error).__name__) from error
     if not isinstance(content, dict):
@@ -63,7 +63,7 @@ def parse_json(text: str, path: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
-    """The sha256 of a file in lower-case hex; `advance` is called with each count of bytes."""
+    """The sha256 of a file in lower-case hex; `advance` is called with the size of each block."""
     try:
         return sha256_of(path, advance)
     except OSError as error:
@@ -71,13 +71,13 @@ def sha256(path: Path, advance: Callable[[int], None] = lambda _count: None) -> 
 
 
 def short(value: object, longest: int = 80) -> str:
-    """A value out of a file, fit for a message: one line, no control characters, not long."""
+    """A value from a file, safe to show in a message: one line, no control characters, not long."""
     text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def unreadable(path: Path, error: OSError) -> ConversionError:
-    """The error to raise for a file that the system will not give us."""
+    """The error for a file that the system does not let us read."""
     return ConversionError(f"{path} cannot be read: {error.strerror or error}")
 
 

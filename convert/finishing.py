@@ -1,8 +1,8 @@
-"""The last steps of a file that was written: its digest, and the proof that it can be read.
+"""The last steps for a written file: add its digest, and check that it can be read.
 
-llama.cpp reads it back in a child process, since it may end the process that reads what it does not
-expect; a quantized file was read back by the quantizer's child. Only the header and the vocabulary
-are loaded: the digest stands for the weights.
+llama.cpp reads the file back in a child process, since it may end its process on unexpected input;
+a quantized file has already been read back by the quantizer's child. Only the header and the
+vocabulary are loaded: the digest covers the weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeguard.gguf.inspection import UnsoundError, check_header
 
 
 def finish(path: Path, *, read_back: bool) -> None:
-    """Put the digest into the file, and read it; `read_back`: let llama.cpp do so too.
+    """Write the digest into the file, and read the file; `read_back`: with llama.cpp too.
 
     Raises ConversionError.
     """
@@ -50,7 +50,7 @@ def _unreadable(why: str) -> str:
 
 
 def main(request: Any, reply: Callable[[Any], None]) -> None:
-    """The child's side: load the file; reply with why it cannot be loaded, or None."""
+    """The child's side: load the file; reply with the reason why it fails, or None."""
     from edgeguard.session.library import last_error, lib, start_library
 
     start_library()

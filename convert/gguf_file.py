@@ -1,7 +1,7 @@
-"""Writes a GGUF file: the head by gguf's own writer, the tensors behind it block by block.
+"""Writes a GGUF file: the header with gguf's own writer, the tensors block by block.
 
-Format: docs/gguf.md of ggml. Only one block of one tensor is in memory at a time. This module
-does not choose names, types or keys.
+Format: docs/gguf.md of ggml. Only one block of one tensor is in memory at a time. This module does
+not choose names, types or keys.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def write(
     padding: Sequence[bool],
     advance: Callable[[int], None],
 ) -> None:
-    """Write the file; `advance` is called with each count of tensor bytes written.
+    """Write the file; `advance` is called with the size of each block of tensor data written.
 
-    `padding` says of each token whether its row in the embedding may be empty. Raises
-    ConversionError for values that no model has or that the type cannot hold, and OSError where
-    the system refuses.
+    `padding` says for each token whether its row in the embedding may be zeros. Raises
+    ConversionError for values that no model has or that the type cannot hold, and OSError if the
+    system refuses to write.
     """
     _write_head(path, entries, tensors)
     with path.open("ab") as file:
@@ -98,7 +98,7 @@ def _look(tensor: Planned, look: Weights, data: values.Block) -> None:
 
 
 def _row(tensor: Planned) -> int:
-    """Bytes of a row."""
+    """Bytes in a row."""
     return tensor.size // tensor.source.count * tensor.source.shape[-1]
 
 

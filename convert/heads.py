@@ -1,7 +1,7 @@
-"""The heads of a Qwen3Guard-Stream checkpoint, as the texts that its GGUF file will hold.
+"""The heads of a Qwen3Guard-Stream checkpoint, as the texts that its GGUF file will contain.
 
-They keep their bits: neither the file's type nor the quantizer touches them. This module knows no
-shapes (layout) and writes nothing.
+Their bits are not changed, whatever the type of the file. This module does not check shapes (layout
+does) and writes nothing.
 """
 
 from __future__ import annotations

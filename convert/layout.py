@@ -1,6 +1,6 @@
-"""Which tensors a Qwen3 has, of what shape, and under what name and type GGUF keeps each.
+"""Which tensors a Qwen3 has, with their shapes, and their names and types in GGUF.
 
-A Qwen3Guard-Stream has heads besides, which GGUF has no tensors for (edgeguard.gguf.heads).
+A Qwen3Guard-Stream has heads as well, for which GGUF has no tensors (edgeguard.gguf.heads).
 
 Names: gguf-py's tensor_mapping.py, architecture qwen3. Types: norms, the only tensors of one
 dimension, are F32; the rest have the file's type (conversion/base.py of llama.cpp).
@@ -27,12 +27,12 @@ Shape = tuple[int, ...]
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 
-_WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes a value
+_WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes per value
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A tensor of the new file: its GGUF name and type, and where the values come from."""
+    """A tensor of the new file: its GGUF name and type, and the source of its values."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class Planned:
 
 
 def plan(config: Config, tensors: Mapping[str, Tensor], file_type: str) -> list[Planned]:
-    """The new file's tensors in order; `tensors` as `check` returned them."""
+    """The new file's tensors in order; `tensors` are those returned by `check`."""
     names = {name: gguf for name, (gguf, _) in _expected(config).items()}
     return [
         Planned(names[name], "F32" if len(tensor.shape) == 1 else file_type.upper(), tensor)
@@ -54,15 +54,15 @@ def plan(config: Config, tensors: Mapping[str, Tensor], file_type: str) -> list[
 
 
 def lossless(tensors: Mapping[str, Tensor]) -> str:
-    """The file type that keeps every value of the matrices as it is: bf16, f16 or f32."""
+    """The file type that keeps every value of the matrices unchanged: bf16, f16 or f32."""
     dtypes = {tensor.dtype for tensor in tensors.values() if len(tensor.shape) > 1}
     return dtypes.pop().lower() if len(dtypes) == 1 else "f32"
 
 
 def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors to write. Raises ConversionError for one missing, unknown or misshapen.
+    """The tensors to write. Raises ConversionError for a missing, unknown or misshapen one.
 
-    The heads of a Stream are checked too, and are not among those returned.
+    A Stream's heads are checked too, but not returned.
     """
     for tensor in list(tensors.values())[:1]:
         advice.check_names(tensor.path, tensors)
@@ -92,16 +92,16 @@ def check(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_copy(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out an output matrix that is only the embedding again.
+    """Leave out an output matrix that equals the embedding.
 
     The published Qwen3Guard-Gen-0.6B ties the two and still stores both. llama.cpp uses the
-    embedding where a file has no output matrix, so the copy, which the reference writes, only
-    takes space: 484 MB instead of 397 in q4_k_m, 805 instead of 639 in q8_0. The output matrix is
-    the same either way; the embedding has q6_k instead of q4_k in the 4-bit types.
+    embedding if a file has no output matrix, so the copy, which the reference writes, only takes
+    space: 484 MB instead of 397 in q4_k_m, 805 instead of 639 in q8_0. The output matrix is the
+    same either way; the embedding has q6_k instead of q4_k in the 4-bit types.
     """
     kept = {name: tensor for name, tensor in tensors.items() if name not in head_shapes(config)}
     if config.is_stream:
-        kept.pop(HEAD, None)  # nothing is generated: llama.cpp never computes it
+        kept.pop(HEAD, None)  # a Stream generates no text: llama.cpp never uses this matrix
     if config.tied and HEAD in kept:
         head = kept.pop(HEAD)
         if not _equal(head, kept[EMBEDDING]):
@@ -160,5 +160,5 @@ def head_shapes(config: Config) -> dict[str, Shape]:
 
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:
-    """How many weights the tensors have together."""
+    """How many weights the tensors have in total."""
     return sum(tensor.count for tensor in tensors.values())

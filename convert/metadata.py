@@ -1,9 +1,10 @@
 """The keys and values of the GGUF file.
 
-Everything that llama.cpp's loader or tokenizer reads has the value that convert_hf_to_gguf.py
-gives it (conversion/base.py, gguf-py's metadata.py). Not written: what the reference guesses from
-the folder's name or takes from the model card (base model, licence, tags). Added: keys that begin
-with ``edgeguard.``, which say what the file was made from. No clock, no machine, no path.
+Everything that llama.cpp's loader or tokenizer reads has the value that convert_hf_to_gguf.py gives
+it (conversion/base.py, gguf-py's metadata.py). Keys that the reference guesses from the folder's
+name or takes from the model card are not written (base model, licence, tags). Keys that begin with
+``edgeguard.`` are added and say what the file was made from. Nothing depends on time, machine or
+path.
 
 This module writes no file.
 """
@@ -41,7 +42,7 @@ _SAMPLING = {
     "temperature": ("general.sampling.temp", Kind.FLOAT32),
     "repetition_penalty": ("general.sampling.penalty_repeat", Kind.FLOAT32),
 }
-"""What generation_config.json may say, and where the reference puts it."""
+"""Keys of generation_config.json, and where the reference stores them."""
 
 _TOKEN_IDS = {
     "bos": "bos_token_id",
@@ -67,7 +68,7 @@ class Entry:
 def entries(
     checkpoint: Checkpoint, file_type: str, source: Source | None, sources: Mapping[str, str]
 ) -> list[Entry]:
-    """All entries of a file of the type `file_type` (f32, f16 or bf16), in the order to write."""
+    """All entries of a file of the type `file_type` (f32, f16 or bf16), in the order of writing."""
     return [
         *_general(checkpoint, file_type, source),
         *_model(checkpoint),
@@ -90,14 +91,14 @@ def _general(checkpoint: Checkpoint, file_type: str, source: Source | None) -> l
     for key, (name, kind) in _SAMPLING.items():
         value = checkpoint.generation.get(key)
         wanted = int if kind is Kind.INT32 else (int, float)
-        # Advice to samplers, which this project has none of: what makes no sense is passed over.
+        # Advice for samplers, which this project does not use; invalid values are ignored.
         if isinstance(value, wanted) and not isinstance(value, bool) and abs(value) < 2**31:
             found.append(Entry(name, value, kind))
     return found
 
 
 def _name(folder: Path) -> str:
-    """The folder's name, as text whatever its bytes are."""
+    """The folder's name as text, even if its bytes are not UTF-8."""
     return os.fsencode(folder.resolve().name).decode("utf-8", "replace")
 
 
@@ -144,7 +145,7 @@ def _tokenizer(checkpoint: Checkpoint) -> list[Entry]:
 
 
 def _heads(checkpoint: Checkpoint) -> list[Entry]:
-    """A Stream's heads, in the bits that the checkpoint has, and what their numbers mean."""
+    """A Stream's heads with the checkpoint's own bits, and their labels."""
     if not checkpoint.config.is_stream:
         return []
     texts = {f"{heads.PREFIX}{name}": labels for name, labels in heads.maps().items()}
@@ -156,7 +157,7 @@ def _heads(checkpoint: Checkpoint) -> list[Entry]:
 def _origin(
     checkpoint: Checkpoint, source: Source | None, sources: Mapping[str, str]
 ) -> list[Entry]:
-    """What the file was made from and by; the hashes are lines as sha256sum prints them."""
+    """What the file was made from and by; the hashes are lines in the format of sha256sum."""
     protocol = stream.PROTOCOL if checkpoint.config.is_stream else PROTOCOL
     texts = {"protocol": protocol, "converter": version("edgeguard")}
     if source is not None:

@@ -1,8 +1,8 @@
-"""The file that a conversion makes: checked for beforehand, grown under another name, then named.
+"""The output file of a conversion: checked in advance, written under another name, then renamed.
 
-A scratch file lies beside its target (a rename must not cross disks) as .NAME.RANDOM.part. It is
-removed whatever happens; one that a killed process left is removed by the next conversion to the
-same target. A file that exists is never overwritten.
+The scratch file is beside its target (a rename must not cross disks), as .NAME.RANDOM.part. It is
+always removed; one left by a killed process is removed by the next conversion to the same target.
+An existing file is never overwritten.
 
 This module does not know what is in the file.
 """
@@ -23,12 +23,12 @@ from edgeguard.errors import ConversionError
 
 try:
     import fcntl
-except ImportError:  # Windows, where an open file cannot be deleted anyway
+except ImportError:  # not on Windows, where an open file cannot be deleted anyway
     fcntl = None  # type: ignore[assignment]
 
 
 def check(target: Path, checkpoint: Path) -> None:
-    """Raise ConversionError where `target` cannot become a new file."""
+    """Raise ConversionError if `target` cannot become a new file."""
     if target.is_dir():
         name = f"{checkpoint.resolve().name}.gguf"
         raise ConversionError(f"{target} is a folder; name a file, such as {target / name}")
@@ -41,7 +41,7 @@ def check(target: Path, checkpoint: Path) -> None:
 
 
 def check_space(target: Path, needed: int) -> None:
-    """Raise ConversionError where the disk has less than `needed` bytes free."""
+    """Raise ConversionError if the disk has less than `needed` bytes free."""
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise ConversionError(
@@ -52,7 +52,7 @@ def check_space(target: Path, needed: int) -> None:
 
 @contextmanager
 def scratch(target: Path) -> Iterator[Path]:
-    """A new empty file beside `target`, gone at the end unless it was published."""
+    """A new empty file beside `target`, removed at the end unless it was published."""
     sweep(target)
     path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with translated(target):
@@ -68,7 +68,7 @@ def scratch(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def translated(target: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into a ConversionError that names `target`'s folder."""
+    """Turn an OSError while writing into a ConversionError that names `target`'s folder."""
     try:
         yield
     except OSError as error:
@@ -76,17 +76,17 @@ def translated(target: Path) -> Iterator[None]:
 
 
 def seal(path: Path) -> tuple[int, str]:
-    """Make sure that `path` is on the disk; return its size in bytes and its sha256."""
+    """Sync `path` to the disk; return its size in bytes and its sha256."""
     with translated(path), path.open("rb+") as file:
         os.fsync(file.fileno())
     return path.stat().st_size, sha256(path)
 
 
 def publish(path: Path, target: Path) -> None:
-    """Give the finished file its name, in one step, unless somebody took the name meanwhile."""
+    """Give the finished file its name in one step, unless the name was taken meanwhile."""
     with translated(target):
         try:
-            os.link(path, target)  # fails where the name exists, which a rename would not
+            os.link(path, target)  # a link fails if the name exists; a rename would overwrite it
         except FileExistsError as error:
             raise _taken(target) from error
         except OSError as error:  # a file system without hard links
@@ -97,7 +97,7 @@ def publish(path: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last; systems that cannot open a folder do not need it."""
+    """Sync the new name to the disk; systems that cannot open a folder do not need it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -107,7 +107,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(target: Path) -> None:
-    """Remove scratch files of this target whose process is gone: nobody holds their lock."""
+    """Remove scratch files of this target that no process holds a lock on."""
     prefix = f".{target.name}."
     with suppress(OSError):
         for path in target.parent.iterdir():
@@ -118,8 +118,8 @@ def sweep(target: Path) -> None:
 
 @contextmanager
 def _unheld(path: Path) -> Iterator[None]:
-    """Raises OSError where a living process holds the file."""
-    if getattr(fcntl, "flock", None) is None:  # Windows removes no file that is open
+    """Raises OSError if a living process holds the file."""
+    if getattr(fcntl, "flock", None) is None:  # Windows does not remove a file that is open
         yield
         return
     with path.open("rb") as file:

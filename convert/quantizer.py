@@ -1,8 +1,8 @@
 """llama.cpp's own quantizer, run on a file that is not quantized.
 
-It runs in a child process (see child): the native call takes a minute, cannot be interrupted, and
-ends the process where it meets a bug. This is the one module of the converter that imports
-llama_cpp, and only in the child.
+It runs in a child process, because the native call takes a minute, cannot be interrupted, and ends
+the process at some errors. This is the only module of the converter that imports llama_cpp, and it
+does so only in the child.
 
 It does not choose the type of any tensor: llama.cpp does, for each file type.
 """
@@ -36,8 +36,8 @@ _ERROR = 4  # of ggml_log_level
 def quantize(source: Path, target: Path, type: str, advance: Callable[[int], None]) -> None:  # noqa: A002
     """Quantize the file `source` into the empty file `target`.
 
-    `advance` is called with the bytes of each tensor of `source` that is done. Raises
-    ConversionError when llama.cpp fails, which includes a disk that became full.
+    `advance` is called with the bytes of each finished tensor of `source`. Raises ConversionError
+    if llama.cpp fails, also when the disk is full.
     """
     request = {"source": os.fspath(source), "target": os.fspath(target), "type": type}
     why: str | None = "it ended early"
@@ -59,7 +59,7 @@ def _reason(target: Path, why: str) -> str:
 
 
 def main(request: Any, reply: Callable[[Any], None]) -> None:
-    """The child's side: quantize; reply with bytes done, and at the end why it failed, or None."""
+    """The child's side: quantize; reply with bytes done, and at the end the error, or None."""
     import llama_cpp
 
     complaints: list[str] = []
@@ -80,7 +80,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
 def _listener(
     reply: Callable[[Any], None], complaints: list[str]
 ) -> Callable[[int, bytes, object], None]:
-    """A log callback: progress from the line of each tensor, reasons from the errors."""
+    """A log callback: takes progress from the line of each tensor, and reasons from errors."""
 
     def listen(level: int, text: bytes, _data: object) -> None:
         line = text.decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""The checkpoint's own chat template, held against the question that this project writes.
+"""Compares the checkpoint's own chat template with the question that this project writes.
 
-A model of the family asks through its template; this project writes the text itself. Should a
-published template ever differ, verdicts would be wrong without a sign, so the two are compared on
-conversations of every kind, and one differing character stops the conversion.
+Other programs ask a model through its template; this project writes the text itself. If a published
+template ever differed, verdicts would be silently wrong. So the two are compared on conversations
+of every kind, and one differing character stops the conversion.
 
 This module does not execute a template: template_renderer does.
 """
@@ -49,7 +49,7 @@ CONVERSATIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         (_ASSISTANT, "\n<b>{{ ok }}</b> "),
     ),
 }
-"""Conversations to compare, by the name that a message calls them."""
+"""Conversations to compare, by their names in error messages."""
 
 
 def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def read_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def require(folder: Path, templates: Mapping[str, str]) -> None:
-    """Raise ConversionError where there is no template to compare with."""
+    """Raise ConversionError if there is no template to compare with."""
     if not templates:
         raise ConversionError(
             f"{folder} has no chat template, so nothing says that it asks as Qwen3Guard does; "
@@ -89,9 +89,9 @@ def compare(
     *,
     stream: bool = False,
 ) -> None:
-    """Raise ConversionError unless each template writes what we write.
+    """Raise ConversionError unless each template writes the same text as this project.
 
-    That is a question for Gen, and the conversation itself for Stream, which asks for no answer.
+    For Gen, that is a question; for Stream, the conversation itself.
     """
     write = stream_protocol.render if stream else render
     tokens = {
@@ -132,7 +132,7 @@ def _messages(turns: tuple[tuple[str, str], ...]) -> tuple[Message, ...]:
 
 
 def _token(value: object) -> str | None:
-    """A special token, which tokenizer_config.json gives as a text or as an object."""
+    """A special token in tokenizer_config.json, either a text or an object."""
     value = value.get("content") if isinstance(value, dict) else value
     return value if isinstance(value, str) else None
 

@@ -1,8 +1,8 @@
-"""Renders a chat template, which is code out of a file, where it can do no harm.
+"""Renders a chat template, which is code from a file, where it can do no harm.
 
-Three walls: jinja's immutable sandbox (no attributes that begin with an underscore, no changes to
-objects), a process of its own with a limit of memory, and the parent's limit of time. The settings
-and names are those of transformers' apply_chat_template.
+Three things protect us: jinja's immutable sandbox (no attributes that begin with an underscore, no
+changes to objects), a separate process with a memory limit, and the parent's time limit. The
+settings and names are those of transformers' apply_chat_template.
 
 This module does not know what the text should be.
 """
@@ -19,7 +19,7 @@ from edgeguard import child_process
 from edgeguard.convert.files import short
 
 SECONDS = 20.0
-_MEMORY = 1 << 30  # bytes of address space; what is needed is a twentieth of it
+_MEMORY = 1 << 30  # bytes of address space, twenty times what is needed
 _LONGEST = 100_000  # characters of one rendered text that are kept
 
 Messages = Sequence[Mapping[str, str]]
@@ -36,10 +36,10 @@ def render(
     *,
     asks: bool = True,
 ) -> list[str]:
-    """Each conversation as the template writes it; `asks`: asking for an answer.
+    """Each conversation as the template writes it; `asks`: with the prompt for an answer.
 
     `tokens` are the special tokens that the template may use, by name (eos_token ...). Raises
-    TemplateError, also where the template takes too long or too much memory.
+    TemplateError, also if the template takes too long or too much memory.
     """
     request = {
         "template": template,
@@ -93,7 +93,7 @@ def _raise(message: str) -> NoReturn:
 
 
 def _limit_memory() -> None:
-    # ImportError: Windows. ValueError, OSError: a system that has no such limit, such as macOS.
+    # ImportError: Windows. ValueError, OSError: a system without this limit, such as macOS.
     with suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -1,8 +1,7 @@
-"""Numbers of one floating-point type as numbers of another, bit for bit as the reference does it.
+"""Converts numbers between floating-point types, bit for bit as the reference does.
 
 The reference goes through float32 and rounds to nearest, ties to even; so does this. A value that
-is not finite, or that the new type cannot hold, is an error: it would silence or scramble a model
-without a sign of it.
+is not finite, or that the new type cannot hold, is an error: it would silently break a model.
 
 This module reads and writes no files.
 """
@@ -20,7 +19,7 @@ _BF16_EXPONENT = 0x7F80
 
 
 class NotFiniteError(ValueError):
-    """The source holds NaN or infinity."""
+    """The source contains NaN or infinity."""
 
 
 class TooLargeError(ValueError):
@@ -39,7 +38,7 @@ def encode(block: Block, source: str, target: str) -> Block:
 
 
 def finite(block: Block, dtype: str) -> bool:
-    """Whether no value is NaN or infinite."""
+    """Whether all values are finite: neither NaN nor infinite."""
     if dtype == "BF16":
         return not bool(np.any((block & _BF16_EXPONENT) == _BF16_EXPONENT))
     return bool(np.isfinite(block).all())
@@ -57,7 +56,8 @@ def _from_float32(values: Block, target: str) -> Block:
     if target == "F32":
         return values
     bits = values.view("<u4")
-    # Overflow becomes infinity, which is looked for afterwards. NaN can wrap round; it is refused.
+    # Overflow becomes infinity, which is checked for afterwards. A NaN could wrap round, so it is
+    # refused first.
     with np.errstate(over="ignore"):
         narrow: Block = (
             values.astype("<f2")

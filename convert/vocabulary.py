@@ -1,7 +1,7 @@
-"""tokenizer.json as llama.cpp wants it: tokens in id order, their types, merges, special ids.
+"""tokenizer.json in the form that llama.cpp needs: tokens by id, their types, merges, special ids.
 
-The reference recognises a tokenizer by hashing what it makes of a test text, and so knows only
-published ones. Here the rules themselves are compared with Qwen's: normalizer, splitting pattern
+The reference recognises a tokenizer by hashing its output for a test text, and so knows only
+published ones. Here, the rules themselves are compared with Qwen's: normalizer, splitting pattern
 and byte-level steps must be the same, because llama.cpp's `qwen2` does exactly those. Types and
 special ids follow conversion/base.py and gguf-py's vocab.py.
 
@@ -53,7 +53,7 @@ class Vocabulary:
 
 
 def read_vocabulary(folder: Path, config: Config) -> Vocabulary:
-    """Read the tokenizer's files. Raises ConversionError unless it is Qwen3's kind and complete."""
+    """Read the tokenizer's files. Raises ConversionError unless it is complete and like Qwen3's."""
     path = folder / "tokenizer.json"
     content = read_json(path)
     settings = read_settings(folder)
@@ -77,13 +77,13 @@ def read_vocabulary(folder: Path, config: Config) -> Vocabulary:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json, which a checkpoint may lack."""
+    """tokenizer_config.json, which a checkpoint need not have."""
     path = folder / "tokenizer_config.json"
     return read_json(path) if path.exists() else {}
 
 
 def _check_rules(path: Path, content: Mapping[str, Any]) -> None:
-    """The tokenizer must do what llama.cpp's qwen2 does, step by step."""
+    """Check that the tokenizer does the same as llama.cpp's qwen2, step by step."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": _PATTERN}, "behavior": "Isolated"}
     steps = {
@@ -102,7 +102,7 @@ def _check_rules(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _includes(found: object, wanted: object) -> bool:
-    """Whether `found` has all that `wanted` has; it may have more. Absent means default."""
+    """Whether `found` has all of `wanted`, and perhaps more. Absent keys mean the default."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(
             _includes(found.get(key, False if value is False else None), value)
@@ -162,12 +162,13 @@ def _added_token(path: Path, entry: Any, number: str | None) -> tuple[str, _Adde
 def _in_order(
     path: Path, vocab: Mapping[str, int], added: Mapping[str, _Added], size: int
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """All `size` tokens and their types by id; ids that no token has are padding."""
+    """All `size` tokens and their types by id; ids without a token are padding."""
     tokens = sorted(vocab, key=vocab.__getitem__)
     if any(vocab[text] != number for number, text in enumerate(tokens)):
         raise _wrong(path, "the ids of its vocabulary do not count up from 0")
     for text, token in added.items():
-        # The tokenizers library counts on, whatever id the file gives; so must we, or refuse.
+        # The tokenizers library numbers on, whatever id the file gives. We must do so too, or
+        # refuse.
         expected = vocab.get(text, len(tokens))
         if token.number != expected:
             raise _wrong(
@@ -178,7 +179,7 @@ def _in_order(
     if len(tokens) > size:
         raise _wrong(path, f"it has {len(tokens)} tokens, and config.json's vocab_size is {size}")
     types = [_type(text, added) for text in tokens]
-    # As the reference does, which had Gemma in mind:
+    # As in the reference, which does this for Gemma:
     spaced = [t.replace("\u2581", " ") if k == USER_DEFINED else t for t, k in zip(tokens, types)]
     padding = range(len(tokens), size)
     return (
@@ -194,7 +195,7 @@ def _type(text: str, added: Mapping[str, _Added]) -> int:
 
 
 def _looks_special(text: str) -> bool:
-    """Added tokens that ought to be marked special and often are not (does_token_look_special)."""
+    """Added tokens that should be marked special and often are not (does_token_look_special)."""
     return (
         text in _CONTROL_LIKE
         or (text.startswith("<|") and text.endswith("|>"))
@@ -204,7 +205,7 @@ def _looks_special(text: str) -> bool:
 
 
 def _merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> tuple[str, ...]:
-    """Merges as "left right", from either form that tokenizer.json has had."""
+    """Merges as "left right", from either of the two forms in tokenizer.json files."""
     merges = model.get("merges")
     if not isinstance(merges, list) or not merges:
         raise _wrong(path, "it has no merges")
@@ -220,7 +221,7 @@ def _merges(path: Path, model: Mapping[str, Any], vocab: Mapping[str, int]) -> t
 
 
 def _check_texts(path: Path, tokens: tuple[str, ...]) -> None:
-    """What llama.cpp cannot survive in a vocabulary: it ends the process."""
+    """Refuse texts in a vocabulary that make llama.cpp end the process."""
     if len(set(tokens)) < len(tokens):
         raise _wrong(path, "two of its tokens have one text")
     if "" in tokens or any("\0" in token for token in tokens):
@@ -232,7 +233,7 @@ def _check_texts(path: Path, tokens: tuple[str, ...]) -> None:
 
 
 def _check_reached(path: Path, merges: tuple[str, ...], vocab: Mapping[str, int]) -> None:
-    """Each token is a byte, or is made by a merge of tokens that were made before."""
+    """Check that each token is a byte, or a merge of tokens made earlier."""
     made = set(_BYTES)
     for merge in merges:
         left, _, right = merge.partition(" ")
@@ -255,7 +256,7 @@ def _compare(path: Path, tokens: tuple[str, ...], merges: tuple[str, ...]) -> No
 
 
 def _special_ids(settings: Mapping[str, Any], added: Mapping[str, _Added]) -> dict[str, int]:
-    """The special tokens that tokenizer_config.json names; config.json's come after them."""
+    """The special tokens of tokenizer_config.json; those of config.json come second."""
     ids = {}
     for kind in KINDS:
         text = settings.get(f"{kind}_token")

@@ -1,11 +1,11 @@
-"""The safetensors files of a checkpoint: which tensors there are, where, and their bytes in blocks.
+"""The safetensors files of a checkpoint: their tensors, and the bytes of these in blocks.
 
 Format (huggingface/safetensors, README): 8 bytes of little-endian length, that many bytes of JSON
-giving each tensor's dtype, shape and byte range, then the data without gaps. A header is believed
-only after every range has been held against the file's true size.
+with each tensor's dtype, shape and byte range, then the data without gaps. A header is trusted only
+after every range has been compared with the real size of the file.
 
-Blocks are read, not mapped: memory stays at one block, and a file that shrinks meanwhile is an
-error instead of a crash. This module does not know which tensors a model needs.
+Blocks are read and not mapped: only one block is in memory, and a file that shrinks meanwhile
+causes an error instead of a crash. This module does not know which tensors a model needs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint by name, in the order in which the reference writes them.
 
     That is file by file, and by name within a file. Raises ConversionError for a file that is
-    missing, damaged or cut short, and where the index and the files disagree.
+    missing, damaged or cut short, and if the index and the files disagree.
     """
     index = folder / INDEX
     if not index.exists():
@@ -98,7 +98,7 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise ConversionError(f"{index} has no weight_map; download the file again")
     for file in weight_map.values():
-        # A name with a folder in it would read files outside the checkpoint.
+        # A name with a folder in it could read files outside the checkpoint.
         if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
             raise ConversionError(f"{index} names {short(file)}, which is no file of this folder")
     return weight_map
@@ -148,7 +148,7 @@ def read_file(path: Path) -> list[Tensor]:
 
 
 def _header(path: Path, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """The header without its comments, and where the data start."""
+    """The header without its comments, and the offset of the data."""
     start = file.read(8)
     if start == b"version ":
         raise pointer(path)
@@ -182,7 +182,7 @@ def _tensor(path: Path, name: str, entry: Any, start: int) -> Tensor:
 
 
 def _check_ranges(path: Path, header: Mapping[str, Any], size: int) -> None:
-    """Data must follow each other without gap or overlap and end where the file ends."""
+    """Check that the data are without gap or overlap and end where the file ends."""
     end = 0
     for start, stop in sorted(entry["data_offsets"] for entry in header.values()):
         if start != end:

@@ -72,7 +72,7 @@ __all__ = [
     "__version__",
 ]
 
-# A program that starts pays for what it uses when it does.
+# The public names are imported at first use, so that a program pays only for what it uses.
 _LATER = {
     "AsyncGuard": "async_guard",
     "CacheInfo": "verdict_cache",

@@ -1,8 +1,8 @@
-"""Where remembered answers lie: strings by digest, bounded, in memory or in a SQLite file.
+"""Storage for remembered answers: strings by digest, limited in number, in memory or in SQLite.
 
-A file may be shared by processes. It is marked as ours when it is made, and one without the mark is
-never written to. Once it cannot be read or written any more, it is left alone: everything is then
-asked anew, and a warning says so once. This module does not know what an answer is.
+Several processes may share a file. A new file gets our application id, and a file without that id
+is never written to. If a file can no longer be read or written, it is left alone: a warning says so
+once, and from then on the model is asked again. This module does not know what an answer is.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from edgeguard.errors import StoreError
 _logger = logging.getLogger(__name__)
 
 MOST = 100_000
-"""Answers that are kept: some 50 MB in a file. The oldest go first."""
+"""The most answers stored: some 50 MB in a file. The oldest go first."""
 _IN_MEMORY = 10_000
 _MARK = 0x45644763  # application_id of the file: EdGc
-_WAIT = 5.0  # seconds for another process
-_TRIM = 256  # one in so many additions looks whether there are too many
+_WAIT = 5.0  # seconds to wait for another process
+_TRIM = 256  # the limit is checked after every so many additions
 
 
 class Answers(Protocol):
-    """Strings by digest."""
+    """Stores strings by digest."""
 
     def get(self, key: bytes) -> str | None:
-        """The string, if it is kept."""
+        """The stored string; None if there is none."""
 
     def put(self, key: bytes, value: str) -> None:
-        """Keep a string."""
+        """Store a string."""
 
     def size(self) -> int:
-        """How many are kept."""
+        """How many strings are stored."""
 
     def close(self) -> None:
-        """Keep nothing more."""
+        """Close the storage; nothing is stored after that."""
 
 
 class AnswerMemory:
-    """Answers in memory; the one not asked for the longest goes first."""
+    """Answers in memory; when it is full, the least recently used one goes."""
 
     def __init__(self, most: int = _IN_MEMORY) -> None:
         self._most = most
         self._values: OrderedDict[bytes, str] = OrderedDict()
 
     def get(self, key: bytes) -> str | None:
-        """The string, if it is kept."""
+        """The stored string; None if there is none."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
     def put(self, key: bytes, value: str) -> None:
-        """Keep a string."""
+        """Store a string."""
         self._values[key] = value
         self._values.move_to_end(key)
         if len(self._values) > self._most:
             self._values.popitem(last=False)
 
     def size(self) -> int:
-        """How many are kept."""
+        """How many strings are stored."""
         return len(self._values)
 
     def close(self) -> None:
@@ -74,10 +74,10 @@ class AnswerMemory:
 
 
 class AnswerFile:
-    """Answers in a SQLite file, which only its owner may read."""
+    """Answers in a SQLite file that only its owner may read."""
 
     def __init__(self, path: Path, most: int = MOST) -> None:
-        """Open or make the file. Raises StoreError where it is no cache, or cannot be used."""
+        """Open or create the file. Raises StoreError if it is no cache, or cannot be used."""
         self._path = path
         self._most = most
         self._added = 0
@@ -92,14 +92,14 @@ class AnswerFile:
             raise self._unusable(str(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
-        # A lock of ours keeps threads apart.
+        # Our own lock keeps threads from using the connection at once.
         database = sqlite3.connect(
             self._path, timeout=_WAIT, isolation_level=None, check_same_thread=False
         )
         try:
             if not _is_ours(database):
                 _make(database)
-            with suppress(sqlite3.OperationalError):  # where another process is just doing it
+            with suppress(sqlite3.OperationalError):  # another process is just creating the table
                 database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
@@ -108,7 +108,7 @@ class AnswerFile:
         return database
 
     def get(self, key: bytes) -> str | None:
-        """The string, if it is kept."""
+        """The stored string; None if there is none."""
         if self._database is None:
             return None
         try:
@@ -120,7 +120,7 @@ class AnswerFile:
         return row[0] if row is not None and isinstance(row[0], str) else None
 
     def put(self, key: bytes, value: str) -> None:
-        """Keep a string, if the file can be written."""
+        """Store a string, if the file can be written."""
         if self._database is None:
             return
         try:
@@ -140,7 +140,7 @@ class AnswerFile:
         )
 
     def size(self) -> int:
-        """How many are kept; 0 where that cannot be said."""
+        """How many strings are stored; 0 if the file cannot be read."""
         if self._database is None:
             return 0
         try:
@@ -159,7 +159,7 @@ class AnswerFile:
 
     def _failed(self, error: sqlite3.Error) -> None:
         busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-        if busy:  # this once; another process has it
+        if busy:  # not stored this time; another process holds the lock
             return
         _logger.warning(
             "the cache %s cannot be used any more (%s): every text is judged anew; remove it if "
@@ -182,7 +182,7 @@ def _is_ours(database: sqlite3.Connection) -> bool:
 
 
 def _make(database: sqlite3.Connection) -> None:
-    """Make the table in an empty file; one process does it, and the others find it made."""
+    """Create the table in an empty file; one process does it, and the others find it there."""
     database.execute("BEGIN IMMEDIATE")
     if not _is_ours(database):
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,8 +1,8 @@
-"""From a conversation to a running check: decide which questions the model is asked.
+"""From a conversation to a running check: decides which questions the model is asked.
 
-There is one question for the conversation as it was written. Where the policy asks for it, there is
-a second one for its normalised form, in which disguised words are spelled plainly. An answer that
-the cache knows is not asked for again; the others are computed in the model's thread.
+There is one question for the conversation as it was written. If the policy asks for it, there is a
+second one for the normalised text, in which disguised words are spelled plainly. An answer found in
+the cache is not asked for again; the others are computed in the model's thread.
 
 This module reads no messages and does not decide what is flagged.
 """
@@ -33,8 +33,8 @@ T = TypeVar("T")
 class How:
     """How one conversation is judged.
 
-    ``fresh``: the same bits in any order of calls. ``shares``: with those of the categories.
-    ``deadline`` is a time of ``time.monotonic()``.
+    ``fresh``: give the same bits whatever was asked before. ``shares``: compute the categories'
+    probabilities too. ``deadline`` is a time of ``time.monotonic()``.
     """
 
     policy: Policy
@@ -46,9 +46,9 @@ class How:
 
 @dataclass(frozen=True)
 class Asking:
-    """Asks one model. ``shares``: always with those of the categories.
+    """Asks one model. ``shares``: always compute the categories' probabilities.
 
-    ``is_stream``: it is a Qwen3Guard-Stream, which gives labels to tokens.
+    ``is_stream``: the model is a Qwen3Guard-Stream, which labels tokens.
     """
 
     model: Model
@@ -65,7 +65,7 @@ class Asking:
         how: How,
         decode: Callable[[Question], Decoded] | None = None,
     ) -> Check:
-        """Write the questions; the check asks them one a step, or ``decode`` if it is given.
+        """Write the questions; each step asks the next one, through ``decode`` if given.
 
         Raises InputTooLongError, ClosedError, CancelledError, TimeoutError, SessionError.
         """
@@ -84,13 +84,13 @@ class Asking:
     def _questions(
         self, conversation: Conversation, how: How
     ) -> tuple[list[Question], list[Question]]:
-        """The questions of the form as written, and of the normalised one where it differs."""
+        """The questions for the text as written, and for the normalised one if it differs."""
         windows, messages = self.model.get().windows, conversation.messages
         plain = normalised(messages) if how.policy.normalise else messages
         return windows.questions(messages), [] if plain == messages else windows.questions(plain)
 
     def decoded(self, question: Question, how: How) -> Decoded:
-        """The answer to one question, remembered or asked alone."""
+        """The answer to one question, from the cache or from the model."""
         shares = self.wants_categories(how)
         known = self.remembered(question, how)
         if known is None:
@@ -104,18 +104,18 @@ class Asking:
         return known
 
     def remembered(self, question: Question, how: How) -> Decoded | None:
-        """The answer that the cache knows."""
+        """The answer in the cache; None if there is none."""
         if self.answers is None or self._goes_by_tokens(question, how.policy):
             return None
         return self.answers.find(question, fresh=how.fresh, categories=self.wants_categories(how))
 
     def remember(self, question: Question, decoded: Decoded, how: How) -> None:
-        """Have the cache know an answer."""
+        """Store an answer in the cache."""
         if self.answers is not None and not self._goes_by_tokens(question, how.policy):
             self.answers.keep(question, decoded, fresh=how.fresh)
 
     def wants_categories(self, how: How) -> bool:
-        """Whether an answer comes with the shares of the categories."""
+        """Whether an answer needs the categories' probabilities."""
         return self.shares or how.shares or how.policy.needs_categories
 
     def run(self, function: Callable[[], T], how: How) -> T:
@@ -123,5 +123,5 @@ class Asking:
         return self.thread.run(function, cancel=how.cancel, deadline=how.deadline)
 
     def _goes_by_tokens(self, question: Question, policy: Policy) -> bool:
-        """Whether an answer does not suffice: the cache keeps none of the labels of tokens."""
+        """Whether the policy needs labels of tokens, which the cache does not keep."""
         return self.is_stream and question.mode == "response" and not policy.goes_by_severity

@@ -7,9 +7,9 @@
                 break
         verdict = await watch.end()
 
-The calls are those of edgeguard.watch.Watch, made in a thread, one after the other; the model's own
-thread takes all watches and checks in turn. A task that is cancelled stops its computation at once,
-and ends the watch. This module judges nothing.
+Each call runs the method of edgeguard.watch.Watch in a thread, one after the other; the model's own
+thread takes all watches and checks in turn. Cancelling a task stops its computation at once and
+ends the watch. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AsyncWatch:
     def __init__(
         self, begin: Callable[[Cancellation], Awaitable[Callable[[], Watch]]], threads: Executor
     ) -> None:
-        """``begin`` waits for the model, and gives what makes the watch in one of the threads."""
+        """``begin`` waits for the model; the function it returns makes the watch, in a thread."""
         import asyncio
 
         self._begin = begin
@@ -58,12 +58,12 @@ class AsyncWatch:
 
     @property
     def text(self) -> str:
-        """What was fed so far, as far as its last character is complete."""
+        """The text fed so far, up to its last complete character."""
         return self._open().text
 
     @property
     def labels(self) -> tuple[TokenLabel, ...]:
-        """What a Qwen3Guard-Stream says of each token judged so far; none from a Gen."""
+        """The label of each token judged so far by a Qwen3Guard-Stream; empty with a Gen."""
         return self._open().labels
 
     async def feed(self, piece: str | bytes) -> WatchState:
@@ -105,5 +105,5 @@ class AsyncWatch:
         import asyncio
 
         self._wish.cancel()
-        # It may wait for the model's thread, which the loop must not.
+        # Ending a watch may wait for the model's thread, which the event loop must not.
         await asyncio.shield(asyncio.to_thread(self._open().close))

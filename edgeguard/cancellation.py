@@ -1,7 +1,7 @@
-"""A wish to stop what is being judged, which any thread may have.
+"""A way to stop calls that are running, from any thread.
 
-It is given to a call (``guard.check(text, cancel=...)``) and may be given to several. This module
-knows nothing of models; edgeguard.session.thread makes the wish come true.
+A Cancellation is given to a call (``guard.check(text, cancel=...)``), or to several. This module
+knows nothing of models; edgeguard.session.thread stops the computation.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 
 class Cancellation:
-    """Ends the calls that it was given to with CancelledError, those that come later too."""
+    """Ends the calls that were given it, and all later ones, with CancelledError."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may cancel while its thread does
+        self._lock = threading.RLock()  # reentrant: a signal handler may cancel too
         self._cancelled = False
         self._listeners: list[Callable[[], None]] = []
 
@@ -25,7 +25,7 @@ class Cancellation:
         return self._cancelled
 
     def cancel(self) -> None:
-        """Stop; from any thread, and as often as one likes."""
+        """Stop the calls. May be called from any thread, and more than once."""
         with self._lock:
             self._cancelled = True
             listeners, self._listeners = self._listeners, []
@@ -34,7 +34,7 @@ class Cancellation:
 
     @contextmanager
     def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Call ``listener`` once if the wish comes in the block, or has come before it."""
+        """Call ``listener`` once if ``cancel`` is called within the block, or was called before."""
         with self._lock:
             already = self._cancelled
             if not already:

@@ -1,9 +1,9 @@
 """One conversation on its way to a verdict.
 
-A check works in steps, a window of the text in each. A short text takes one step. A long text takes
-several, and other checks may have their turn between two of them. Where the policy asks for it, the
-normalised form of the text is judged as well, in steps of its own; the text is flagged if either
-form is, and the verdict is that of the worse one.
+A check works in steps, one window of the text each. A short text takes one step; between the steps
+of a long text, other checks may have their turn. If the policy asks for it, the normalised text is
+judged as well, in steps of its own. The text is flagged if either form is, and the verdict is that
+of the worse form.
 
 This module does not read logits and does not know which thread computes.
 """
@@ -25,7 +25,7 @@ from edgeguard.verdict import CategoryProbabilities, Form, ModelId, Probabilitie
 
 @dataclass(frozen=True)
 class Judge:
-    """Who judges: the model, where it runs, and the policy that flags."""
+    """What judges: the model, the device it runs on, and the policy that flags."""
 
     model: ModelId
     device: str
@@ -35,7 +35,8 @@ class Judge:
 class Check:
     """The questions of one conversation; ``step`` judges the next one.
 
-    ``tokens`` and ``windows`` say beforehand what the whole check will read, ``questions`` in full.
+    ``tokens`` and ``windows`` say in advance how much the whole check reads; ``questions`` are all
+    of its questions.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class Check:
         message: int = 0,
         not_judged: tuple[str, ...] = (),
     ) -> None:
-        """``decode`` asks the model; ``seconds`` is what writing the questions took.
+        """``decode`` asks the model; ``seconds`` is how long it took to write the questions.
 
-        ``normalised``: the questions of the normalised form, where that is another text.
-        ``message`` and ``not_judged`` are what the verdict says of the conversation.
+        ``normalised``: the questions for the normalised text, if it differs from the text.
+        ``message`` and ``not_judged`` go into the verdict.
         """
         self.questions = (*questions, *normalised)
         self._written = len(questions)
@@ -66,21 +67,21 @@ class Check:
 
     @property
     def fits(self) -> bool:
-        """Whether every form of the text is read in one window."""
+        """Whether each form of the text fits in one window."""
         return self._written == 1 and self.windows <= 2
 
     @property
     def token_probabilities(self) -> list[tuple[float, ...]]:
-        """What each token of a response says, in the order of SEVERITIES; none from a Gen."""
+        """Probabilities by token of a response, in the order of SEVERITIES; none from a Gen."""
         return [
             tuple(token.probabilities.values()) for one in self._decoded for token in one.tokens
         ]
 
     def step(self) -> Verdict | None:
-        """Judge the next window; the verdict after the last one.
+        """Judge the next window; returns the verdict after the last one.
 
         Raises SessionError, ClosedError, ModelError, CancelledError, TimeoutError; a step that
-        raised can be tried again, unless it was cancelled.
+        raised can be repeated, unless it was cancelled.
         """
         started = time.perf_counter()
         self._decoded.append(self._decode(self.questions[len(self._decoded)]))
@@ -88,11 +89,11 @@ class Check:
         return self._verdict() if len(self._decoded) == self.windows else None
 
     def took(self, seconds: float) -> None:
-        """Count seconds that were spent on it elsewhere."""
+        """Add seconds that were spent on this check elsewhere."""
         self._seconds += seconds
 
     def verdict(self) -> Verdict:
-        """Judge whatever is left."""
+        """Judge the windows that are left."""
         while (verdict := self.step()) is None:
             pass
         return verdict
@@ -102,11 +103,11 @@ class Check:
         if self._written < self.windows:
             forms.append(("normalised", self._decoded[self._written :]))
         said = [_Form(form, windows, self._judge.policy) for form, windows in forms]
-        worst = max(said, key=lambda one: one.badness)  # the first of equals: as written
+        worst = max(said, key=lambda one: one.badness)  # of equals: as written
         return self._of(worst)
 
     def _of(self, form: _Form) -> Verdict:
-        """The verdict of one or more windows: the worst counts, and no category is lost."""
+        """The verdict over one or more windows: the worst counts, and every category is kept."""
         worst, answer = form.windows[0], form.answer
         shares = worst.category_probabilities
         return Verdict(
@@ -135,7 +136,7 @@ class Check:
 
 
 class _Form:
-    """What the model says of one form of the text, its worst window first, and the policy of it."""
+    """The answers for one form of the text, the worst window first, and the policy's decision."""
 
     def __init__(self, name: Form, windows: Sequence[Decoded], policy: Policy) -> None:
         self.name = name
@@ -145,12 +146,12 @@ class _Form:
 
     @property
     def answer(self) -> Answer:
-        """The worst severity, every category, and a refusal if nothing in it complies."""
+        """The worst severity, every category, and a refusal only if every window refuses."""
         worst = self.windows[0].answer
         categories = dict.fromkeys(c for w in self.windows for c in w.answer.categories)
         refusal = worst.refusal
         if refusal is not None and any(w.answer.refusal == "No" for w in self.windows):
-            refusal = "No"  # what complies anywhere is no refusal
+            refusal = "No"  # a text that complies anywhere is not a refusal
         return Answer(worst.severity, tuple(categories), refusal)
 
 

@@ -1,13 +1,14 @@
-"""A second Python for work that must not be able to hurt this one.
+"""A second Python process for work that could harm this one.
 
-The quantizer is native code that can abort and cannot be interrupted; a chat template is code out
-of a file; a build of llama.cpp may be another processor's. All run in a child process: Ctrl-C
-works, a crash is an error message, and memory goes back when it ends. The child ends when this
-process does, however that ends.
+The quantizer is native code that can abort and cannot be interrupted; a chat template is code from
+a file; llama.cpp may have been built for another processor. In a child process, Ctrl-C works, a
+crash becomes an error message, and the memory is freed at the end. The child ends with this
+process, however that ends.
 
-In a frozen program ``sys.executable`` is that program and not Python. It is started as it is then,
-with a variable that the hook for PyInstaller (edgeguard/_pyinstaller) looks for before the program
-itself begins. Where neither is to be had, a child cannot be started, and a ChildError says so.
+In a frozen program ``sys.executable`` is the program itself and not Python. The program is then
+started with an environment variable that our hook for PyInstaller (edgeguard/_pyinstaller) looks
+for before the program's own code begins. If there is neither Python nor that hook, no child can be
+started, and a ChildError says so.
 
 A child module has a function ``main(request, reply)``. This module does not know what it does.
 """
@@ -31,22 +32,22 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.errors import CancelledError
 
 _BOOT = (
-    # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
+    # "-c" puts the current folder first, where any file may be; the parent's path is used instead.
     "import sys; sys.path = [p for p in sys.path if p]; import json; "
     "sys.path = json.loads(sys.argv[1]); "
     "from edgeguard import child_process; child_process.serve(sys.argv[2])"
 )
 
 MODULE_VARIABLE = "EDGEGUARD_CHILD_MODULE"
-"""In a frozen program's child: the module to serve. Nobody sets it by hand."""
+"""In a frozen program's child: the module to serve. Not for users to set."""
 HOOKED = "_edgeguard_children"
-"""The attribute of ``sys`` by which a frozen program says that its children serve."""
+"""The attribute of ``sys`` that a frozen program sets if it has our hook."""
 
 
 class ChildError(Exception):
-    """The child did not finish: what it last said on stderr, or how it ended.
+    """The child did not finish: its last words on stderr, or how it ended.
 
-    ``code`` is how its process ended, as subprocess has it (a signal is negative); None where it
+    ``code`` is the exit code as subprocess reports it (negative for a signal); None if the child
     could not be started.
     """
 
@@ -62,10 +63,10 @@ def run(
     timeout: float | None = None,
     cancel: Cancellation | None = None,
 ) -> Generator[Any, None, None]:
-    """Run ``main`` of a module in a child and yield what it replies, as it comes.
+    """Run ``main`` of a module in a child, and yield its replies as they come.
 
-    Requests and replies are JSON. Whatever ends the iteration ends the child. Raises ChildError,
-    and TimeoutError after `timeout` seconds; after ``cancel``, CancelledError.
+    Requests and replies are JSON. The child ends when the iteration does, for any reason. Raises
+    ChildError, TimeoutError after `timeout` seconds, and CancelledError after ``cancel``.
     """
     expired = threading.Event()
     with tempfile.TemporaryFile() as complaints:
@@ -90,9 +91,9 @@ def run(
 
 def serve(module: str) -> None:
     """The child's side: answer one request and leave."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever native code prints must not end up among the replies
+    os.dup2(2, 1)  # keep what native code prints apart from the replies
     request = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
@@ -101,7 +102,7 @@ def serve(module: str) -> None:
         out.flush()
 
     import_module(module).main(request, reply)
-    os._exit(0)  # the thread still reads, which an ordinary exit would wait for
+    os._exit(0)  # an ordinary exit would wait for the thread that still reads
 
 
 def _start(module: str, complaints: BinaryIO) -> subprocess.Popen[bytes]:
@@ -116,14 +117,14 @@ def _start(module: str, complaints: BinaryIO) -> subprocess.Popen[bytes]:
 
 
 def _command(module: str) -> tuple[list[str], dict[str, str]]:
-    """What to start, and which variables to set. Raises ChildError where there is no way."""
+    """The command to start, and the variables to set. Raises ChildError if there is no way."""
     if getattr(sys, "frozen", False):
         if not hasattr(sys, HOOKED):
             raise ChildError(
                 "this frozen program cannot start a child: freeze it with PyInstaller, which finds "
                 "edgeguard's own hook"
             )
-        # PyInstaller's onefile programs unpack themselves anew for a child unless told otherwise.
+        # PyInstaller's onefile programs unpack themselves again for a child unless told otherwise.
         return [sys.executable], {MODULE_VARIABLE: module, "PYINSTALLER_RESET_ENVIRONMENT": "1"}
     if not _is_python(sys.executable):
         raise ChildError(f"the program {sys.executable!r} is no Python that could be started")
@@ -132,7 +133,7 @@ def _command(module: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _is_python(executable: str | None) -> bool:
-    """Whether it is an interpreter: a program that embeds one would start itself once more."""
+    """Whether it is a Python interpreter; a program that embeds one would start itself again."""
     return Path(executable or "").name.lower().startswith(("python", "pypy"))
 
 
@@ -141,13 +142,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for stream in (process.stdin, process.stdout):
         assert stream is not None
-        with suppress(BrokenPipeError):  # what it never read
+        with suppress(BrokenPipeError):  # requests that it never read
             stream.close()
 
 
 def _replies(process: subprocess.Popen[bytes], request: Any) -> Iterator[Any]:
     assert process.stdin is not None and process.stdout is not None
-    with suppress(BrokenPipeError):  # it died at once; its exit code and stderr say why
+    with suppress(BrokenPipeError):  # the child died at once; its exit code and stderr say why
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
     for line in process.stdout:

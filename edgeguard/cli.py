@@ -52,7 +52,7 @@ COMMANDS: dict[str, str] = {
 """Each subcommand with its one-line help; the code is `command` in edgeguard.commands.<name>."""
 
 ALIASES = {"ls": "list"}
-_MODULES = {"eval": "eval_", "list": "list_"}  # modules of these names would shadow builtins
+_MODULES = {"eval": "eval_", "list": "list_"}  # modules of these names would shadow built-ins
 
 
 class _LazyGroup(click.Group):
@@ -94,7 +94,7 @@ def cli(verbose: int) -> None:
     """
     level = logging.DEBUG if verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
-    # What the libraries below warn of ends in an error of ours that says what to do.
+    # Warnings of libraries are hidden: whatever goes wrong ends in one of our errors.
     handler.addFilter(lambda record: verbose > 0 or record.name.partition(".")[0] == "edgeguard")
     if verbose < 2:
         logging.getLogger("edgeguard.session.library").setLevel(logging.INFO)
@@ -102,15 +102,15 @@ def cli(verbose: int) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with its code; no failure ever exits with 0 or 1."""
+    """Run the command line and exit with its code; a failure never exits with 0 or 1."""
     open_streams()
     use_utf8()
-    # What is logged to a full disk is lost, and that is all.
+    # A log line that cannot be written, as on a full disk, is dropped silently.
     logging.raiseExceptions = False
-    # numpy is here to add up a few numbers; its threads would take memory, and time at the start.
+    # numpy only adds up a few numbers here; its threads would cost memory and time at the start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = EXIT_ERROR
-    with suppress(OSError):  # of what is said of an error
+    with suppress(OSError):  # while an error message is written
         code = _run()
     error = settle(sys.stdout)
     if error is not None and code != EXIT_INTERRUPTED:
@@ -137,7 +137,7 @@ def _run() -> int:
         error.show()
         return EXIT_ERROR
     except (OSError, SystemExit) as error:
-        # A full disk under stdout, or a reader that left (click turns that into SystemExit(1)).
+        # stdout is on a full disk, or its reader has gone (click turns that into SystemExit(1)).
         if isinstance(error, OSError):
             note(f"error: the output cannot be written: {error.strerror or error}")
         return EXIT_ERROR
@@ -145,7 +145,7 @@ def _run() -> int:
         note("error: there is not enough memory: end other programs, or choose a smaller model")
         return EXIT_ERROR
     except Exception:
-        # Not foreseen: Python's own exit code here would be 1, which means "flagged".
+        # An unforeseen error: Python's own exit code would be 1, which here means "flagged".
         traceback.print_exc()
         note("error: this is a bug in edgeguard; the lines above say where")
         return EXIT_ERROR

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is, in the same unit (bytes, usually)."""
+"""Called with the amount done and the total, in the same unit (usually bytes)."""
 
 
 class Meter:
@@ -26,18 +26,18 @@ class Meter:
         self._report = report
 
     def advance(self, count: int) -> None:
-        """Note that ``count`` more are done; never more than the total."""
+        """Count ``count`` more as done; never beyond the total."""
         self._done = min(self._done + count, self._total)
         if self._report is not None:
             self._report(self._done, self._total)
 
 
 def open_streams() -> None:
-    """Have the three standard streams open, whatever the parent closed.
+    """Make sure that the three standard streams are open, even if the parent closed them.
 
-    A file that is opened later would get a number that is free, and then be written to by whoever
-    writes to standard error. A closed input is empty, and what is said to a closed standard error
-    is lost; a result for a closed standard output must fail, as for a reader that has left.
+    Otherwise the next file to be opened would get the number of a closed stream, and error messages
+    would be written into that file. A closed stdin reads as empty and a closed stderr discards what
+    is written; writing results to a closed stdout must fail, as it does when the reader has gone.
     """
     for number in range(3):
         try:
@@ -48,7 +48,7 @@ def open_streams() -> None:
 
 def _open_stream(number: int) -> None:
     if number != 1:
-        # The lowest free number is taken, and all below are open by now.
+        # open() takes the lowest free number, and all lower ones are open by now
         found = os.open(os.devnull, os.O_RDWR)
         assert found == number
     else:
@@ -65,9 +65,9 @@ def _open_stream(number: int) -> None:
 
 
 def settle(stream: TextIO) -> OSError | None:
-    """Write out what a stream still holds; where it cannot be, forget it, and return the error.
+    """Flush a stream; if that fails, drop what it holds and return the error.
 
-    Else the interpreter tries once more at its end, and exits with a code of its own.
+    Otherwise the interpreter would try again when it exits, and use an exit code of its own.
     """
     try:
         stream.flush()
@@ -79,38 +79,38 @@ def settle(stream: TextIO) -> OSError | None:
 
 
 def use_utf8() -> None:
-    """Write UTF-8 whatever the console's encoding is, and never fail on a character."""
+    """Write UTF-8 whatever the console's encoding is; no character may cause an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def note(text: str) -> None:
-    """Say something to the person, on stderr, with the program's name in front; see say."""
+    """Tell the person something on stderr, with the program's name in front; see say."""
     say(f"edgeguard: {text}")
 
 
 def say(text: str) -> None:
-    """Say something on stderr. Where that is full, closed or gone, nothing is said or fails."""
-    import click  # here and not above: a program that imports edgeguard says nothing
+    """Write to stderr. If it is full, closed or gone, nothing is written and nothing fails."""
+    import click  # imported here, so that `import edgeguard` does not load it
 
     with suppress(OSError, ValueError):
         click.echo(text, err=True)
 
 
 def colour_wanted(stream: TextIO) -> bool:
-    """Colour goes to terminals only, and not where NO_COLOR is set (no-color.org)."""
+    """Use colour only on a terminal, and only if NO_COLOR is not set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def terminal_width() -> int:
-    """Columns of standard output; without a terminal there is no end to a line."""
+    """Columns of standard output; lines are not wrapped if it is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A progress bar on stderr; silent where stderr is no terminal."""
+    """A progress bar on stderr; nothing is shown if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return

@@ -1,17 +1,19 @@
-"""From a question's logits to an answer: greedy decoding inside the closed answer language.
+"""From a question's logits to an answer: greedy decoding constrained to the closed answer language.
 
-The language is walked token by token. Where only one token can follow, it is not sampled: it waits
-and is read together with the next tokens, in the pass whose logits the next decision needs. So a
-Safe prompt costs one pass over the question, and a name costs only where the model decides. The
-words of the answer are tokenized as the model writes them; at each decision the allowed token with
-the highest logit wins, which is what llama.cpp's grammar sampler does at temperature 0.
+The decoder walks the language token by token. A token that is the only possible one is not
+sampled: it is held back and computed together with the tokens after it, in the forward pass ("pass"
+below) whose logits the next decision needs. So a Safe prompt costs one pass over the question, and
+a category's name costs passes only where the model has a choice. The words of the answer are
+tokenized as the model would write them. At each decision the allowed token with the highest logit
+wins, which is what llama.cpp's grammar sampler does at temperature 0.
 
-Where a category is decided, the shares of all of them are known too, as far as their names part at
-the first token, which they do in Qwen's vocabulary. Elsewhere, and where the answer names none,
-they take passes of their own, and are computed when asked for. The answer never depends on that.
+Deciding on a category also gives the probabilities of all categories, provided that their names
+differ in their first token, as they do in Qwen's vocabulary. With other vocabularies, and for an
+answer that names no category, these probabilities need passes of their own and are computed only on
+request. Asking for them never changes the answer.
 
-A decoder does not call the session itself: it yields what it wants read, and is sent the logits.
-So one answer can be decoded alone, or many side by side with their passes joined
+A decoder does not call the session itself: it yields what it wants computed, and is sent the
+logits. So one answer can be decoded alone, or many in parallel with shared passes
 (edgeguard.together).
 
 This module does not touch llama.cpp and does not know what a window or a policy is.
@@ -41,20 +43,20 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 LOW_MASS = 0.1
-"""Below this share of its probability on the three severities, a model's numbers mean nothing.
+"""The least probability that a model must put on the three severities together.
 
-A Qwen3Guard-Gen puts nearly all of it there. A file whose weights are damaged, or are another
-model's, does not, and would still have a likeliest severity.
+A Qwen3Guard-Gen puts nearly all of it there. A file with damaged weights, or another model's, does
+not, but would still have a most likely severity.
 """
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An answer, the softmax over the three severities in the order of SEVERITIES, the choices.
+    """An answer, the softmax over the three severities in the order of SEVERITIES, and the choices.
 
-    ``category_probabilities`` are pairs of a category and its share, in the protocol's order.
-    ``remembered``: it was computed earlier; see edgeguard.verdict_cache. ``tokens``: what each
-    token of a response says, where a Qwen3Guard-Stream has just read it.
+    ``category_probabilities`` are pairs of a category and its probability, in the protocol's order.
+    ``remembered``: the answer came from edgeguard.verdict_cache. ``tokens``: the labels of a
+    response's tokens, if a Qwen3Guard-Stream has just read it.
     """
 
     answer: Answer
@@ -67,7 +69,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class _Way:
-    """What is left to write of an option: its tokens from here on."""
+    """An option, and its tokens that are still to be written."""
 
     tokens: tuple[int, ...]
     option: Option
@@ -76,14 +78,14 @@ class _Way:
 _Shares = tuple[tuple[str, float], ...]
 T = TypeVar("T")
 Passes: TypeAlias = "Generator[Read | Extend, NDArray[np.float32], T]"
-"""Yields what a session shall compute, is sent the logits, and returns what they say."""
+"""A generator that yields requests for a session, is sent the logits, and returns a result."""
 
 
 class Decoder:
     """Decodes answers with one session."""
 
     def __init__(self, session: Session, *, allow_random_weights: bool = False) -> None:
-        """``allow_random_weights``: of a model below LOW_MASS, only warn, once."""
+        """``allow_random_weights``: warn once about a model below LOW_MASS instead of failing."""
         self._session = session
         self._tokens: dict[str, tuple[int, ...]] = {}
         self._allow_random_weights = allow_random_weights
@@ -98,25 +100,27 @@ class Decoder:
     ) -> Decoded:
         """The model's answer; ``fresh``: the same bits, whatever was asked before.
 
-        ``categories``: with the shares of the categories, even where that takes a pass more: an
-        answer that names none is asked what it would name after the likelier harmful severity.
-        Raises ModelError if the model computes no usable number, or puts less than LOW_MASS of its
-        probability on the words of an answer.
+        ``categories``: also compute the categories' probabilities, even if that takes one more
+        pass: for an answer that names none, they are those after the likelier of the two harmful
+        severities. Raises ModelError if the model computes no usable number, or puts less than
+        LOW_MASS of its probability on the words of an answer.
         """
         return _alone(self._session, self.passes(question, fresh=fresh, categories=categories))
 
     def passes(
         self, question: Question, *, fresh: bool = False, categories: bool = False
     ) -> Passes[Decoded]:
-        """The same as passes that somebody else computes; see Passes."""
+        """The same as ``decode``, as passes for somebody else to compute; see Passes."""
         writer = _Writer(self._session, question, fresh, self.room, self._ahead[question.mode])
         state, path, probabilities = START, list[tuple[State, Option]](), tuple[float, ...]()
         shares: _Shares | None = None
         while state != END:
             ways = writer.write_shared(self._ways(question.mode, state))
             if state == START:
-                probabilities = self._severities((yield from writer.logits()), ways)
+                logits = yield from writer.logits(_next(ways))
+                probabilities = self._severities(logits, ways)
             if state.stage == "category":
+                yield from writer.logits(_next(ways))  # those of NO_CATEGORY too
                 shares = yield from _shares(writer, ways, more_passes=categories)
             option = yield from _choose(writer, ways)
             path.append((state, option))
@@ -128,7 +132,7 @@ class Decoder:
     def _shares_if_harmful(
         self, writer: _Writer, mode: Mode, probabilities: tuple[float, ...]
     ) -> Passes[_Shares | None]:
-        """The shares of the categories in an answer that begins with a harmful severity."""
+        """The probabilities of the categories in an answer that begins with a harmful severity."""
         ways = self._ways(mode, START)
         likelier = max(
             (severity for severity in SEVERITIES if severity != SAFE),
@@ -185,7 +189,7 @@ class Decoder:
             _logger.warning("%s: its verdicts mean nothing", what)
 
     def _longest(self, mode: Mode) -> int:
-        """An upper bound of an answer's tokens: whatever it can decide, decided once."""
+        """An upper bound for the length of an answer in tokens: every decision is made once."""
         longest: dict[str, int] = {}
         for stage in (START, State("category"), State("more"), State("refusal")):
             for way in self._ways(mode, stage):
@@ -194,10 +198,10 @@ class Decoder:
         return sum(longest.values())
 
     def _likely(self, mode: Mode) -> tuple[int, ...]:
-        """From the severity to the next decision, where nothing is found, as mostly nothing is.
+        """The most likely tokens after the severity, up to the next decision: those of a Safe text.
 
-        Read in the pass that decides the severity, these tokens cost a third of what a pass of
-        their own costs. Empty where nothing is left to decide.
+        Computed in the pass that decides the severity, these tokens cost a third of a separate
+        pass. Empty if nothing is left to decide.
         """
         ways = self._ways(mode, START)
         safe = next(way for way in ways if way.option.value == SAFE)
@@ -207,7 +211,7 @@ class Decoder:
         return safe.tokens[_shared(ways) :] + then[0].tokens[: _shared(then)]
 
     def _check_severities(self, mode: Mode) -> None:
-        """One pass must decide the severity: the three words must part at one token."""
+        """Check that one pass decides the severity: the three words must differ at one token."""
         ways = self._ways(mode, START)
         place = _shared(ways)
         if len({way.tokens[place : place + 1] for way in ways}) != len(SEVERITIES):
@@ -215,7 +219,7 @@ class Decoder:
 
 
 class _Writer:
-    """The answer being written: tokens that wait, and the logits after them when asked."""
+    """The answer being written: tokens held back, and the logits after them on request."""
 
     def __init__(
         self,
@@ -232,66 +236,70 @@ class _Writer:
         self._room = room
         self._waiting: list[int] = []
         self._written = 0
-        self._extended = 0  # tokens held since the severity was decided
-        self._strayed = 0  # tokens held that are no part of the answer
+        self._extended = 0  # tokens in the session since the severity was decided
+        self._strayed = 0  # tokens in the session that are not part of the answer
         self.choices: list[Choice] = []
         self._logits: NDArray[np.float32] | None = None
 
     def write_shared(self, ways: list[_Way]) -> list[_Way]:
-        """Write the tokens that all ways begin with; return the ways without them."""
+        """Write the tokens that all options begin with; returns the options without them."""
         shared = _shared(ways)
         self._waiting.extend(ways[0].tokens[:shared])
         self._written += shared
         return [_Way(way.tokens[shared:], way.option) for way in ways]
 
     def choose(self, tokens: list[int]) -> Passes[int]:
-        """The likeliest of the tokens that may come next."""
+        """The most likely of the tokens that may come next."""
         import numpy as np
 
-        logits = (yield from self.logits())[tokens]
+        logits = (yield from self.logits(tuple(tokens)))[tokens]
         shares = _softmax(logits.astype("float64"))
         named = zip((self._session.token_bytes(token) for token in tokens), shares)
         self.choices.append(Choice(self._written, tuple(named)))
-        # argmax takes the first of equals: the lowest id, as llama.cpp's greedy sampler does.
+        # argmax takes the lowest id of several maxima, as llama.cpp's greedy sampler does.
         return tokens[int(np.argmax(logits))]
 
-    def logits(self) -> Passes[NDArray[np.float32]]:
-        """The logits after everything written so far; what waited is computed in one pass."""
+    def logits(self, wanted: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
+        """The logits after everything written so far; tokens held back are computed in one pass.
+
+        ``wanted``: the tokens whose logits are needed, where nothing was computed here yet.
+        """
         if self._logits is None:
             asked = self._question
             self._logits = yield Read(
                 (*asked.tokens, *self._waiting),
-                room=self._room - len(self._waiting),  # the room is that of the whole answer
+                room=self._room - len(self._waiting),  # reserve space for the whole answer
                 prefix=asked.prefix,
                 suffix=asked.suffix + len(self._waiting),
                 exact=self._exact,
                 ahead=self._ahead,
+                wanted=wanted,
             )
         elif self._waiting:
-            self._logits = yield Extend(tuple(self._waiting), self._strayed)
+            self._logits = yield Extend(tuple(self._waiting), self._strayed, wanted)
             self._extended += len(self._waiting)
             self._strayed = 0
         self._waiting = []
         return self._logits
 
-    def look(self, tokens: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
-        """The logits after some more tokens, which are not written."""
-        logits = yield from self.logits()
+    def look(self, tokens: tuple[int, ...], wanted: tuple[int, ...]) -> Passes[NDArray[np.float32]]:
+        """The logits after some more tokens, which do not become part of the answer."""
+        logits = yield from self.logits(wanted)
         if not tokens:
             return logits
-        logits = yield Extend(tokens, self._strayed)
+        logits = yield Extend(tokens, self._strayed, wanted)
         self._strayed = len(tokens)
         return logits
 
     def go_back(self, tokens: tuple[int, ...]) -> None:
-        """Have these tokens follow where the severity was decided; the answer is complete."""
+        """Replace everything after the severity with these tokens; the answer is complete."""
         self._strayed += self._extended
         self._extended = 0
         self._waiting = list(tokens)
 
 
 def _alone(session: Session, passes: Passes[T]) -> T:
-    """What the passes say, computed one after the other in the session's own sequence."""
+    """Compute the passes one by one in the session's own sequence; returns their result."""
     try:
         asked = next(passes)
         while True:
@@ -303,9 +311,10 @@ def _alone(session: Session, passes: Passes[T]) -> T:
                     suffix=asked.suffix,
                     exact=asked.exact,
                     ahead=asked.ahead,
+                    wanted=asked.wanted,
                 )
             else:
-                logits = session.extend(asked.tokens, back=asked.back)
+                logits = session.extend(asked.tokens, back=asked.back, wanted=asked.wanted)
             asked = passes.send(logits)
     except StopIteration as end:
         found: T = end.value
@@ -319,8 +328,13 @@ def _softmax(logits: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(share) for share in shares / shares.sum())
 
 
+def _next(ways: list[_Way]) -> tuple[int, ...]:
+    """The tokens that may come next, where all ways part."""
+    return tuple(sorted({way.tokens[0] for way in ways}))
+
+
 def _shared(ways: list[_Way]) -> int:
-    """How many tokens all ways begin with."""
+    """How many tokens all options begin with."""
     shared = 0
     while all(len(way.tokens) > shared for way in ways) and (
         len({way.tokens[shared] for way in ways}) == 1
@@ -330,10 +344,10 @@ def _shared(ways: list[_Way]) -> int:
 
 
 def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> Passes[_Shares | None]:
-    """The softmax over the categories, in the order of the ways, as if one had to be named.
+    """The softmax over the categories, in the order of the options, as if one had to be named.
 
-    A name's share is the product of the softmaxes where it parts from others. None where that
-    takes ``more_passes`` than the one that decides.
+    A name's probability is the product of the softmaxes where it differs from other names. None if
+    that would take ``more_passes`` than the one that decides.
     """
     named = [way for way in ways if way.option.value != NO_CATEGORY]
     found: dict[str, float] = {}
@@ -348,7 +362,7 @@ def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> Passes[_
         if before and not more_passes:
             return None
         tokens = sorted({way.tokens[shared] for way in rest})
-        logits = (yield from writer.look(before))[tokens].astype("float64")
+        logits = (yield from writer.look(before, tuple(tokens)))[tokens].astype("float64")
         for token, share in zip(tokens, _softmax(logits)):
             after = [way for way in rest if way.tokens[shared] == token]
             branches.append(
@@ -360,7 +374,7 @@ def _shares(writer: _Writer, ways: list[_Way], *, more_passes: bool) -> Passes[_
 
 
 def _choose(writer: _Writer, ways: list[_Way]) -> Passes[Option]:
-    """Walk down the ways until one option is left, asking the model only where they part."""
+    """Narrow the options down to one, asking the model only where they differ."""
     while any(way.option != ways[0].option for way in ways):
         best = yield from writer.choose(sorted({way.tokens[0] for way in ways}))
         ways = writer.write_shared([way for way in ways if way.tokens[0] == best])

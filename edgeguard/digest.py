@@ -12,9 +12,9 @@ CHUNK = 1 << 20
 
 
 def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
-    """The sha256 in lower-case hex; `advance` is called with each count of bytes read.
+    """The sha256 in lower-case hex; `advance` is called with the size of each block read.
 
-    Raises OSError: what a file that cannot be read means is for the caller to say.
+    Raises OSError, which the caller has to translate.
     """
     digest = hashlib.sha256()
     with open_regular(path) as file:

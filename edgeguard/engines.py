@@ -1,9 +1,9 @@
-"""The engine of a watch: which one the model needs, and how it reaches the model's thread.
+"""Chooses the engine of a watch for a model, and connects it to the model's thread.
 
-A Qwen3Guard-Stream reads tokens in the thread itself; a Qwen3Guard-Gen is asked a question at a
-time, as for any check. So is a Stream where the policy wants a text without its disguises as well:
-what is a disguise shows only when more of the text is there. This module reads no message and
-judges nothing.
+A Qwen3Guard-Stream reads the tokens one by one; a Qwen3Guard-Gen is asked a question at intervals,
+as in any check. A Stream is asked in that way too if the policy wants the normalised text judged as
+well, because more of the text is needed to recognise a disguised word. This module reads no message
+and judges nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class HowWatched:
-    """How one response is watched; ``seconds`` is what each pass may take."""
+    """How one response is watched; ``seconds`` is the time limit of each pass."""
 
     policy: Policy
     interval: int
@@ -41,14 +41,14 @@ class HowWatched:
 
     @property
     def deadline(self) -> float | None:
-        """That of a pass which begins now."""
+        """The deadline of a pass that begins now."""
         return None if self.seconds is None else time.monotonic() + self.seconds
 
 
 def engine(asking: Asking, asked: Conversation | None, how: HowWatched) -> Engine:
-    """Judge the conversation, and be ready for the response.
+    """Judge the conversation, and get ready for the response.
 
-    Raises InputError, and what a check raises.
+    Raises InputError, and whatever a check raises.
     """
     by_tokens = asking.is_stream and not how.policy.normalise
     if asking.is_stream and not by_tokens and how.in_a_row != IN_A_ROW:
@@ -72,7 +72,7 @@ def _stream(asking: Asking, asked: Conversation | None, how: HowWatched) -> Engi
         return asking.thread.run(function, cancel=how.cancel, deadline=how.deadline)
 
     def free(function: Callable[[], None]) -> None:
-        # Nothing native is freed while the thread computes; a closed guard has freed it all.
+        # In the model's thread, so not during a computation. A closed guard has freed it all.
         with suppress(SessionError):
             asking.thread.run(function)
 

@@ -5,16 +5,16 @@
     │   └── InputTooLongError       2   a text that needs more windows than the caller allowed
     ├── ModelNotFoundError          2   no such model is installed, or none is chosen
     ├── ModelError                  2   a model file that is damaged, or is not Qwen3Guard-Gen
-    ├── PolicyError                 2   a file that is no policy, or one for another model file
-    ├── SessionError                2   llama.cpp could not load or compute
+    ├── PolicyError                 2   not a valid policy, or one for another model file
+    ├── SessionError                2   llama.cpp, or a model's server, could not load or compute
     │   └── ClosedError             2   the guard was used after close()
-    ├── CancelledError              2   the caller gave up what was being judged
-    ├── TimeoutError                2   a text was not judged in the time that the caller gave
+    ├── CancelledError              2   the caller cancelled the check
+    ├── TimeoutError                2   a text was not judged within the time limit
     ├── ConversionError             2   a checkpoint that cannot be converted
     ├── DownloadError               2   the hub could not be reached, or sent something else
-    ├── StoreError                  2   our own folder could not be read or written
-    ├── MissingExtraError           2   a package that this needs and that is optional is not there
-    ├── OutputError                 2   a file of results could not be written or gone on with
+    ├── StoreError                  2   edgeguard's own folder could not be read or written
+    ├── MissingExtraError           2   an optional package that is needed is not installed
+    ├── OutputError                 2   a results file could not be written or resumed
     ├── ServerError                 2   the server could not start
     └── ServiceError                2   a service could not be installed, asked or removed
 
@@ -58,11 +58,11 @@ class ModelError(EdgeguardError):
 
 
 class PolicyError(EdgeguardError):
-    """A file that is no policy, or a policy that was calibrated for another model file."""
+    """A file that is not a valid policy, or a policy calibrated for another model file."""
 
 
 class SessionError(EdgeguardError):
-    """llama.cpp could not load the model, or could not compute."""
+    """llama.cpp, or the model's server, could not load the model, or could not compute."""
 
 
 class ClosedError(SessionError):
@@ -70,11 +70,11 @@ class ClosedError(SessionError):
 
 
 class CancelledError(EdgeguardError):
-    """The caller gave up what was being judged."""
+    """The caller cancelled the check."""
 
 
 class TimeoutError(EdgeguardError, builtins.TimeoutError):  # noqa: A001 - it is one of those
-    """A text was not judged in the time that the caller gave."""
+    """A text was not judged within the time limit."""
 
 
 class ConversionError(EdgeguardError):
@@ -82,19 +82,19 @@ class ConversionError(EdgeguardError):
 
 
 class DownloadError(EdgeguardError):
-    """The hub could not be reached, or sent something else than was asked for."""
+    """The hub could not be reached, or sent something other than what was asked for."""
 
 
 class StoreError(EdgeguardError):
-    """Our own folder could not be read or written."""
+    """Edgeguard's own folder could not be read or written."""
 
 
 class MissingExtraError(EdgeguardError):
-    """An optional package that this needs is not installed."""
+    """An optional package that is needed is not installed."""
 
 
 class OutputError(EdgeguardError):
-    """A file of results could not be written, or cannot be gone on with."""
+    """A results file could not be written, or cannot be resumed."""
 
 
 class ServerError(EdgeguardError):
@@ -102,4 +102,4 @@ class ServerError(EdgeguardError):
 
 
 class ServiceError(EdgeguardError):
-    """A service of the user's could not be installed, asked or removed."""
+    """A service of the user's own could not be installed, asked or removed."""

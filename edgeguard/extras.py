@@ -1,7 +1,7 @@
-"""The optional packages: there, or one error that says what to type.
+"""The optional packages: installed, or one error that says what to type.
 
-An extra is named in pyproject.toml, and needed by a command or a format. This module looks for its
-packages and loads none of them.
+An extra is named in pyproject.toml and needed by a command or a file format. This module looks for
+its packages without importing them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 
 from edgeguard.errors import MissingExtraError
 
-Extra = Literal["eval", "mcp", "parquet", "proxy", "server"]
+Extra = Literal["eval", "mcp", "parquet", "proxy", "remote", "server"]
 
 _SERVER = {
     "fastapi": "fastapi",
@@ -30,13 +30,14 @@ _MODULES: dict[Extra, dict[str, str]] = {
     "mcp": {"mcp": "mcp"},
     "parquet": {"pyarrow": "pyarrow"},
     "proxy": {**_SERVER, "httpx": "httpx"},
+    "remote": {"httpx": "httpx"},
     "server": _SERVER,
 }
-"""What is imported of each extra, and the package that brings it."""
+"""The modules that each extra needs, and their packages."""
 
 
 def require(extra: Extra, what: str) -> None:
-    """Raise MissingExtraError where a package that `what` needs is not installed."""
+    """Raise MissingExtraError if a package that `what` needs is not installed."""
     modules = _MODULES[extra]
     missing = [modules[name] for name in modules if importlib.util.find_spec(name) is None]
     if missing:
@@ -47,14 +48,14 @@ def require(extra: Extra, what: str) -> None:
 
 
 def _command(extra: Extra) -> str:
-    """How to install an extra, as edgeguard itself was installed: a package, or a folder."""
+    """The command that installs an extra, from the package or the folder edgeguard came from."""
     if _from_folder():
         return f'pip install ".[{extra}]" in the folder of the clone'
     return f'pip install "edgeguard[{extra}]"'
 
 
 def _from_folder() -> bool:
-    """Whether pip installed edgeguard from a folder (PEP 610), where no index may know it."""
+    """Whether pip installed edgeguard from a folder (PEP 610); an index may not have it then."""
     try:
         text = importlib.metadata.distribution("edgeguard").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:

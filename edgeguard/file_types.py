@@ -1,7 +1,7 @@
 """The quantization type of a GGUF file: its number in the header, its name for people.
 
-The package gguf has the same table and takes 21 ms to load, which every start would pay; a test
-compares the two. This module reads no file.
+The package gguf has the same table, but takes 21 ms to load at every start; a test compares the
+two. This module reads no file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _NAMES = {
 
 
 def type_name(number: object) -> str:
-    """The name of a ``general.file_type``, such as q4_k_m; of a number nobody knows, the number."""
+    """The name of a ``general.file_type``, such as q4_k_m; an unknown number stays a number."""
     if not isinstance(number, int) or isinstance(number, bool):
         return "unknown"
     return _NAMES.get(number, f"file type {number}")

@@ -1,8 +1,7 @@
-"""Files put in place whole, so that a reader sees the old content or the new, never a part; and
-files read without waiting for what is no file.
+"""Files replaced atomically, and files read without the risk of blocking.
 
-This module translates no error, and makes no promise for a power cut; edgeguard.store.store syncs
-what must survive one.
+A reader sees the old content or the new, never a part of it. This module does not translate errors,
+and promises nothing about power cuts; edgeguard.store.store syncs what must survive one.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file to read it; a folder, a pipe or a device is an OSError, and never a wait."""
+    """Open a regular file to read it; a folder, pipe or device is an OSError, without a wait."""
     handle = os.open(path, os.O_RDONLY | _NO_WAITING | _BINARY)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -32,7 +31,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path, most: int) -> bytearray:
-    """The content of a regular file of at most so many bytes. Raises OSError."""
+    """The content of a regular file, up to a number of bytes. Raises OSError."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
@@ -47,9 +46,9 @@ def read_regular(path: Path, most: int) -> bytearray:
 
 
 def replace_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Write a file in place of what was there, and its folder if need be; nothing is left behind.
+    """Replace a file atomically, and create its folder if needed; leaves no temporary files behind.
 
-    ``sync``: have the disk hold the content before the file is seen. Raises OSError.
+    ``sync``: sync the content to the disk before the file appears. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)

@@ -28,6 +28,7 @@ from edgeguard.conversation.rows import CheckMessages, CheckRow
 from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.engines import HowWatched, engine
 from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.extras import require
 from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
 from edgeguard.policy.in_a_row import IN_A_ROW
@@ -40,10 +41,11 @@ from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.several import Several
 from edgeguard.store import find_policy, resolve
+from edgeguard.store.model_file import server_address
 from edgeguard.store.registry import BUILT_INS
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
-from edgeguard.verdict_cache import CacheInfo, open_answers
+from edgeguard.verdict_cache import IN_MEMORY, CacheInfo, open_answers
 from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
@@ -85,7 +87,9 @@ class Guard:
         """Load a model.
 
         model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
-        EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded.
+        EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded. Or the address of a vLLM,
+        SGLang or llama-server that serves a Qwen3Guard-Gen, as ``http://host:8000/v1``: threads and
+        device mean nothing then, the key is EDGEGUARD_MODEL_KEY.
         policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
         or the TOML file of one.
         threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores;
@@ -112,6 +116,20 @@ class Guard:
         self._policy = find_policy(policy)
         _check_options(model, threads, n_ctx, device)
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
+        url = server_address(model)
+        if url is not None:
+            load_remote = _remote(url, cache, n_ctx, allow_random_weights)
+            self._policy.check_model("", url)
+            self._start(
+                StopFlag(),
+                load_remote,
+                load_remote,
+                shares=category_probabilities,
+                cache=cache,
+                cancel=cancel,
+                idle_unload=idle_unload,
+            )
+            return
         file = resolve(model)
         if file.built_in:
             _logger.warning(_SMALL_NOTE, file.name, BUILT_INS[file.name].pull)
@@ -474,6 +492,24 @@ def _check_options(model: object, threads: Threads, n_ctx: int, device: str) -> 
         raise InputError(f"n_ctx is {n_ctx!r}; the question alone needs 512 tokens")
     if device not in DEVICES:
         raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
+
+
+def _remote(
+    url: str, cache: object, n_ctx: int, allow_random_weights: bool
+) -> Callable[[StopFlag], Loaded]:
+    """What asks the server at an address. Raises InputError."""
+    from edgeguard.remote.address import address
+
+    require("remote", "a model at a server")
+    from edgeguard.remote.start import start  # which loads an HTTP client
+
+    if cache not in (None, IN_MEMORY):
+        raise InputError(
+            "answers of a server cannot be kept in a file: which weights gave them is not known; "
+            f"cache={IN_MEMORY!r} keeps them as long as the guard lives"
+        )
+    at = address(url)
+    return lambda flag: start(at, n_ctx=n_ctx, allow_random_weights=allow_random_weights, flag=flag)
 
 
 def _tokens(session: Session, text: str) -> tuple[bytes, ...]:

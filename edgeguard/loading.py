@@ -1,8 +1,8 @@
-"""From a model's file to a model that can be asked: settings, llama.cpp, and what must hold.
+"""From a model's file to a model that can be asked: settings, llama.cpp, and checks.
 
-    prepare   in the caller's thread: which file, by its content; nothing native yet
-    load      in the model's thread: settings, weights, and every check of a loaded model
-    load_again   there too, the same file once more, for a guard that was idle
+    prepare      in the caller's thread: identify the file by its content; nothing native yet
+    load         in the model's thread: settings, weights, and every check of a loaded model
+    load_again   there too: the same file once more, for a guard that was idle
 
 This module judges nothing.
 """
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """What a guard was asked for; see edgeguard.guard.Guard."""
+    """The options of a guard; see edgeguard.guard.Guard."""
 
     threads: Threads
     n_ctx: int
@@ -57,7 +57,7 @@ class Plan:
     options: Options
     plain_weights: bool = False
     stamp: Stamp | None = None
-    """The file's, when it was known by its content."""
+    """The file's stamp when it was identified."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Loaded:
         settings: Settings | None = None,
         allow_random_weights: bool = False,
     ) -> Loaded:
-        """Around a session; ``where`` names it in errors.
+        """Made from a session; errors name the file ``where`` it came from.
 
         Raises ModelError unless it can be a Qwen3Guard-Gen or -Stream.
         """
@@ -98,7 +98,7 @@ class Loaded:
         cls, session: StreamSession, model: ModelId, where: str, settings: Settings | None
     ) -> Loaded:
         from edgeguard.stream.check import StreamDecoder, StreamQuestions
-        from edgeguard.stream.heads import Heads  # which loads numpy
+        from edgeguard.stream.heads import Heads  # loads numpy
 
         heads = Heads(check_stream(session, where))
         questions = StreamQuestions(session)
@@ -106,7 +106,7 @@ class Loaded:
 
 
 def prepare(file: ModelFile, options: Options) -> Plan:
-    """Know the file by its content, which must be sound. Raises ModelError, StoreError."""
+    """Identify the file by its content, which must be sound. Raises ModelError, StoreError."""
     before = stamp(file.path)
     model = ModelId(file.name, file.type or "", identify(file))
     return Plan(file.path, model, options, stamp=before)
@@ -114,7 +114,7 @@ def prepare(file: ModelFile, options: Options) -> Plan:
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:
     """Load the file. Raises ModelError, SessionError, CancelledError."""
-    # Here and not above: `edgeguard --help` imports this module, and not llama.cpp.
+    # Imported here: `edgeguard --help` imports this module, and must not load llama.cpp.
     from edgeguard.session.library import library_identity
     from edgeguard.session.llama import LlamaSession
 
@@ -153,9 +153,9 @@ def load_again(
     flag: StopFlag,
     on_progress: Callable[[float], None] | None,
 ) -> Loaded:
-    """Load the file once more; what the first load found out about it must still hold.
+    """Load the file once more, with what the first load found out about it.
 
-    Raises ModelError also where the file is another one by now, StoreError.
+    Raises ModelError also if the file has changed since, and StoreError.
     """
     plan = prepare(file, first.options)
     if plan.model != first.model:
@@ -176,4 +176,4 @@ def _prefix_folder() -> Path | None:
     try:
         return prefix_folder()
     except StoreError:
-        return None  # a user without a home folder pays at each start, and nothing else
+        return None  # without a home folder, each start is slower, and that is all

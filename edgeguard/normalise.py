@@ -1,4 +1,4 @@
-"""A text without its disguises: what a person reads through, and a tokenizer does not.
+"""Normalises a text: undoes the disguises that a person reads through and a tokenizer does not.
 
     zero-width letters    b<U+200B>omb       taken out
     other forms           ｂｏｍｂ, 𝐛𝐨𝐦𝐛, ⓑⓞⓜⓑ    as plain letters
@@ -7,14 +7,14 @@
     look-alikes           bоmb (a Cyrillic о)  in one script
     letters by digits     b0mb, k1ll, cr@ck   as letters
 
-Look-alikes are replaced only within a word that mixes scripts, and only if the whole word then has
-one: a Cyrillic or Greek word stays as it is. Joiners stay where scripts write with them, as Persian
-and Devanagari do. The table of look-alikes is a small one of our own: Unicode's confusables (as in
-the package confusable-homoglyphs, with 900 kB of data) pair a Cyrillic м or к with phonetic letters
-that nobody disguises a word with, and leave out the ones that people use.
+Look-alikes are replaced only in a word that mixes scripts, and only if the whole word is in one
+script afterwards: a Cyrillic or Greek word stays as it is. Joiners stay in scripts that need them,
+such as Persian and Devanagari. The table of look-alikes is a small one of our own: Unicode's
+confusables (as in the package confusable-homoglyphs, with 900 kB of data) pair a Cyrillic м or к
+with phonetic letters that nobody uses as a disguise, and leave out the ones that people use.
 
-What is changed by mistake costs a second reading and perhaps a false alarm, and never hides
-anything: the text as it was written is judged besides. This module judges nothing.
+A wrong change costs a second reading and perhaps a false alarm, but never hides anything, because
+the text as written is judged too. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-"""What shows nothing; after Unicode's property Default_Ignorable_Code_Point."""
+"""Invisible characters, by Unicode's property Default_Ignorable_Code_Point."""
 _OF_EMOJI = "\ufe0e\ufe0f"
 _SCRIPTS_WITHOUT = (
     "LATIN",
@@ -50,7 +50,7 @@ _SCRIPTS_WITHOUT = (
     "HANGUL",
     "FULLWIDTH",
 )
-"""Scripts that write without joiners, by how the names of their letters begin."""
+"""Scripts that use no joiners, by the beginning of their letters' names."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _ONE = r"(?:[^\W\d_]|[013457@$])"
@@ -65,7 +65,7 @@ def normalised(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def normalise(text: str) -> str:
-    """The text without its disguises; equal to it where it has none."""
+    """The text without disguises; the same text if it has none."""
     text = _IGNORABLE.sub(_shown, text)
     if not text.isascii():
         text = "".join(map(_plain, text))
@@ -76,7 +76,7 @@ def normalise(text: str) -> str:
 
 
 def _shown(match: re.Match[str]) -> str:
-    """Nothing, unless it may belong to what stands beside it: an emoji, or a script of its kind."""
+    """Removes an invisible character, unless its neighbours need it: an emoji, or their script."""
     text, first, last = match.string, match.start(), match.end()
     before, after = text[max(0, first - 1) : first], text[last : last + 1]
     if match.group()[0] in _OF_EMOJI and not before.isalpha():
@@ -92,8 +92,8 @@ def _writes_without(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _plain(character: str) -> str:
-    """The ASCII letter or digit of which a character is another form; else itself."""
-    # ½ and ² mean something of their own, and so do the ordinals of 1ª and 1º.
+    """The ASCII letter or digit that a character is another form of; else the character itself."""
+    # ½ and ² have a meaning of their own, and so do the ordinals in 1ª and 1º.
     if character.isascii() or unicodedata.category(character) == "No" or character in "ªº":
         return character
     form = unicodedata.normalize("NFKC", character)
@@ -102,7 +102,7 @@ def _plain(character: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """Without the marks that stand on an ASCII letter; those of a language compose with it."""
+    """Removes marks on ASCII letters; those of a language compose with their letter in NFC."""
     kept: list[str] = []
     on_letter = False
     for character in unicodedata.normalize("NFC", text):
@@ -116,7 +116,7 @@ def _without_marks(text: str) -> str:
 
 
 def _one_script(match: re.Match[str]) -> str:
-    """A word of mixed scripts in that of most of its letters, if the others look like its own."""
+    """A word of mixed scripts, in the script of most of its letters if the others look alike."""
     word = match.group()
     latin = sum(character.isascii() for character in word)
     if word.isascii() or not latin:
@@ -132,7 +132,7 @@ def _one_script(match: re.Match[str]) -> str:
 
 
 def _joined(match: re.Match[str]) -> str:
-    """Spaced letters as a word; with dots from four on, as U.S.A. and a.k.a. are no disguise."""
+    """Spaced letters as one word; with dots only from four on, since U.S.A. is no disguise."""
     run, separator = match.group(), match.group(1)
     letters = run.split(separator)
     short = separator in ".-" and len(letters) < 4
@@ -142,14 +142,14 @@ def _joined(match: re.Match[str]) -> str:
 
 
 def _no_letters_alone(character: str) -> bool:
-    """Whether a single character is a word of its language, as in Chinese."""
+    """Whether a single character can be a word, as in Chinese."""
     return not character.isascii() and unicodedata.name(character, "").startswith(
         ("CJK", "HANGUL", "HIRAGANA", "KATAKANA")
     )
 
 
 def _spelled(match: re.Match[str]) -> str:
-    """A word with digits between its letters as letters; mp3, 4th and a1b2c3 stay."""
+    """Digits between the letters of a word as letters; mp3, 4th and a1b2c3 stay."""
     word = match.group()
     digits = sum(not character.isalpha() for character in word)
     if not digits or 2 * digits >= len(word) or not _INSIDE.search(word) or _part_of_more(match):
@@ -158,7 +158,7 @@ def _spelled(match: re.Match[str]) -> str:
 
 
 def _part_of_more(match: re.Match[str]) -> bool:
-    """Whether the word goes on: with other digits, or as an address."""
+    """Whether the word is part of something longer: a number or an address."""
     text, first, last = match.string, match.start(), match.end()
     before, after = text[max(0, first - 1) : first], text[last : last + 2]
     if before.isalnum() or after[:1].isalnum():

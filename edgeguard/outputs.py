@@ -1,9 +1,9 @@
-"""The one rule for files of results: a result is a new file, whole, or it is not there.
+"""The one rule for results files: a result is a new, complete file, or it is not there.
 
-No command writes over an input, the model, or anything else that exists: it says so before the
-work begins. What is written takes its name in one step at the end, when the disk holds it, and
-fails where somebody took the name meanwhile. A file that a command goes on with is proved to be its
-own first; that is for the module that knows what is in it.
+No command overwrites an input, the model, or anything else that exists; it says so before the work
+begins. A file gets its name in one step at the end, after it was synced to the disk, and that step
+fails if the name has been taken meanwhile. Before a command resumes a file, the module that knows
+its content checks that the file belongs to this run.
 
 This module does not know what it writes.
 """
@@ -31,10 +31,10 @@ def check_outputs(
     inputs: Mapping[str, str | Path] | None = None,
     own: Mapping[str, str | None] | None = None,
 ) -> None:
-    """See that each result can be written as a new file, before anything is computed.
+    """Check that each result can be written as a new file, before anything is computed.
 
-    All three are files by what they are to the person, as ``--json`` or ``the model``. Those in
-    ``own`` may exist, as files that are gone on with. Raises InputError.
+    All three map what the user calls a file, such as ``--json`` or ``the model``, to its path.
+    Those in ``own`` may exist, to be resumed. Raises InputError.
     """
     named = {
         option: file for option, file in {**outputs, **(own or {})}.items() if file is not None
@@ -54,9 +54,9 @@ def check_outputs(
 
 
 def check_folder(folder: Path) -> None:
-    """See that files can be put in a folder of ours, which is made if need be.
+    """Check that files can be written to a folder of ours, which is created if needed.
 
-    For what takes long to find and is kept there. Raises OutputError.
+    For results that take long to compute and are kept there. Raises OutputError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def check_folder(folder: Path) -> None:
 
 
 def same_file(one: str | Path, other: str | Path) -> bool:
-    """Whether two names mean one file, by links of any kind too."""
+    """Whether two paths are the same file, through links too."""
     try:
         return Path(one).samefile(other)
     except (OSError, ValueError):
@@ -78,7 +78,7 @@ def same_file(one: str | Path, other: str | Path) -> bool:
 
 
 def write_new(file: str, text: str) -> None:
-    """Write a result as a new file, whole or not at all; `-` is standard output.
+    """Write a result as a new file, completely or not at all; `-` is standard output.
 
     Raises OutputError.
     """
@@ -97,12 +97,12 @@ def write_new(file: str, text: str) -> None:
 
 
 def publish(made: Path, path: Path) -> None:
-    """Give a finished file its name, for good. Raises OutputError, also where the name is taken."""
+    """Give a finished file its final name. Raises OutputError, also if the name is taken."""
     with writing(path):
         with made.open("rb+") as file:
             os.fsync(file.fileno())
         try:
-            os.link(made, path)  # fails where the name exists, which a rename would not
+            os.link(made, path)  # a link fails if the name exists; a rename would overwrite it
         except FileExistsError as error:
             raise _taken(path) from error
         except OSError as error:  # a file system without hard links
@@ -115,7 +115,7 @@ def publish(made: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the names in a folder are on the disk; Windows has no such call."""
+    """Sync the names in a folder to the disk; Windows has no such call."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -127,7 +127,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say of a file that cannot be written which it is and why: OutputError."""
+    """Turn an OSError while writing into an OutputError that names the file and the reason."""
     try:
         yield
     except OSError as error:
@@ -135,7 +135,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def is_reserved(file: str) -> bool:
-    """Whether Windows takes a name for a device, or a part of another file (``name:stream``)."""
+    """Whether Windows takes a name for a device, or for part of a file (``name:stream``)."""
     name = ntpath.basename(ntpath.splitdrive(file)[1])
     if sys.version_info >= (3, 13):
         return ntpath.isreserved(name)
@@ -150,8 +150,8 @@ def _check_apart(named: Mapping[str, str]) -> None:
     seen: dict[str, str] = {}
     for option, file in named.items():
         path = Path(file)
-        # The name itself may be absent, or a link: its folder says what it is. On Windows, names
-        # that differ in capitals are one.
+        # The file may not exist yet, or be a link, so its folder identifies it. Windows ignores the
+        # case of names.
         key = file if file == STDOUT else os.path.normcase(path.parent.resolve() / path.name)
         if key in seen:
             raise InputError(f"{file} is named for two results, {seen[key]} and {option}")

@@ -1,10 +1,10 @@
-"""From a name to an installed model: fetch, convert, test, install. Nothing else downloads.
+"""From a name to an installed model: fetch, convert, test, install. Only this module downloads.
 
-A model is installed only after it judged the probes of its release as it must. What was fetched
-stays in the hub's cache, so that another type of the same model needs no second download.
+A model is installed only after it has judged its release's test questions correctly. The download
+stays in the hub's cache, so that another quantization type of the same model needs no second one.
 
-This module does not know how a file is fetched (hub), converted (edgeguard.convert) or put in its
-place (store).
+This module does not know how a file is fetched (hub), converted (edgeguard.convert) or installed
+(store).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SPARE = 64 << 20
-"""Bytes to leave free: a disk that is full to the brim fails elsewhere."""
+"""Bytes to leave free, since a completely full disk fails elsewhere."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model after a pull: where it is, whether it is new, and the checkpoint it was made of."""
+    """A pulled model: where it is, whether it is new, and the checkpoint it was made from."""
 
     model: ModelFile
     is_new: bool
@@ -58,12 +58,12 @@ def pull(
     type: str = DEFAULT_TYPE,  # noqa: A002 - the word of the command line and of convert()
     stage: Stage = _silent,
 ) -> Pulled:
-    """Have an official model on this machine, in a quantization type; do nothing if it is there.
+    """Install an official model in a quantization type; does nothing if it is installed already.
 
     ``stage`` opens a progress bar for each step, as ``edgeguard.console.progress_bar`` does.
     Raises ModelNotFoundError (no such official model), InputError (no such type), DownloadError,
-    ConversionError, ModelError (the result does not judge as it must), StoreError (no space, or a
-    folder that cannot be written), SessionError (llama.cpp cannot load it).
+    ConversionError, ModelError (the result fails its test), StoreError (no space, or a folder that
+    cannot be written), SessionError (llama.cpp cannot load it).
     """
     row = _row(name)
     _check_type(type)
@@ -80,7 +80,7 @@ def pull(
 
 
 def carry(name: str, folder: Path, *, type: str = DEFAULT_TYPE) -> ModelFile:  # noqa: A002
-    """Copy an installed model into a folder, for an installer to take along; see store.carry.
+    """Copy an installed model into a folder, for an installer to ship; see store.carry.
 
     Raises ModelNotFoundError, ModelError (it is damaged), StoreError.
     """
@@ -109,7 +109,7 @@ def _make(release: Release, kind: str, stage: Stage) -> None:
 
 
 def _check_sources(release: Release, converted: Converted) -> None:
-    """See that the converter read the pinned files and no others, at the time when it read them."""
+    """Check that the converter read exactly the pinned files, with the pinned content."""
     pinned = {file.name: file.sha256 for file in release.files}
     for name, digest in converted.sources.items():
         if pinned.get(name) != digest:
@@ -121,7 +121,7 @@ def _check_sources(release: Release, converted: Converted) -> None:
 
 
 def _test(release: Release, path: Path, progress: Progress) -> None:
-    """Ask the probes; refuse a model that judges one of them otherwise."""
+    """Ask the test questions; refuse a model that judges one of them otherwise."""
     from edgeguard.guard import Guard
 
     with Guard(path, allow_random_weights=release.random_weights) as guard:
@@ -151,7 +151,7 @@ def _manifest(release: Release, converted: Converted) -> Manifest:
 
 
 def _release(row: Release | Offer, *, ask: bool) -> Release:
-    """The row with all its checksums; ``ask``: the hub, where they are not recorded yet."""
+    """The release with all of its checksums; ``ask``: fetch those not yet recorded from the hub."""
     if isinstance(row, Release):
         return row
     found = recorded.release_of(row) if ask else recorded.known(row)
@@ -187,10 +187,10 @@ def _is_intact(full_name: str) -> bool:
 
 
 def _check_space(release: Release) -> None:
-    """See before a long download that the disk can hold it and what is made of it.
+    """Check before a long download that the disk has space for it and for the result.
 
-    The converter writes an intermediate of at most the checkpoint's size besides its result,
-    which takes at most half of it when there is an intermediate.
+    Besides its result, the converter may write an intermediate file of at most the checkpoint's
+    size; the result is then at most half as large.
     """
     download, made = hub_cache.missing(release), release.size * 3 // 2
     cache, models = _existing(hub_cache.cache_folder()), _existing(models_folder())
@@ -211,5 +211,5 @@ def _need(folder: Path, size: int, variable: str) -> None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists: they are on the same disk."""
+    """The folder, or its nearest existing parent: both are on the same disk."""
     return next(path for path in (folder, *folder.parents) if path.exists())

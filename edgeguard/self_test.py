@@ -29,7 +29,7 @@ _TESTS = ([_USER], [_USER, {"role": "assistant", "content": "It is Paris."}])
 
 
 class Asked(Protocol):
-    """A guard, as far as it is needed here."""
+    """The part of a guard that is needed here."""
 
     def check_messages(
         self, messages: list[dict[str, str]], *, cancel: Cancellation | None = None
@@ -38,20 +38,20 @@ class Asked(Protocol):
 
 
 def self_test(guard: Asked, cancel: Cancellation | None = None) -> None:
-    """Ask for a verdict in each mode. Raises EdgeguardError unless both are answers."""
+    """Ask one question in each mode. Raises EdgeguardError unless both get an answer."""
     for messages in _TESTS:
         verdict = guard.check_messages(messages, cancel=cancel)
         try:
-            # A Stream says nothing of refusals, in either mode.
+            # A Stream never gives a refusal, in either mode.
             parse("prompt" if verdict.refusal is None else "response", verdict.answer)
         except ValueError as error:
             raise ModelError(f"the test verdict of a {verdict.mode} is no answer") from error
 
 
 def check_only_row(error: EdgeguardError, test: Callable[[], None]) -> None:
-    """Return if an error concerns the row alone that it was raised for; raise if the whole run.
+    """Return if an error is due to its row alone; raise if it stops the whole run.
 
-    ``test`` is the self-test: where the model failed on the row, its failure is raised.
+    ``test`` is the self-test: if the model itself has failed, the self-test's error is raised.
     """
     of_run = isinstance(error, (ClosedError, CancelledError))
     if of_run or not isinstance(error, (InputError, TimeoutError, SessionError, ModelError)):

@@ -1,7 +1,7 @@
 """The messages of a question by their tokens: how many each has, and where it can be cut.
 
-A question is tokenized once. Its ids say how long each message is, and at which bytes its tokens
-end, so nothing is tokenized again to find a size. This module decides no size.
+A question is tokenized once. From its ids follow the length of each message and the bytes at which
+its tokens end, so nothing is tokenized again to find a size. This module does not choose sizes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeguard.tokens import Question
 
 @dataclass(frozen=True)
 class CountedMessage:
-    """A message with the places, in bytes of its text, where its tokens begin and end.
+    """A message with the byte offsets in its text at which its tokens begin and end.
 
     ``ends`` begins with 0 and ends with the text's size in bytes.
     """
@@ -35,9 +35,9 @@ class CountedMessage:
         return len(self.ends) - 1
 
     def slices(self, size: int) -> Iterator[tuple[Message, int]]:
-        """Slices of at most ``size`` tokens with their counts, overlapping by an eighth.
+        """Slices of at most ``size`` tokens with their counts; each overlaps the next by an eighth.
 
-        Cuts fall between characters, never inside one; the slices together hold the whole text.
+        Cuts fall between characters, never inside one; together the slices cover the whole text.
         """
         step = size if self.count <= size else size - size // 8
         for first in range(0, max(self.count, 1), step):
@@ -57,9 +57,9 @@ class CountedMessage:
 
 @dataclass(frozen=True)
 class Counted:
-    """The messages of one question; ``before`` counts the tokens ahead of the last one's text.
+    """The messages of one question; ``before`` counts the tokens ahead of the last message's text.
 
-    They are those of the conversation: labels included, the fixed text of the question not.
+    It counts those of the conversation, with its labels but without the question's fixed text.
     """
 
     messages: tuple[CountedMessage, ...]
@@ -67,9 +67,9 @@ class Counted:
 
 
 def counted(session: Session, asked: Question, messages: tuple[Message, ...]) -> Counted:
-    """Where the messages, in NFC, lie in the ids of their whole question.
+    """Find the messages, in NFC, in the ids of their whole question.
 
-    Raises ModelError for a tokenizer that does not give a text back.
+    Raises ModelError for a tokenizer whose tokens do not give the text back.
     """
     text = str(question(messages)[1])
     last = asked.tokens.index(session.control_token(IM_END.text) or 0)
@@ -84,7 +84,7 @@ def counted(session: Session, asked: Question, messages: tuple[Message, ...]) ->
 
 
 def _starts(text: str, messages: tuple[Message, ...]) -> Iterator[int]:
-    """Where the content of each message begins, in bytes."""
+    """The byte offset at which the content of each message begins."""
     place = at = 0
     for begin, _ in contents(messages):
         at += len(text[place:begin].encode())

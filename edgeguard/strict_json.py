@@ -1,9 +1,9 @@
-"""JSON from outside: read strictly, the same at every door.
+"""JSON from outside, read strictly and in the same way everywhere.
 
-What two readers could read in two ways is refused: a name that stands twice in an object (one of
-the two texts would be judged, and the other not), NaN and Infinity, bytes that are not UTF-8, deep
-nesting. Whole numbers stay whole: the arguments of a call may be shown. An error says what is wrong
-and where, and quotes nothing: it may end up in a log.
+Whatever two parsers could read differently is refused: a repeated name in an object (one of the two
+texts would be judged, and the other one used), NaN and Infinity, bytes that are not UTF-8, deep
+nesting. Integers stay integers, since the arguments of a tool call may be shown to the model. An
+error says what is wrong and where, and quotes nothing, because it may end up in a log.
 
 This module does not know what the JSON means.
 """
@@ -15,7 +15,7 @@ import json
 from edgeguard.errors import InputError
 
 _LONGEST = 4000
-"""Digits that int() takes; Python refuses some more."""
+"""The most digits passed to int(), below Python's own limit."""
 MAX_DEPTH = 64
 """Levels of nesting; a conversation needs four."""
 
@@ -55,7 +55,7 @@ def _inside(value: object) -> list[object]:
 
 
 def decode(data: bytes, what: str) -> str:
-    """The text of UTF-8, without a byte order mark. Raises InputError, which says the byte."""
+    """Decode UTF-8, dropping a byte order mark. Raises InputError, which names the offset."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -64,7 +64,7 @@ def decode(data: bytes, what: str) -> str:
 
 
 def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object with each name once, for json's ``object_pairs_hook``. Raises ValueError."""
+    """An object whose names are unique, for json's ``object_pairs_hook``. Raises ValueError."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise ValueError("an object in it has one name twice")
@@ -72,7 +72,7 @@ def unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def whole(digits: str) -> int | float:
-    """A whole number, for json's ``parse_int``; a float where it is too long for int()."""
+    """An integer, for json's ``parse_int``; a float if it is too long for int()."""
     return int(digits) if len(digits) < _LONGEST else float(digits)
 
 

@@ -1,12 +1,12 @@
 """From a conversation to the token ids of its question.
 
-Text and control tokens are put together by id: the text of a message goes through the tokenizer as
-plain text, whatever it spells, and only the protocol's own framing becomes control tokens. The text
-is brought to Unicode NFC first, as the reference tokenizer does and llama.cpp does not.
+A question is put together from ids: the text of a message is tokenized as plain text, whatever it
+spells, and only the protocol's own framing becomes control tokens. The text is brought to Unicode
+NFC first, as the reference tokenizer does and llama.cpp does not.
 
-A long text goes through the tokenizer in parts, so that it can be stopped: a megabyte takes half a
-second. The parts end where the tokenizer never joins what stands on both sides, so the ids are
-those of the whole.
+A long text is tokenized in parts, so that the work can be cancelled: a megabyte takes half a
+second. The parts end at places across which the tokenizer never joins characters, so the ids equal
+those of the whole text.
 
 This module does not cut a question that is too long (edgeguard.windows does).
 """
@@ -28,10 +28,10 @@ from edgeguard.session.interface import Session
 _PART = 1 << 14
 """Characters of a part: some ten milliseconds."""
 _LONGEST = 1 << 20
-"""Of a part without a seam. It is cut anywhere then, and may have a token more."""
+"""The most characters of a part without a seam; it is then cut anywhere, which may add a token."""
 
-# Qwen2's pre-tokenizer has no piece in which a space follows something else, and none in which a
-# letter is followed by something else. Where words have no spaces, the second one is needed.
+# Qwen2's pre-tokenizer never puts a space after another character into one piece, nor a letter
+# before another kind of character. Texts without spaces between words need the second rule.
 _SEAM = re.compile(r"(?<=\S)(?= )|(?<=[ぁ-ヺ一-鿋가-힣])(?=[\n，。、！？])")
 
 
@@ -39,8 +39,8 @@ _SEAM = re.compile(r"(?<=\S)(?= )|(?<=[ぁ-ヺ一-鿋가-힣])(?=[\n，。、！
 class Question:
     """The token ids of a question.
 
-    The first ``prefix`` and the last ``suffix`` are the same for every one of its mode; between
-    them is the conversation.
+    The first ``prefix`` and the last ``suffix`` ids are the same for every question of its mode;
+    the conversation is between them.
     """
 
     mode: Mode
@@ -62,7 +62,7 @@ class QuestionTokenizer:
         return tuple(prefix for prefix, _ in self._shared.values())
 
     def question(self, messages: tuple[Message, ...], most: int | None = None) -> Question:
-        """The question for a conversation of any length; after ``most`` tokens and one it ends.
+        """The question for a conversation; it is cut off at ``most`` tokens and one more.
 
         Raises CancelledError.
         """
@@ -85,9 +85,9 @@ class QuestionTokenizer:
             yield from ids_of(self._session, unicodedata.normalize("NFC", piece))
 
     def _ends(self, mode: Mode) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The ids that questions with nothing in common begin with, and those they end with."""
-        # The tokenizer joins a mark at a text's end with the blank line after it, so the second
-        # probe ends with one: what is left as shared begins after that line.
+        """The first and last ids that two questions with nothing else in common share."""
+        # The tokenizer joins a mark at the end of a text with the blank line after it. The second
+        # probe ends with such a mark, so the suffix that both probes share begins after that line.
         first, second = (tuple(self._tokens(_probe(mode, text))) for text in ("a", "\n1?"))
         start, end = 0, 1
         while first[start] == second[start]:
@@ -98,7 +98,7 @@ class QuestionTokenizer:
 
 
 def ids_of(session: Session, text: str) -> Iterator[int]:
-    """The ids of a plain text in NFC. Raises CancelledError when the session is told to stop."""
+    """The ids of a plain text in NFC. Raises CancelledError when the session is stopped."""
     for part in parts_of(text):
         if session.flag.is_set:
             raise CancelledError("the computation was stopped")
@@ -106,7 +106,7 @@ def ids_of(session: Session, text: str) -> Iterator[int]:
 
 
 def parts_of(text: str, size: int = _PART) -> Iterator[str]:
-    """The text in parts of ``size`` characters or some more; tokenized alone, they give its ids."""
+    """The text in parts of about ``size`` characters, which can be tokenized separately."""
     first = 0
     while len(text) - first > size:
         seam = _SEAM.search(text, first + size, first + _LONGEST)
@@ -117,7 +117,7 @@ def parts_of(text: str, size: int = _PART) -> Iterator[str]:
 
 
 def last_seam(text: str) -> int:
-    """The last place where the tokenizer joins nothing, however the text goes on; 0: none."""
+    """The last place across which the tokenizer joins nothing, whatever text follows; 0 if none."""
     return max((seam.start() for seam in _SEAM.finditer(text)), default=0)
 
 

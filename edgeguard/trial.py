@@ -44,7 +44,7 @@ from edgeguard.store.paths import trials_folder
 from edgeguard.store.registry import PROBES, Probe
 from edgeguard.verdict import ModelId
 
-_FORM = 1  # of a trial; another one makes remembered outcomes unknown
+_FORM = 1  # version of the trial; a new one makes the remembered outcomes invalid
 _MOST = 256
 """Outcomes that are kept; the oldest go first."""
 _SECONDS = 900.0
@@ -55,17 +55,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended well: with which weights, and what failed before, if anything."""
+    """Outcome of a successful trial: which weights work, and what failed before, if anything."""
 
     plain_weights: bool
     failure: str = ""
 
 
 def tried(plan: Plan, *, cancel: Cancellation | None = None) -> Plan:
-    """The plan, with plain weights where only they work here.
+    """The plan, with plain weights if only they work here.
 
-    Raises SessionError where the library cannot be used at all, ModelError for a file that is
-    damaged, CancelledError.
+    Raises SessionError if the library cannot be used at all, ModelError for a damaged file, and
+    CancelledError.
     """
     key = _key(plan)
     outcome = _recall(key)
@@ -78,13 +78,13 @@ def tried(plan: Plan, *, cancel: Cancellation | None = None) -> Plan:
 
 
 def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
-    """Try now, whatever is remembered. Raises what ``tried`` does."""
+    """Run the trial now, even if an outcome is remembered. Raises what ``tried`` does."""
     try:
         _ask(plan, cancel)
         return Outcome(plain_weights=False)
     except child_process.ChildError as error:
         if error.code is None:
-            # Nothing can be tried out here. Plain weights are what has never been seen to fail.
+            # No child can be started here. Plain weights have never been seen to fail.
             return Outcome(plain_weights=True, failure=f"llama.cpp could not be tried out: {error}")
         first: Exception = error
     except (ModelError, SessionError) as error:
@@ -99,7 +99,7 @@ def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
 
 
 def _ask(plan: Plan, cancel: Cancellation | None) -> None:
-    """Have a child try. Raises ChildError, or what the child says that it met."""
+    """Run the trial in a child. Raises ChildError, or the error that the child reports."""
     request = {**asdict(plan), "path": str(plan.path)}
     try:
         for reply in child_process.run(__name__, request, timeout=_SECONDS, cancel=cancel):
@@ -117,7 +117,7 @@ def _known(name: str) -> type[EdgeguardError]:
 
 
 def _dead(plan: Plan, error: child_process.ChildError) -> EdgeguardError:
-    """What is said when the child died with plain weights too."""
+    """The error for a child that died with plain weights too."""
     if is_about_memory(str(error)):
         return not_enough(f"to load {plan.path} ({_how(error)})")
     if error.code == -getattr(signal, "SIGABRT", 0):
@@ -140,7 +140,7 @@ def _rebuild() -> str:
 
 
 def _how(error: Exception) -> str:
-    """How a child ended: a signal by its name, and why."""
+    """How a child ended: the name of its signal, and the likely reason."""
     code = getattr(error, "code", None)
     if code is None or code >= 0:
         return str(error)
@@ -163,7 +163,7 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
         request["plain_weights"],
         tuple(request["stamp"]) if request["stamp"] else None,
     )
-    logging.disable(logging.WARNING)  # this process has a later, louder one
+    logging.disable(logging.WARNING)  # the parent process prints this warning
     try:
         _try(plan)
     except EdgeguardError as error:
@@ -193,7 +193,7 @@ def _check_probe(plan: Plan, probe: Probe, judged: Decoded) -> None:
 
 
 def _judged(loaded: Loaded, probe: Probe) -> Decoded:
-    """The long pass is the start of the question, where it is not on disk; short ones follow."""
+    """Judge test questions: a long pass for the prefix, if it is not on disk, then short ones."""
     (question,) = loaded.windows.questions((Message("user", probe.text),))
     return loaded.decoder.decode(question, fresh=True)
 
@@ -202,7 +202,7 @@ def _judged(loaded: Loaded, probe: Probe) -> Decoded:
 
 
 def _key(plan: Plan) -> str:
-    """Everything that a trial depends on, and its outcome with it."""
+    """Everything that the outcome of a trial depends on."""
     parts = {
         "form": _FORM,
         "model": plan.model.sha256,

@@ -1,7 +1,7 @@
 """The verdict: what a check returns, immutable, with its published JSON form.
 
-`verdict.schema.json` beside this module is the schema of `to_json()`; a test holds the two
-together. This module judges nothing and knows no policy; edgeguard.policy does.
+`verdict.schema.json` beside this module is the schema of `to_json()`; a test compares the two. This
+module judges nothing and knows no policy; edgeguard.policy does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Probabilities(Mapping[Severity, float]):
     _shares: tuple[float, ...]
 
     def __init__(self, shares: tuple[float, ...]) -> None:
-        """``shares`` in the order of SEVERITIES."""
+        """``shares`` are in the order of SEVERITIES."""
         object.__setattr__(self, "_shares", tuple(shares))
 
     def __getitem__(self, severity: Severity) -> float:
@@ -53,13 +53,13 @@ class Probabilities(Mapping[Severity, float]):
 
 
 class CategoryProbabilities(Mapping[str, float]):
-    """The share of each category where one is named; they sum to 1. Immutable."""
+    """The probability of each category, given that one is named; they sum to 1. Immutable."""
 
     __slots__ = ("_shares",)
     _shares: tuple[tuple[str, float], ...]
 
     def __init__(self, shares: Iterable[tuple[str, float]]) -> None:
-        """``shares``: pairs of a category and its share, in the protocol's order."""
+        """``shares``: pairs of a category and its probability, in the protocol's order."""
         object.__setattr__(self, "_shares", tuple(shares))
 
     def __getitem__(self, category: str) -> float:
@@ -91,11 +91,12 @@ class CategoryProbabilities(Mapping[str, float]):
 
 @dataclass(frozen=True)
 class Choice:
-    """A token of an answer at which there were several ways to go on.
+    """A token of an answer at which the model had a choice.
 
-    ``place`` counts the answer's tokens from 0. ``tokens`` are those that the closed language
-    allows there, as bytes, each with its softmax over them; the end of an answer is ``b""``. A
-    verdict has them in order, and none if its answer was put together from several windows.
+    ``place`` is the token's index in the answer, from 0. ``tokens`` are those that the closed
+    language allows there, as bytes, each with its softmax over them; the end of an answer is
+    ``b""``. A verdict has its choices in order, and none if its answer was put together from
+    several windows.
     """
 
     place: int
@@ -113,22 +114,23 @@ class ModelId:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the model says of a text.
+    """What the model says of a text, and whether the policy flags it.
 
     ``probabilities`` are the softmax over the three severities at the token that decides;
-    ``refusal`` is None for prompts; ``answer`` is the model's own format; ``tokens`` counts the
+    ``refusal`` is None for prompts; ``answer`` is in the model's own format; ``tokens`` counts the
     tokens read, ``windows`` the parts in which a long text was judged (the worst one counts), and
-    ``seconds`` is wall time. ``policy`` is the name of the policy and ``flagged`` what it says:
-    strict and loose go by the severity, others by rules of their own, so that they may flag what
-    is called Safe, and pass what is called Unsafe.
+    ``seconds`` is wall time. ``policy`` is the name of the policy and ``flagged`` its decision. The
+    built-in policies strict and loose go by the severity. Other policies have rules of their own:
+    they may flag a text that the model calls Safe, or pass one that it calls Unsafe.
 
-    ``reason`` is the rule that flags, "" where none does; ``observed``: the policy only observes,
-    and would have flagged for that reason. ``form`` is the form of the text that counted.
-    ``category_probabilities`` are the shares of the categories where the model named one, or had
-    to; None where it was not asked. ``cached``: no model was asked just now.
+    ``reason`` is the rule that flagged the text, "" if none did. ``observed`` means that the policy
+    only observes, and would have flagged the text for that reason. ``form`` is the form of the text
+    that counted: as written, or normalised. ``category_probabilities`` are the probabilities of the
+    categories, given that one is named; None if they were not computed. ``cached``: the answer came
+    from the cache.
 
-    ``message`` is the index, in the list that was given, of the message that was judged;
-    ``not_judged`` says what was passed over in it and in those before, as ``message 2: an image``.
+    ``message`` is the index of the judged message in the list that was given; ``not_judged`` lists
+    what was skipped in it and in those before, such as ``message 2: an image``.
     """
 
     mode: Mode
@@ -168,7 +170,7 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
-        """The verdict that ``to_dict`` gave. Raises KeyError, TypeError for anything else."""
+        """The verdict out of ``to_dict``'s result. Raises KeyError, TypeError for anything else."""
         shares, named = data["probabilities"], data["category_probabilities"]
         return cls(
             **{

@@ -1,11 +1,11 @@
-"""What a model answered, remembered by digest: an optional cache, in memory or in a SQLite file.
+"""An optional cache of the model's answers, by digest, in memory or in a SQLite file.
 
-Kept is the answer to one question, before any policy: what a policy says is worked out anew each
-time, so no entry can be of an earlier policy. The digest is of the question's token ids and of
-everything that the numbers depend on: model file, device, settings, builds. A text is in neither.
+It keeps the answer to one question and not the policy's decision, which is made anew each time; so
+no entry depends on an earlier policy. The digest covers the question's token ids and everything
+that the numbers depend on: model file, device, settings, builds. No text is stored.
 
-An entry that is not whole counts as absent, and so does a file that breaks while it is in use; a
-file that is no cache is an error, and stays as it is. This module judges nothing.
+A damaged entry counts as absent, and so does a file that breaks during use. A file that is not a
+cache is an error and is left unchanged. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _logger = logging.getLogger(__name__)
 
 IN_MEMORY = "memory"
 _FORM = 2
-"""The form of an entry; another number has all of them made anew."""
+"""The version of the entries; with a new number, old ones are not used."""
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """``hits`` and ``misses`` of this guard, counted by questions; ``size``: answers held."""
+    """``hits`` and ``misses`` count this guard's questions; ``size`` counts the answers stored."""
 
     hits: int
     misses: int
@@ -58,12 +58,12 @@ class AnswerCache:
         self._hits = self._misses = 0
 
     def belongs_to(self, model: ModelId, device: str, settings: Settings | None) -> None:
-        """Say what computes: answers of anything else are not its."""
+        """Set what computes the answers: model, device, settings. Others' answers are not used."""
         parts = [_FORM, __version__, model.sha256, device, repr(settings), _library(settings)]
         self._identity = json.dumps(parts).encode()
 
     def find(self, question: Question, *, fresh: bool, categories: bool) -> Decoded | None:
-        """The remembered answer to a question, if there is one."""
+        """The remembered answer to a question; None if there is none."""
         exact = self._key(question, exact=True)
         key = exact if fresh else self._key(question, exact=False)
         with self._lock:
@@ -82,17 +82,17 @@ class AnswerCache:
             self._kept.put(key, _written(key, decoded))
 
     def info(self) -> CacheInfo:
-        """How it went so far."""
+        """The counts so far."""
         with self._lock:
             return CacheInfo(self._hits, self._misses, self._kept.size())
 
     def close(self) -> None:
-        """Close the file; what is asked after that is not remembered."""
+        """Close the file; nothing is remembered after that."""
         with self._lock:
             self._kept.close()
 
     def _key(self, question: Question, *, exact: bool) -> bytes:
-        # What goes on from another question may have other last digits than what is computed anew.
+        # Continuing from another question may give other last digits than computing from nothing.
         head = json.dumps([question.mode, exact, len(self._identity)]).encode()
         digest = hashlib.sha256(head + self._identity)
         digest.update(array("q", question.tokens).tobytes())
@@ -100,17 +100,17 @@ class AnswerCache:
 
 
 def open_answers(where: str | os.PathLike[str]) -> AnswerCache:
-    """A cache in memory, where that is its name, or in a file. Raises InputError, StoreError."""
+    """A cache in memory, if ``name`` says so, or in a file. Raises InputError, StoreError."""
     if not isinstance(where, (str, os.PathLike)) or not os.fspath(where):
         raise InputError(f"cache is {where!r}; it must be {IN_MEMORY!r} or the path of a file")
-    from edgeguard.answer_files import AnswerFile, AnswerMemory  # SQLite, which few need
+    from edgeguard.answer_files import AnswerFile, AnswerMemory  # loads SQLite
 
     kept: Answers = AnswerMemory() if where == IN_MEMORY else AnswerFile(Path(where))
     return AnswerCache(kept)
 
 
 def _library(settings: Settings | None) -> str:
-    if settings is None:  # a session that is not llama.cpp's
+    if settings is None:  # a session other than llama.cpp's
         return ""
     from edgeguard.session.library import library_identity
 
@@ -118,7 +118,7 @@ def _library(settings: Settings | None) -> str:
 
 
 def _written(key: bytes, decoded: Decoded) -> str:
-    """An entry: its own digest, and the answer."""
+    """The text of an entry: its own digest, and the answer."""
     shares = decoded.category_probabilities
     choices = [
         [one.place, [[token.hex(), share] for token, share in one.tokens]]
@@ -136,7 +136,7 @@ def _written(key: bytes, decoded: Decoded) -> str:
 
 
 def _read(mode: Mode, key: bytes, entry: str | None) -> Decoded | None:
-    """The answer of an entry; None where there is none, or it is not whole."""
+    """The answer in an entry; None if there is none, or it is damaged."""
     if entry is None:
         return None
     seal, body = entry[:64], entry[64:]

@@ -1,12 +1,12 @@
-"""A conversation that does not fit one context, as overlapping windows that lose nothing.
+"""Splits a conversation that does not fit one context into overlapping windows; nothing is lost.
 
-Each window is a conversation of its own with the same last role, so each is asked about by the
-official question. The last message is cut into overlapping slices. Where the messages before it do
-not fit beside a slice, they are cut into overlapping slices too, and every slice of the last
-message is judged after every slice of what came before. The worst window counts.
+Each window is a conversation of its own with the same last role, so each is asked about with the
+official question. The last message is cut into overlapping slices. If the messages before it do not
+fit beside a slice, they are cut into overlapping slices too, and every slice of the last message is
+judged after every slice of them. The worst window counts.
 
-A cut text is not what the model was trained on (QwenLM/Qwen3Guard, issue 17), so nothing is cut
-that fits. This module does not judge.
+The model was not trained on texts that were cut (QwenLM/Qwen3Guard, issue 17), so nothing that fits
+is cut. This module does not judge.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _EMPTY: dict[Mode, tuple[Message, ...]] = {
     "prompt": (Message("user", ""),),
     "response": (Message("user", ""), Message("assistant", "")),
 }
-_LABEL = 8  # tokens that a message's label and blank lines take, and a few to spare
+_LABEL = 8  # tokens for a message's label and blank lines, and a few to spare
 
 
 class Windows:
-    """Writes the questions of a conversation: one if it fits."""
+    """Writes the questions of a conversation: one, if it fits."""
 
     def __init__(self, session: Session, tokenizer: QuestionTokenizer, room: int) -> None:
-        """``room`` is how many tokens an answer may take."""
+        """``room`` is the number of tokens to reserve for an answer."""
         self._session = session
         self._tokenizer = tokenizer
         self._limit = session.n_ctx - room
@@ -44,7 +44,7 @@ class Windows:
 
     @property
     def prefixes(self) -> tuple[tuple[int, ...], ...]:
-        """What the questions of each mode begin with."""
+        """The ids that the questions of each mode begin with."""
         return self._tokenizer.prefixes
 
     def questions(self, messages: tuple[Message, ...]) -> list[Question]:
@@ -62,10 +62,10 @@ class Windows:
             excess = max(len(window.tokens) for window in windows) - self._limit
             if excess <= 0:
                 return windows
-            spare += 2 * excess  # it was cut where its parts have many more tokens than the whole
+            spare += 2 * excess  # the cut parts have many more tokens than the whole
 
     def _cut(self, parts: Counted, spare: int) -> list[Question]:
-        """Windows that fit, unless joining the slices takes more tokens than is left for it."""
+        """The windows; they fit unless joining the slices takes more than the ``spare`` tokens."""
         before, last = parts.messages[:-1], parts.messages[-1]
         history_size, last_size = self._sizes(parts, spare)
         if history_size is None:
@@ -82,11 +82,11 @@ class Windows:
         ]
 
     def _sizes(self, parts: Counted, spare: int) -> tuple[int | None, int]:
-        """How many tokens a slice may have: of what came before (None: it fits), of the last."""
+        """The most tokens of a slice: of the earlier messages (None: they fit), and of the last."""
         last = parts.messages[-1]
         free = self._limit - self._bare[mode_of((Message(last.role, ""),))]
-        # Slices are cut by the tokens of the message alone; cut inside a word and joined to its
-        # neighbours, a slice can take a few more.
+        # Slices are measured by the tokens of the message alone. Cut inside a word and joined to
+        # its neighbours, a slice can have a few more.
         free -= free // 16 + 2 * _LABEL + spare
         if free < 8 * _LABEL:
             raise InputTooLongError(

@@ -92,12 +92,12 @@ class Steered:
         self._written = written
         return self._push(self._session.read(tokens, **how))
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> Any:
+    def extend(self, tokens: Sequence[int], *, back: int = 0, **how: Any) -> Any:
         self._written -= back
         if list(tokens) != self._ahead:
             self.later.append(len(tokens))
         self._written += len(tokens)
-        return self._push(self._session.extend(tokens, back=back))
+        return self._push(self._session.extend(tokens, back=back, **how))
 
     def _push(self, logits: Any) -> Any:
         if self.script is not None:

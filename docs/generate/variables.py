@@ -12,6 +12,8 @@ from generate.options import commands
 OWN = {
     "EDGEGUARD_HOME": "The folder of models, saved policies and small files that are remembered. "
     "Default: the platform's folder for application data (`edgeguard path` prints it).",
+    "EDGEGUARD_MODEL_KEY": "The key of the server that computes the model, where `EDGEGUARD_MODEL` "
+    "or `--model` is an address. It has no option either, and is never shown.",
     "EDGEGUARD_UPSTREAM_KEY": "The key of the model behind `edgeguard proxy`. It has no option, "
     "since others on a machine can read a command line, and it is never shown.",
 }

@@ -1,4 +1,4 @@
-"""What PyInstaller needs to know of edgeguard and of llama_cpp; it asks for it by itself.
+"""Tells PyInstaller what edgeguard and llama_cpp need.
 
 PyInstaller finds this package by the entry points of the group ``pyinstaller40``, so that a plain
 `pyinstaller app.py` makes a program that works. This module imports nothing of edgeguard.

@@ -1,8 +1,8 @@
-"""llama.cpp's shared libraries, each once: most other names in the wheel are copies.
+"""Collects llama.cpp's shared libraries, each once: the wheel contains copies under other names.
 
-llama_cpp opens libllama and libggml by their plain names; a library names those that it needs
-itself with one number behind (libggml-cpu.so.0). Names with more numbers nobody asks for. A build
-that numbers nothing (scripts/wheels) has each library once, and all are needed.
+llama_cpp opens libllama and libggml by their plain names; the libraries need each other by names
+with one number at the end (libggml-cpu.so.0). Nothing uses names with more numbers. A build without
+numbers (scripts/wheels) has each library once, and all are needed.
 """
 
 import re
@@ -16,7 +16,7 @@ _numbered = {name.partition(".so.")[0] + ".so" for name in _names if ".so." in n
 binaries = [
     (path, folder)
     for path, folder in _found
-    # The name alone: the folder is called lib too.
+    # Only the file's name, since the folder is called lib too.
     for name in [Path(path).name]
     if re.search(r"^lib(llama|ggml)\.so$|^lib(?!llama\b).*\.so\.\d+$|\.dylib$|\.dll$", name)
     or (name.endswith(".so") and name not in _numbered)

@@ -3,11 +3,11 @@
     agent = Agent(…, input_guardrails=[input_guardrail()], output_guardrails=[output_guardrail()])
 
 A flagged text is a tripwire: the SDK raises InputGuardrailTripwireTriggered or
-OutputGuardrailTripwireTriggered, whose ``output_info`` has the verdict. What cannot be judged
-raises the guard's own error. The SDK runs the output guardrails of a stream at its end.
+OutputGuardrailTripwireTriggered, whose ``output_info`` has the verdict. A text that cannot be
+judged raises the guard's own error. The SDK runs the output guardrails of a stream at its end.
 
-The same output guardrail serves RealtimeAgent, which asks it as the transcript grows and passes
-over a guardrail that raises: there, what cannot be judged is a tripwire too.
+The same output guardrail works for RealtimeAgent, which calls it as the transcript grows, but
+ignores a guardrail that raises. There, a text that cannot be judged is a tripwire too.
 """
 
 from __future__ import annotations
@@ -77,5 +77,5 @@ def _text(output: object) -> str:
 
 
 def _messages(given: Items) -> list[Any]:
-    """What was said, as items; the guard reads them."""
+    """The conversation as items, in a form that the guard reads."""
     return [{"role": "user", "content": given}] if isinstance(given, str) else given

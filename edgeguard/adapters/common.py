@@ -1,6 +1,6 @@
-"""What the adapters share: which guard they use, and what they say of a verdict.
+"""What the adapters share: the guard they use, and the wording of a verdict.
 
-This module knows no host.
+This module knows no framework.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeguard.verdict import Verdict
 T = TypeVar("T")
 
 REFUSAL = "I can't help with that."
-"""What a user sees in place of what was flagged, unless a host is told otherwise."""
+"""What a user sees in place of flagged text, unless another refusal is configured."""
 
 
 class FlaggedError(EdgeguardError):
@@ -32,33 +32,34 @@ class FlaggedError(EdgeguardError):
 
 
 def default_guard() -> AsyncGuard:
-    """A guard as the command line would have it: EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
+    """A guard with the command line's settings: EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
     policy = os.environ.get("EDGEGUARD_POLICY", "strict")
     return shared_guard(os.environ.get("EDGEGUARD_MODEL"), policy)
 
 
 @cache
 def shared_guard(model: str | None, policy: str) -> AsyncGuard:
-    """The guard of this process with this model and policy: a second would load the model again."""
+    """This process's guard with this model and policy; another would load the model again."""
     return AsyncGuard(model, policy=policy)
 
 
 def why(verdict: Verdict) -> str:
-    """A flagged verdict in a few words, without the text."""
+    """The reason of a flagged verdict in a few words, without the text."""
     named = ", ".join(verdict.categories) or verdict.reason or "no category"
     return f"{verdict.severity}: {named}"
 
 
 async def judge_prompt(guard: AsyncGuard, text: str) -> Verdict | None:
-    """The verdict of a user's text; None where there is nothing to see."""
+    """The verdict on a user's text; None if it has no visible character."""
     return await guard.check(text) if has_visible(text) else None
 
 
 async def judge_response(guard: AsyncGuard, messages: Sequence[Any], text: str) -> Verdict | None:
-    """The verdict of an answer to ``messages``, in any form that the guard reads; None as above.
+    """The verdict on an answer to ``messages``; None if it has no visible character.
 
-    Without messages, it is judged as an answer to an unknown prompt. Pictures in them are passed
-    over: they were judged, or refused, when they were asked.
+    The messages may have any form that the guard reads. Without messages, it is judged as an answer
+    to an unknown prompt. Pictures in the messages are skipped: they were judged or refused when the
+    prompt was.
     """
     if not has_visible(text):
         return None
@@ -67,7 +68,7 @@ async def judge_response(guard: AsyncGuard, messages: Sequence[Any], text: str) 
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work`` for a host that does not await, whether or not a loop runs here."""
+    """The result of ``work`` for synchronous code, whether or not an event loop runs here."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -3,9 +3,9 @@
     pipeline.add_component("guard", EdgeguardRouter())
     pipeline.connect("guard.passed", "generator.messages")
 
-The last message of a list is judged in the light of those before it, so the same component stands
-before a generator and, with the conversation and its reply, behind it. The list leaves by `passed`,
-or by `flagged` with the verdict.
+The last message of a list is judged together with those before it. So the same component can be
+placed before a generator and, with the conversation and the reply, after it. The list leaves
+through `passed`, or through `flagged` with the verdict.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgeguard.async_guard import AsyncGuard
 
 @component
 class EdgeguardRouter:
-    """Routes messages by what the guard says of the last one."""
+    """Routes messages by the verdict on the last one."""
 
     def __init__(
         self,
@@ -30,18 +30,18 @@ class EdgeguardRouter:
         *,
         guard: AsyncGuard | None = None,
     ) -> None:
-        """``model`` and ``policy`` as those of Guard; ``guard``, if there is one already."""
+        """``model`` and ``policy`` as in Guard; ``guard`` is an existing one to use instead."""
         self._model, self._policy = model, policy
         self._guard = guard or shared_guard(model, policy)
 
     def to_dict(self) -> dict[str, Any]:
-        """The component in a pipeline's YAML; a guard that was given is not written down."""
+        """The component for a pipeline's YAML; a guard passed in is not serialised."""
         found: dict[str, Any] = default_to_dict(self, model=self._model, policy=self._policy)
         return found
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EdgeguardRouter:
-        """The component of a pipeline's YAML."""
+        """The component from a pipeline's YAML."""
         made: EdgeguardRouter = default_from_dict(cls, data)
         return made
 
@@ -56,7 +56,7 @@ class EdgeguardRouter:
         passed=list[ChatMessage], flagged=list[ChatMessage], verdict=dict[str, Any]
     )
     async def run_async(self, messages: list[ChatMessage]) -> dict[str, Any]:
-        """The same, awaited."""
+        """The same as ``run``, awaited."""
         verdict = await self._guard.check_messages(
             [each.to_openai_dict_format() for each in messages], tool_calls=True
         )

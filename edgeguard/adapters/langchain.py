@@ -2,11 +2,11 @@
 
     agent = create_agent(model, tools, middleware=[EdgeguardMiddleware()])
 
-Before the model is asked, what the user and the tools have said since its last answer is judged;
-its answer, with the calls of tools in it, before it leaves the call of the model, so that no state
-of the agent ever has what is flagged. Streams of events (version v3) are held back until they are
-judged, by edgeguard.adapters.langchain_stream; the older stream_mode="messages" has no place for
-that, and shows tokens at once.
+Before the model is called, everything that the user and the tools have said since its last answer
+is judged. The model's answer, with its tool calls, is judged before the model call returns, so that
+no state of the agent ever contains flagged text. Streams of events (version v3) are held back until
+they are judged, by edgeguard.adapters.langchain_stream; the older stream_mode="messages" does not
+allow that, and shows tokens at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Response: TypeAlias = "ModelResponse[Any]"
 
 
 class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
-    """Ends an agent's run with a refusal where a text is flagged, or raises FlaggedError.
+    """Ends an agent's run with a refusal if a text is flagged, or raises FlaggedError.
 
     A text that cannot be judged raises, so that it does not pass.
     """
@@ -55,7 +55,7 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         refusal: str = REFUSAL,
         interval: int = INTERVAL,
     ) -> None:
-        """``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY.
+        """``guard``: if None, one is made from EDGEGUARD_MODEL and EDGEGUARD_POLICY.
 
         interval: characters of a stream of events between two verdicts.
         """
@@ -67,7 +67,7 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     @hook_config(can_jump_to=["end"])
     async def abefore_model(self, state: AgentState[Any], runtime: object) -> Update:  # noqa: ARG002
-        """Judge what is new of the user and of the tools."""
+        """Judge what is new from the user and the tools."""
         messages = state["messages"]
         first = max((at for at, each in enumerate(messages, 1) if _is_answer(each)), default=0)
         for place in range(first, len(messages)):
@@ -78,17 +78,17 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     @hook_config(can_jump_to=["end"])
     def before_model(self, state: AgentState[Any], runtime: object) -> Update:
-        """The same for who does not await."""
+        """The synchronous version."""
         return run(self.abefore_model(state, runtime))
 
     async def awrap_model_call(
         self, request: Request, handler: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        """Judge the model's answer, which a refusal replaces."""
+        """Judge the model's answer; a flagged one is replaced by a refusal."""
         return await self._judged(request, await handler(request))
 
     def wrap_model_call(self, request: Request, handler: Callable[[Request], Response]) -> Response:
-        """The same for who does not await."""
+        """The synchronous version."""
         return run(self._judged(request, handler(request)))
 
     async def _judged(self, request: Request, response: Response) -> Response:
@@ -101,11 +101,11 @@ class EdgeguardMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         return ModelResponse(result=[AIMessage(self.refusal, id=replaced)])
 
     async def judge_answer(self, messages: Sequence[Any], text: str) -> Verdict | None:
-        """The verdict of an answer to these messages; None where there is nothing to see."""
+        """The verdict on an answer to these messages; None if it has no visible character."""
         return await judge_response(self._guard, messages, text)
 
     def check(self, verdict: Verdict) -> None:
-        """Raise FlaggedError, if that is wanted of what is flagged."""
+        """Raise FlaggedError for a flagged verdict, if the middleware is set to raise."""
         if self._exit_behavior == "error":
             raise FlaggedError(verdict)
 
@@ -125,7 +125,7 @@ def _is_answer(message: BaseMessage) -> bool:
 
 
 def _text(message: BaseMessage) -> str:
-    """The text of a message, with the calls of tools in it."""
+    """The text of a message, including its tool calls."""
     calls = getattr(message, "tool_calls", ())
     written = [json.dumps({"name": call["name"], "args": call["args"]}) for call in calls]
     return "\n".join([str(message.text), *written]).strip()

@@ -1,9 +1,9 @@
 """The events of an agent's run (version v3), held back until they are judged.
 
-The middleware installs it (edgeguard.adapters.langchain): in front of LangChain's own transformers,
-so that no projection of a run shows what has no verdict yet. Texts, reasoning and the arguments of
-calls are released every so many characters and at the end of their block, which has the whole text.
-This module makes no verdict.
+The middleware (edgeguard.adapters.langchain) installs it in front of LangChain's own transformers,
+so that no projection of a run shows anything without a verdict. Texts, reasoning and the arguments
+of tool calls are released every so many characters and at the end of their block, which has the
+whole text. This module makes no verdict.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from edgeguard.verdict import Verdict
 
 INTERVAL = 200
 _FIELDS = {"text-delta": "text", "reasoning-delta": "reasoning", "tool-call-delta": "args"}
-"""Where each kind of delta has its piece."""
+"""The field with the text, for each type of delta."""
 _TEXTS = ("text", "reasoning")
 _CALLS = ("tool_call", "server_tool_call", "invalid_tool_call")
 Payload = dict[str, Any]
 
 
 class Middleware(Protocol):
-    """What is asked of the middleware."""
+    """The part of the middleware that is needed here."""
 
     refusal: str
 
     async def judge_answer(self, messages: Sequence[Any], text: str) -> Verdict | None:
-        """The verdict of an answer."""
+        """The verdict on an answer."""
 
     def check(self, verdict: Verdict) -> None:
-        """Raise, if that is wanted of what is flagged."""
+        """Raise for a flagged verdict, if the middleware is set to raise."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Answer:
     is_over: bool = False
 
     def text(self) -> str:
-        """All of it, so far."""
+        """The whole text so far."""
         return "\n".join(self.blocks.values()).strip()
 
     def take(self, index: object, piece: str) -> None:
@@ -58,14 +58,14 @@ class Answer:
         self.held[index] = self.held.get(index, "") + piece
 
     def release(self, index: object) -> str:
-        """What was held of a block, which is judged now."""
+        """Return the held text of a block, which is now judged."""
         piece = self.held.pop(index)
         self.shown[index] = self.shown.get(index, "") + piece
         return piece
 
 
 class HeldBack(StreamTransformer):
-    """Lets through what is judged, and a refusal in place of what is flagged."""
+    """Lets judged text through, and a refusal in place of flagged text."""
 
     before_builtins = True
     supports_sync = True
@@ -81,15 +81,15 @@ class HeldBack(StreamTransformer):
         self._messages: Sequence[Any] = ()
 
     def init(self) -> dict[str, Any]:
-        """No projection of its own."""
+        """There is no projection of its own."""
         return {}
 
     def process(self, event: Any) -> bool:
-        """The same for who does not await."""
+        """The synchronous version."""
         return run(self.aprocess(event)) if self._concerns(event) else True
 
     async def aprocess(self, event: Any) -> bool:
-        """Whether an event goes on; what is held is taken out of it."""
+        """Whether an event goes on; text that is held back is removed from it."""
         if not self._concerns(event):
             return True
         payload, metadata = event["params"]["data"]
@@ -104,7 +104,7 @@ class HeldBack(StreamTransformer):
             return True
         answer = self._answers.setdefault(key, Answer())
         if kind == "content-block-start":
-            _blank(payload.get("content"))  # its end has the whole
+            _blank(payload.get("content"))  # the end of the block has the whole text
         elif kind == "content-block-delta":
             await self._delta(answer, payload)
         elif kind == "content-block-finish":
@@ -112,7 +112,7 @@ class HeldBack(StreamTransformer):
         return True
 
     def _concerns(self, event: Any) -> bool:
-        """Whether it is a piece of an answer; the state is remembered, for the context."""
+        """Whether it is a piece of an answer; also remembers the state's messages, for context."""
         data = event["params"].get("data")
         if event["method"] == "values" and isinstance(data, dict):
             self._messages = data.get("messages") or ()
@@ -132,7 +132,8 @@ class HeldBack(StreamTransformer):
         delta = payload.get("delta")
         name = _FIELDS.get(delta.get("type", "")) if isinstance(delta, dict) else None
         if delta is None or name is None:
-            payload["delta"] = {"type": "text-delta", "text": ""}  # its end has the whole
+            # the end of the block has the whole text
+            payload["delta"] = {"type": "text-delta", "text": ""}
             return
         index, piece, delta[name] = payload.get("index"), delta.get(name), ""
         if answer.is_over or not isinstance(piece, str):
@@ -173,7 +174,7 @@ def _blank(content: object) -> None:
 
 
 def _written(content: Payload) -> str:
-    """What a finished block says."""
+    """The text of a finished block."""
     for name in _TEXTS:
         if isinstance(content.get(name), str):
             return str(content[name])

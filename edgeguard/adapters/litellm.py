@@ -1,7 +1,8 @@
 """A guardrail of LiteLLM's proxy that runs in its process; docs/hosts/litellm.md has the YAML.
 
-Requests are judged by their conversation, answers as answers to it, streams as they grow. The proxy
-answers what is flagged with 400 and the reason; what cannot be judged raises, and does not pass.
+Requests are judged as a conversation, answers as answers to it, and streams as they grow. The proxy
+answers flagged text with status 400 and the reason; text that cannot be judged raises, and does not
+pass.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class EdgeguardGuardrail(CustomGuardrail):
     """
 
     def __init__(self, guard: AsyncGuard | None = None, **options: Any) -> None:
-        """``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
+        """``guard``: if None, one is made from EDGEGUARD_MODEL and EDGEGUARD_POLICY."""
         self._guard = guard or default_guard()
         super().__init__(**options)
 
@@ -36,7 +37,7 @@ class EdgeguardGuardrail(CustomGuardrail):
         input_type: Literal["request", "response"],
         logging_obj: object = None,  # noqa: ARG002 - LiteLLM's signature
     ) -> Mapping[str, Any]:
-        """The inputs as they came. Raises GuardrailRaisedException for what is flagged."""
+        """The inputs, unchanged. Raises GuardrailRaisedException for flagged text."""
         if inputs.get("images"):
             raise self._blocked("a picture cannot be judged")
         for verdict in await self._verdicts(inputs, request_data, input_type):
@@ -63,6 +64,6 @@ class EdgeguardGuardrail(CustomGuardrail):
 
 
 def _written(call: Any) -> str:
-    """A call of a tool as a text; LiteLLM has it as a dictionary or as a model."""
+    """A tool call as text; LiteLLM has it as a dictionary or as a model."""
     fields = call if isinstance(call, dict) else call.model_dump()
     return json.dumps(fields.get("function") or fields)

@@ -1,7 +1,7 @@
 """A server of the Model Context Protocol with one tool, `check` (mcp 2.x).
 
-A tool is advice: a model calls it or does not. What must hold stands in front of the model
-(`edgeguard proxy`) or in the host's hooks.
+A tool is only advice: a model may or may not call it. To enforce verdicts, put `edgeguard proxy` in
+front of the model, or use the host's hooks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_server(guard: AsyncGuard) -> MCPServer[Any]:
             if prompt is None:
                 return (await guard.check(text)).to_dict()
             return (await guard.check_response(prompt, text)).to_dict()
-        except EdgeguardError as error:  # of others, the client is not told the message
+        except EdgeguardError as error:  # the client is not told the message of other exceptions
             raise ToolError(str(error)) from error
 
     return server

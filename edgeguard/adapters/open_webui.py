@@ -7,13 +7,12 @@ license: Apache-2.0
 """
 
 # A filter function of Open WebUI: paste this file under Admin Panel, Functions, and switch it on
-# for all models. It asks a server (`edgeguard serve`) and imports nothing of edgeguard.
-#
-# inlet raises, which ends the turn and shows the reason. stream holds back whatever the model
-# writes until it is judged, and releases it no further; calls of tools wait for the last verdict.
-# outlet rewrites what is stored: the content, and the output, which is what newer versions show.
-# It catches everything, since what it raises is ignored. What cannot be judged, because the server
-# is not there, or because its form is not known here, is not shown.
+# for all models. It asks a server (`edgeguard serve`) and imports nothing of edgeguard.  inlet
+# raises if the prompt is flagged, which ends the turn and shows the reason. stream holds back what
+# the model writes until it is judged; tool calls wait for the last verdict. outlet rewrites what is
+# stored: the content and, for newer versions, the output. It catches every exception, since Open
+# WebUI would ignore one and store the text. Text that cannot be judged is not shown, whether the
+# server is down or the form of the text is unknown.
 
 from __future__ import annotations
 
@@ -29,12 +28,12 @@ from pydantic import BaseModel, Field
 Json = dict[str, Any]
 
 TEXTS = ("content", "reasoning_content", "reasoning", "thinking", "refusal")
-"""Fields of a delta whose texts follow on each other."""
+"""Fields of a delta whose texts are pieces of one text."""
 EVENT = (
     "id", "object", "created", "model", "choices", "usage", "timings", "error", "provider",
     "service_tier", "system_fingerprint", "selected_model_id",
 )  # fmt: skip
-"""Fields of an event that hold nothing which a model wrote, but for the choices."""
+"""Fields of an event that a model did not write, except for the choices."""
 MOST_STREAMS = 1000
 
 
@@ -49,7 +48,7 @@ class Stream:
         self.is_over = False
 
     def take(self, delta: Json) -> Json:
-        """Take everything out of a piece of the answer; its role is left."""
+        """Remove and hold everything in a piece of the answer except its role."""
         for name, value in delta.items():
             if name in TEXTS and isinstance(value, str):
                 self.text += value
@@ -59,28 +58,28 @@ class Stream:
         return {"role": delta["role"]} if "role" in delta else {}
 
     def said(self) -> str:
-        """All that is to be judged."""
+        """The whole text to be judged."""
         late = [json.dumps(value, ensure_ascii=False) for value in self.late.values() if value]
         return "\n".join([self.text, *late]).strip()
 
     def release(self, delta: Json, is_last: bool) -> None:
-        """Put what was held into a piece of the answer."""
+        """Put the held text into a piece of the answer."""
         delta.update({name: text for name, text in self.held.items() if text})
         self.held = dict.fromkeys(TEXTS, "")
         if is_last:
             delta.update(self.late)
 
     def withhold(self, delta: Json, why: str) -> None:
-        """Say why in place of what was held and of all that follows."""
+        """Show the reason in place of the held text and all that follows."""
         self.is_over = True
         delta["content"] = why
 
 
 class Filter:
-    """What Open WebUI looks for."""
+    """The class that Open WebUI looks for."""
 
     class Valves(BaseModel):
-        """What an administrator can set."""
+        """The settings for an administrator."""
 
         priority: int = Field(default=0, description="Filters with a lower number run first.")
         url: str = Field(
@@ -100,15 +99,15 @@ class Filter:
     def __init__(self) -> None:
         self.valves = self.Valves()
         self._streams: OrderedDict[str, Stream] = OrderedDict()
-        self._tls = ssl.create_default_context()  # once: it reads a file of certificates
+        self._tls = ssl.create_default_context()  # made once, since it reads a file of certificates
 
     async def inlet(self, body: Json, __request__: Any = None) -> Json:
-        """Judge the conversation that is asked; raise what the user sees."""
+        """Judge the conversation; the user sees the exception that it raises."""
         messages = body.get("messages") or []
         if self.valves.check_prompts and (why := await self._why_not(messages)):
             raise ValueError(why)
         state = getattr(__request__, "state", None)
-        if state is not None:  # for answers over the API, whose events come without a body
+        if state is not None:  # for answers over the API, whose events have no body
             state.edgeguard_messages = messages
         return body
 
@@ -123,7 +122,7 @@ class Filter:
         if not self.valves.check_answers:
             return event
         if not isinstance(event, dict):
-            raise ValueError(self.valves.not_judged)  # older versions give the API's raw lines
+            raise ValueError(self.valves.not_judged)  # older versions pass the API's raw lines
         state = getattr(__request__, "state", None)
         messages = (__body__ or {}).get("messages") or getattr(state, "edgeguard_messages", [])
         key = str((__metadata__ or {}).get("message_id") or event.get("id"))
@@ -153,7 +152,7 @@ class Filter:
             why = self.valves.not_judged
         if why:
             answer["content"] = why
-            if "output" in answer:  # never empty: what is empty is not stored
+            if "output" in answer:  # never empty, because an empty output is not stored
                 answer["output"] = [_item(why, str(answer.get("id")))]
         return body
 
@@ -183,16 +182,16 @@ class Filter:
             stream.withhold(delta, why)
 
     def _not_read(self, event: Json) -> Json:
-        """Of a stream in the form of the Responses API, nothing is shown but why."""
+        """Show only the reason in place of a stream in the form of the Responses API."""
         if event["type"] != "response.created":
             return {}
         delta = {"content": self.valves.not_judged}
         return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
 
     async def _why_not(self, messages: list[Json], *, is_answer: bool = False) -> str | None:
-        """What is shown in place of the last message; None if it may be shown.
+        """The text to show in place of the last message; None if it may be shown.
 
-        Pictures before an answer are passed over: they were refused when they were asked.
+        Pictures before an answer are skipped: they were refused when they were sent.
         """
         asked: Json = {"messages": [_plain(each) for each in messages], "tool_calls": True}
         if is_answer:
@@ -210,7 +209,7 @@ class Filter:
         key = self.valves.api_key
         headers = {"authorization": f"Bearer {key}"} if key else {}
         url = f"{self.valves.url.rstrip('/')}/v1/guard"
-        # A proxy of the environment would see the texts.
+        # Not through a proxy from the environment, which would see the texts.
         how: Any = {"timeout": self.valves.timeout, "trust_env": False, "verify": self._tls}
         async with httpx.AsyncClient(**how) as client:
             answer = await client.post(url, json=asked, headers=headers)
@@ -219,7 +218,7 @@ class Filter:
 
 
 def _plain(message: Json) -> Json:
-    """Role, content and calls of tools: Open WebUI keeps more with a message."""
+    """Role, content and tool calls; a message of Open WebUI has more fields."""
     found = {"role": message.get("role"), "content": message.get("content")}
     if message.get("tool_calls"):
         found["tool_calls"] = message["tool_calls"]
@@ -227,7 +226,7 @@ def _plain(message: Json) -> Json:
 
 
 def _written(message: Json) -> str:
-    """Everything that the model wrote of a message: its content, its reasoning, its calls."""
+    """Everything that the model wrote in a message: its content, its reasoning, its tool calls."""
     found = [message.get("content") or ""]
     for item in message.get("output") or ():
         for parts in (item.get("content"), item.get("summary"), item.get("output")):

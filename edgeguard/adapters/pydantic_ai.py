@@ -2,10 +2,10 @@
 
     agent = Agent(model, capabilities=[EdgeguardCapability()])
 
-Before each request to the model, what the user and the tools have said since its last answer is
-judged; after it, its answer with the calls of tools. What is flagged raises ContentFilterError, as
-a provider's own filter would; a part that cannot be judged (a file, speech) raises InputError. A
-stream has been seen when its answer is judged, at its end.
+Before each request to the model, everything that the user and the tools have said since its last
+answer is judged; after it, the answer with its tool calls. Flagged text raises ContentFilterError,
+as a provider's own filter would; a part that cannot be judged (a file, speech) raises InputError. A
+streamed answer is judged at its end, after it has been seen.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from edgeguard.verdict import Verdict
 
 _RETURNS = ("tool-return", "builtin-tool-return")
 _RETRIES = ("retry-prompt", "retry-feedback")
-"""What a tool or a check says of a call that it turned down."""
+"""The messages by which a tool or a check rejects a call."""
 _CALLS = ("tool-call", "builtin-tool-call")
 
 
 @dataclass
 class EdgeguardCapability(AbstractCapability[Any]):
-    """Raises ContentFilterError where a text is flagged.
+    """Raises ContentFilterError if a text is flagged.
 
-    ``guard``: else one is made of EDGEGUARD_MODEL and EDGEGUARD_POLICY.
+    ``guard``: if None, one is made from EDGEGUARD_MODEL and EDGEGUARD_POLICY.
     """
 
     guard: AsyncGuard = field(default_factory=lambda: default_guard())
 
     async def before_model_request(self, ctx: Any, request_context: Any) -> Any:  # noqa: ARG002
-        """Judge what is new of the user and of the tools."""
+        """Judge what is new from the user and the tools."""
         messages: Sequence[ModelMessage] = request_context.messages
         if messages and isinstance(last := messages[-1], ModelRequest):
             for text in [_prompt(part) for part in last.parts if isinstance(part, UserPromptPart)]:
@@ -58,7 +58,7 @@ class EdgeguardCapability(AbstractCapability[Any]):
         request_context: Any,
         response: ModelResponse,
     ) -> ModelResponse:
-        """Judge the model's answer in the light of the conversation."""
+        """Judge the model's answer together with the conversation."""
         before = _plain(request_context.messages)
         _check(await judge_response(self.guard, before, _answer(response)))
         return response
@@ -70,7 +70,7 @@ def _check(verdict: Verdict | None) -> None:
 
 
 def _plain(messages: Sequence[ModelMessage]) -> list[dict[str, str]]:
-    """What the user and the model have said; what tools say is left out."""
+    """What the user and the model have said, without the tools."""
     found: list[dict[str, str]] = []
     for message in messages:
         if isinstance(message, ModelResponse):
@@ -83,7 +83,7 @@ def _plain(messages: Sequence[ModelMessage]) -> list[dict[str, str]]:
 
 
 def _prompt(part: UserPromptPart) -> str:
-    """The text of a prompt. Raises InputError for what cannot be judged."""
+    """The text of a prompt. Raises InputError for a part that cannot be judged."""
     if isinstance(part.content, str):
         return part.content
     texts = []
@@ -96,7 +96,7 @@ def _prompt(part: UserPromptPart) -> str:
 
 
 def _from_tool(part: Any) -> str:
-    """What a tool says; empty for what the program itself says. Raises InputError for a file."""
+    """The text of a tool's result; empty for the program's own. Raises InputError for a file."""
     if part.part_kind in _RETURNS:
         return _returned(part)
     if part.part_kind == "speech":
@@ -111,12 +111,12 @@ def _returned(part: Any) -> str:
 
 
 def _answer(response: ModelResponse) -> str:
-    """The text of an answer, with the calls of tools in it and without the model's thinking."""
+    """The text of an answer, with its tool calls and without the model's thinking."""
     return "\n".join(_said(part) for part in response.parts if part.part_kind != "thinking")
 
 
 def _said(part: Any) -> str:
-    """What a part of an answer says. Raises InputError for what cannot be judged."""
+    """The text of a part of an answer. Raises InputError if it cannot be judged."""
     if part.part_kind in _CALLS:
         return f"{part.tool_name} {part.args_as_json_str()}"
     if part.part_kind in _RETURNS:

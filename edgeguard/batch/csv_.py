@@ -1,8 +1,8 @@
 """CSV with a header line. A row keeps its bytes, quotes and all; two columns are added.
 
-How the cells are written is found by edgeguard.batch.layout. Empty lines are no rows; an empty cell
-is no value. A row that cannot be read keeps what stands in it, in as many cells as the header has;
-where a quote is never closed, it is that line alone, and the next is a row again. This module
+edgeguard.batch.layout detects how the cells are written. Empty lines are not rows, and an empty
+cell is a missing value. A row that cannot be read is kept, in as many cells as the header has. If a
+quote is never closed, only that line is such a row, and the next line is read again. This module
 judges nothing.
 """
 
@@ -22,9 +22,9 @@ from edgeguard.errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
 _SEP = re.compile(rb'"?sep=(.)"?\r?\n')
-"""The line by which Excel is told what separates the cells."""
+"""The line that tells Excel the delimiter."""
 _MOST = 16 << 20
-"""Bytes of a header: a longer one is no header."""
+"""The most bytes of a header; something longer is not one."""
 
 
 class Csv:
@@ -34,7 +34,7 @@ class Csv:
     unit = "line"
 
     def __init__(self, source: Source, names: Names, told: Told, *, tabs: bool = False) -> None:
-        """Read the header of an open input. Raises InputError where it will not do."""
+        """Read the header of an open input. Raises InputError if it is unusable."""
         self._source = self.content = source
         self.names = names
         self._told = told
@@ -51,7 +51,7 @@ class Csv:
         self.notes = tuple(self._notes(survey, ("\t" if tabs else ",")))
 
     def _read_head(self) -> tuple[bytes, bytes]:
-        """What stands before the header, and the header."""
+        """The line before the header, if any, and the header."""
         lines = self._source.lines()
         line = next(lines, b"")
         first = line if _SEP.fullmatch(line.removeprefix(_BOM)) else b""
@@ -70,7 +70,7 @@ class Csv:
         return first, raw
 
     def _excels(self, first: bytes) -> Told | None:
-        """What Excel's line says, where nobody said something else."""
+        """The delimiter in Excel's ``sep=`` line, unless the user named one."""
         found = _SEP.fullmatch(first.removeprefix(_BOM))
         if found is None or self._told.delimiter is not None:
             return None
@@ -91,7 +91,7 @@ class Csv:
         return set(self.names.in_fields(columns).needed) <= {ROW, *columns}
 
     def _choose(self, found: dict[Dialect, int]) -> Survey:
-        """The one that fits all rows; of a pipe, which is read once, the plainest."""
+        """The dialect that fits all rows; for a pipe, which can be read only once, the plainest."""
         if self._source.is_file:
             return choose(found, self._lines)
         return Survey(next(iter(found)))
@@ -105,7 +105,7 @@ class Csv:
             yield Line(raw, self._source.place)
 
     def _notes(self, survey: Survey, usual: str) -> Iterator[str]:
-        """What was decided that is not the plain default, and what looks wrong."""
+        """Notes on a dialect other than the plain default, and on suspicious rows."""
         yield from self._source.notes
         dialect, told = survey.dialect, self._told
         quote = '"' if told.quote is None else told.quote
@@ -129,11 +129,11 @@ class Csv:
             raise InputError(f"{self._source.name} has two columns named {twice[0]!r}")
 
     def done(self) -> tuple[int, int]:
-        """How much is read, and how much there is, in bytes; 0 of 0 where that is unknown."""
+        """How much is read, and the total, in bytes; 0 of 0 if that is unknown."""
         return self._source.done, self._source.size
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
         lines = self._lines(self._body if start == START else start)
         for lines_, cells, problem in self.dialect.rows(lines):
             raw = b"".join(line.raw for line in lines_)
@@ -149,11 +149,11 @@ class Csv:
         return ""
 
     def result(self, partial: Path) -> Path:
-        """The result: it is what has been written."""
+        """The result: what has been written is already complete."""
         return partial
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """The row with a verdict (as JSON) or with the reason why it has none, and a line end."""
+        """The row with a verdict (as JSON) or with the reason for having none, and a line end."""
         start = without_end(row.raw)
         if row.fields is None:
             kept = self.dialect.kept(row.raw, len(self.columns))
@@ -161,18 +161,18 @@ class Csv:
         return start + self._added(verdict or "", error)
 
     def _added(self, *cells: str) -> bytes:
-        """Two more cells of a row, and its end."""
+        """The two added cells of a row, and its line end."""
         return self.dialect.join(["", *cells]).encode("utf-8") + self._end
 
 
 def _columns(dialect: Dialect, header: bytes) -> list[str]:
-    """The names in a header; none where it is no row."""
+    """The names in a header; empty if it is not a row."""
     lines = [Line(raw, START) for raw in header.removeprefix(_BOM).splitlines(keepends=True)]
     return next((row.cells for row in dialect.rows(lines)), [])
 
 
 def _until_row(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of the first row: quotes that are open at a line's end go on in the next."""
+    """The lines of the first row; a quote that is open at a line's end continues on the next."""
     quotes = size = 0
     for line in lines:
         yield line

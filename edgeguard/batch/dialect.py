@@ -1,7 +1,7 @@
-"""How one CSV file writes its cells: what separates them, what quotes them, what escapes.
+"""The dialect of a CSV file: its delimiter, quote and escape characters.
 
-Lines in, rows of cells out, by Python's csv; and cells written as that file writes them. Which
-dialect a file has is for edgeguard.batch.layout. This module reads no file.
+Splits lines into rows of cells with Python's csv, and writes cells as the file does.
+edgeguard.batch.layout detects the dialect. This module reads no file.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from edgeguard.batch.rows import Place
 
 MAX_CELL = 16 << 20
-"""Characters of one cell: a longer one is a quote that was never closed."""
-_NULL = "\udfff"  # what no decoded byte gives, for MySQL's \N while a line is split
+"""The most characters of a cell; a longer one comes from a quote that was never closed."""
+# a character that decoding never gives; stands for MySQL's \N while a line is split
+_NULL = "\udfff"
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -30,7 +31,7 @@ class Line(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The lines of a row and its cells, or the problem that left them one line without cells."""
+    """The lines of a row and its cells, or the problem that left one line without cells."""
 
     lines: list[Line]
     cells: list[str]
@@ -44,15 +45,15 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dialect:
-    """A way to write cells; without ``quote`` quotes are text, without ``escape`` backslashes."""
+    """How cells are written; without ``quote`` or ``escape``, these characters are text."""
 
     delimiter: str = ","
     quote: str = '"'
     escape: str = ""
 
     def rows(self, lines: Iterable[Line]) -> Iterator[Split]:
-        """The rows of lines. Where a quote is never closed, its line is a row, and the next too."""
-        csv.field_size_limit(MAX_CELL)  # a setting of the whole process; 128 KiB at first
+        """The rows of lines. If a quote is never closed, its line is a row of its own."""
+        csv.field_size_limit(MAX_CELL)  # a setting of the whole process; its default is 128 KiB
         taken: list[Line] = []
         again: deque[Line] = deque()
         rest = iter(lines)
@@ -73,7 +74,7 @@ class Dialect:
                     yield Split(list(taken), cells, "")
 
     def _texts(self, lines: Iterator[Line], taken: list[Line], again: deque[Line]) -> Iterator[str]:
-        """The lines as text, each kept as bytes too, until a whole row is made of them."""
+        """The lines as text; their bytes are kept until a whole row is made of them."""
         while True:
             line = again.popleft() if again else next(lines, None)
             if line is None:
@@ -100,7 +101,7 @@ class Dialect:
         }
 
     def escapes(self, raw: bytes) -> bool:
-        """Whether a row has an escape that means something here."""
+        """Whether a row has an escape that has a meaning in this dialect."""
         if self.escape.encode("utf-8") not in raw:
             return False
         text = raw.decode("utf-8", "replace")
@@ -109,11 +110,11 @@ class Dialect:
         )
 
     def join(self, cells: Iterable[str]) -> str:
-        """Cells as this dialect writes them, without a line's end."""
+        """Cells as this dialect writes them, without a line end."""
         return self.delimiter.join(self.cell(cell) for cell in cells)
 
     def cell(self, text: str) -> str:
-        """A cell as this dialect writes it, quoted where it must be."""
+        """A cell as this dialect writes it, quoted if necessary."""
         special = {self.delimiter, self.quote, self.escape, "\r", "\n"} - {""}
         if not any(mark in text for mark in special):
             return text
@@ -126,9 +127,9 @@ class Dialect:
         return "".join(_written(mark) if mark in special else mark for mark in text)
 
     def kept(self, raw: bytes, count: int) -> list[str]:
-        """A line that is no row as so many cells, with all that stands in it.
+        """A line that is not a row, with all its text, as so many cells.
 
-        What does not decode stands as ``\\xNN``; cells too many are one with the last.
+        Undecodable bytes become ``\\xNN``; surplus cells are joined to the last.
         """
         text = without_end(raw).decode("utf-8", "backslashreplace")
         split = list(self.rows([Line(text.encode("utf-8"), Place())]))
@@ -149,10 +150,10 @@ class Dialect:
 
 
 def without_end(raw: bytes) -> bytes:
-    """A line without its end."""
+    """A line without its line end."""
     return raw.removesuffix(b"\n").rstrip(b"\r")
 
 
 def _written(mark: str) -> str:
-    """A character that an unquoted cell cannot hold, as JSON writes it."""
+    """A character that an unquoted cell cannot contain, as JSON writes it."""
     return {"\t": "\\t", "\n": "\\n", "\r": "\\r"}.get(mark, f"\\u{ord(mark):04x}")

@@ -1,6 +1,6 @@
-"""The elements of a JSON array, one after another, each as its bytes; in memory is one at a time.
+"""The elements of a JSON array, one after another, as bytes; only one is in memory.
 
-Brackets and strings say where an element ends; whether it is JSON is for whoever reads it, so that
+Brackets and strings tell where an element ends. Whether it is valid JSON is checked later, so that
 one bad element does not hide the next. This module opens no file.
 """
 
@@ -16,14 +16,14 @@ _MARK = re.compile(rb'["{}\[\],]')
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 _SPACE = b" \t\r\n"
 _SHOWN = 1 << 16
-"""Bytes that are kept of what is no element."""
+"""How many bytes of an invalid element are kept."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """The bytes of an element, and the offset in the file at which what follows it begins.
+    """The bytes of an element, and the offset in the file at which the rest begins.
 
-    With a ``problem`` it is no element, and the last one: ``after`` is the file's end.
+    With a ``problem`` it is not an element, and is the last one: ``after`` is the file's end.
     """
 
     raw: bytes
@@ -35,9 +35,9 @@ class Elements:
     """An array that arrives in chunks."""
 
     def __init__(self, chunks: Iterable[bytes], offset: int, most: int) -> None:
-        """``chunks`` begin at that offset of the file: 0, or where an element was followed.
+        """``chunks`` begin at that offset of the file: 0, or after an element.
 
-        ``most``: bytes of the longest element.
+        ``most`` is the maximum size of an element, in bytes.
         """
         self._chunks = iter(chunks)
         self._buffer = bytearray()
@@ -45,7 +45,7 @@ class Elements:
         self._most = most
 
     def __iter__(self) -> Iterator[Element]:
-        """The elements. Raises InputError: there is no array, or an element is too long."""
+        """The elements. Raises InputError if there is no array, or an element is too long."""
         if self._offset == 0:
             self._open()
         elif not self._more():
@@ -64,7 +64,7 @@ class Elements:
         yield Element(self._rest(), end, "the file ends before its array does")
 
     def _open(self) -> None:
-        """Go past the bracket with which the array begins. Raises InputError."""
+        """Skip the bracket at the beginning of the array. Raises InputError."""
         while not self._buffer.lstrip(_SPACE) and self._more():
             pass
         place = len(self._buffer) - len(self._buffer.lstrip(_SPACE))
@@ -73,7 +73,7 @@ class Elements:
         self._taken(place)
 
     def _end(self) -> int | None:
-        """Where the element that is next ends in the buffer; None where its end is missing."""
+        """Where the next element ends in the buffer; None if its end has not arrived."""
         place = depth = 0
         while True:
             mark = _MARK.search(self._buffer, place)
@@ -93,20 +93,20 @@ class Elements:
                 place = mark.end()
 
     def _after(self) -> Iterator[Element]:
-        """Whatever stands after the array, which nobody reads."""
+        """The bytes after the array, which are an error."""
         end = self._offset + len(self._buffer)
         for chunk in self._chunks:
             end += len(chunk)
             if len(self._buffer) < _SHOWN or not self._rest():
-                self._buffer += chunk.strip(_SPACE)
+                self._buffer = (self._buffer + chunk).lstrip(_SPACE)
         if rest := self._rest():
             yield Element(rest, end, "it stands after the end of the array")
 
     def _rest(self) -> bytes:
-        return bytes(self._buffer[:_SHOWN].strip(_SPACE))
+        return bytes(self._buffer.lstrip(_SPACE)[:_SHOWN].rstrip(_SPACE))
 
     def _taken(self, end: int) -> bytes:
-        """The bytes before a place of the buffer, which goes on after it."""
+        """Remove and return the bytes before an index of the buffer."""
         raw = bytes(self._buffer[:end].strip(_SPACE))
         del self._buffer[: end + 1]
         self._offset += end + 1

@@ -1,7 +1,7 @@
-"""The encoding of an input: told, shown by its mark, or UTF-8; and any of them as UTF-8.
+"""The encoding of an input: given, found by its byte order mark, or UTF-8; and as UTF-8.
 
-What does not decode is kept as a byte that is no UTF-8, so that the row it stands in is found.
-This module knows no rows.
+A byte that cannot be decoded is passed on as a byte that is not UTF-8, so that its row can be
+found. This module knows no rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNDECODED = "edgeguard.undecoded"
 
 
 def by_mark(start: bytes) -> str | None:
-    """The encoding that the first bytes of a file name; None where they do not."""
+    """The encoding that a byte order mark names; None without one."""
     return next((name for mark, name in _MARKS if start.startswith(mark)), None)
 
 
@@ -37,7 +37,7 @@ def check_encoding(name: str) -> str | None:
     """An encoding's name as Python has it, None for UTF-8. Raises InputError."""
     try:
         found = codecs.lookup(name).name
-        "a".encode(name)  # what is no encoding of text, as hex, refuses
+        "a".encode(name)  # raises for codecs that are not text encodings, such as hex
         codecs.getincrementaldecoder(name)
     except (LookupError, ValueError) as error:
         raise InputError(
@@ -59,7 +59,7 @@ def advice(start: bytes) -> str:
 
 
 class AsUtf8(io.RawIOBase):
-    """A stream in an encoding (None: UTF-8 already) as UTF-8; ``cr``: its lines end in CR alone."""
+    """A stream decoded to UTF-8 (None: it is UTF-8 already); ``cr``: its lines end in CR alone."""
 
     def __init__(self, file: BinaryIO, encoding: str | None, *, cr: bool) -> None:
         self._file = file
@@ -71,7 +71,7 @@ class AsUtf8(io.RawIOBase):
         self._ended = False
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: object) -> int:
@@ -92,7 +92,7 @@ class AsUtf8(io.RawIOBase):
 
 
 def _keep(error: UnicodeError) -> tuple[str, int]:
-    """A byte that does not decode, as the lone surrogate that stands for it."""
+    """A byte that cannot be decoded, as a lone surrogate."""
     assert isinstance(error, UnicodeDecodeError)
     byte = error.object[error.start]
     return chr(0xDC00 + (byte if byte >= 0x80 else 0xFF)), error.end

@@ -1,6 +1,6 @@
-"""Which format a file has, by its name, and the reader and writer of it.
+"""Which format a file has, by its name, and its reader and writer.
 
-The result has the format of the input; that of plain text is JSONL. This module reads no rows.
+The result has the format of the input, or JSONL for plain text. This module reads no rows.
 """
 
 from __future__ import annotations
@@ -37,60 +37,60 @@ _ENDINGS: dict[str, FormatName] = {
 
 
 class Content(Protocol):
-    """What is in an input, held against what it was when it was measured."""
+    """The content of an input, checked for changes since it was measured."""
 
     @property
     def seen(self) -> Seen:
-        """What has been read so far."""
+        """The data read so far."""
 
     def measure(self, seen: Seen) -> str:
-        """The sha256 of it all, to which the rest is held. ``seen`` was read in an earlier run."""
+        """The sha256 of the whole input, for later checks. ``seen`` was read in an earlier run."""
 
     def check_read(self) -> None:
-        """After the last row: what was read is what was measured. Raises InputError."""
+        """After the last row: check that what was read is what was measured. Raises InputError."""
 
     def check_still(self) -> None:
-        """Any time later: the file is still what was read. Raises InputError."""
+        """Later: check that the file is still what was read. Raises InputError."""
 
 
 class Format(Protocol):
-    """An open input in one of the formats, and the way its rows are written again."""
+    """An open input in one of the formats, which can also write its rows."""
 
     @property
     def content(self) -> Content:
-        """What is in it."""
+        """The content of the input."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of how it is read."""
+        """Notes for the user on how the input is read."""
 
     @property
     def head(self) -> bytes:
-        """What stands before the first row of the result."""
+        """The bytes before the first row of the result."""
 
     @property
     def tail(self) -> bytes:
-        """What stands after the last row of the result."""
+        """The bytes after the last row of the result."""
 
     @property
     def names(self) -> Names:
-        """The fields that are read and written; what was left to be guessed is found."""
+        """The fields that are read and written, with nothing left to guess."""
 
     @property
     def unit(self) -> str:
-        """What is counted to name a row: lines, or rows."""
+        """What a row's number counts: lines, or rows."""
 
     def done(self) -> tuple[int, int]:
-        """How much is read, and how much there is; 0 of 0 where that is unknown."""
+        """How much is read, and the total; 0 of 0 if that is unknown."""
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """The row with a verdict (as JSON) or with the reason why it has none."""
+        """The row with a verdict (as JSON) or with the reason for having none."""
 
     def result(self, partial: Path) -> Path:
-        """The finished file, when all rows have been encoded into ``partial``."""
+        """The finished file, after all rows have been encoded into ``partial``."""
 
 
 @contextmanager
@@ -101,9 +101,9 @@ def open_input(
     told: Told | None = None,
     encoding: str | None = None,
 ) -> Iterator[Format]:
-    """The input, a file or ``-``, in its format. Raises InputError where it will not do.
+    """The input, a file or ``-``, in its format. Raises InputError if it is unusable.
 
-    ``told`` is what is known of a CSV file, ``encoding`` that of a text file.
+    ``told`` is what the user said of a CSV file, ``encoding`` that of a text file.
     """
     if format_name == "parquet":
         if name == PIPE or name.endswith(".gz"):
@@ -123,9 +123,9 @@ def open_input(
 
 
 def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
-    """The format of a run: told, or by the names of the input and the result. Raises InputError.
+    """The format of a run: given, or by the names of input and result. Raises InputError.
 
-    A pipe has no name: it has the format of the other one, or JSONL where both are pipes.
+    A pipe has no name: it takes the format of the other one, or JSONL if both are pipes.
     """
     if out.endswith(".gz"):
         raise InputError(f"{out}: a result is not compressed; leave out the .gz")
@@ -149,7 +149,7 @@ def format_of(name: str, out: str, told: FormatName | None) -> FormatName:
 
 
 def is_known(name: str) -> bool:
-    """Whether a file's name says its format."""
+    """Whether a file's name shows its format."""
     return _by_name(name.removesuffix(".gz")) is not None
 
 

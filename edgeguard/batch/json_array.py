@@ -1,7 +1,7 @@
 """A JSON array of rows, as pandas' ``to_json(orient="records")`` and many exports write it.
 
-The result is one too, with a row on each line. A row keeps its bytes; see edgeguard.batch.json_row.
-This module judges nothing.
+The result is an array too, with one row on each line. A row keeps its bytes; see
+edgeguard.batch.json_row. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _FORM = "such a file is an array of objects, as [{…}, {…}]"
 
 
 class JsonArray:
-    """Reads and writes the rows of a JSON array. A place counts rows as its lines."""
+    """Reads and writes the rows of a JSON array. The line of a place counts rows."""
 
     head, tail = b"[\n", b"\n]\n"
     unit = "row"
 
     def __init__(self, source: Source, names: Names) -> None:
-        """Read from an open input. Raises InputError where none of its first rows will do."""
+        """Read from an open input. Raises InputError if its first rows are unusable."""
         self._source = self.content = source
         self.names = names
         if source.looks_wide:
@@ -42,11 +42,11 @@ class JsonArray:
         self.notes = tuple(source.notes)
 
     def done(self) -> tuple[int, int]:
-        """How much is read, and how much there is, in bytes; 0 of 0 where that is unknown."""
+        """How much is read, and the total, in bytes; 0 of 0 if that is unknown."""
         return self._source.done, self._source.size
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
         if start != self._source.place:
             self._source.seek(start)
         number = start.line
@@ -66,7 +66,7 @@ class JsonArray:
                 yield read_row(element.raw, number, after, self._source, self.names)
 
     def _chunks(self) -> Iterator[bytes]:
-        """The bytes from here on, without a mark at their start: it is space to an array."""
+        """The bytes from here on, without a byte order mark at their start."""
         first = self._source.place == START
         for chunk in self._source.chunks():
             yield b"   " + chunk[3:] if first and chunk.startswith(_BOM) else chunk
@@ -76,10 +76,10 @@ class JsonArray:
         return "one JSON object on each line is --format jsonl; one conversation is for check"
 
     def result(self, partial: Path) -> Path:
-        """The result: it is what has been written."""
+        """The result: what has been written is already complete."""
         return partial
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """The row with a verdict (as JSON) or with the reason why it has none."""
+        """The row with a verdict (as JSON) or with the reason for having none."""
         between = b"" if row.number == 1 else b",\n"
         return between + encoded(row, self.names, verdict, error)

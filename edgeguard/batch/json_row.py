@@ -1,7 +1,7 @@
 """A row of JSON: an object, kept as its bytes; the verdict goes before its last brace.
 
-What is no such object is written as one that says why, with what was there as a text in it. This
-module reads no file and judges nothing.
+Anything else becomes an object with the reason and the original text. This module reads no file and
+judges nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgeguard.errors import InputError
 from edgeguard.strict_json import unique_names, whole
 
 FIRST = 100
-"""Rows that are looked at before the work begins: a wrong file or a wrong name shows in them."""
+"""Rows checked before the work begins, to detect a wrong file or field name."""
 SPACE = b" \t\r\n"
 _DEEP = "not JSON that can be read: it is nested too deeply"
 
@@ -37,9 +37,9 @@ def read_row(raw: bytes, number: int, after: Place, source: Source, names: Names
 
 
 def check_first(first: Sequence[Row], source: Source, names: Names, unit: str, form: str) -> Names:
-    """See that the first rows will do, and find what was left to be guessed. Raises InputError.
+    """Check the first rows, and find the fields left to guess. Raises InputError.
 
-    ``form`` says what such a file is made of.
+    ``form`` describes such a file in the error.
     """
     if all(row.fields is None and row.problem != _DEEP for row in first):
         problem = first[0].problem
@@ -56,7 +56,7 @@ def check_first(first: Sequence[Row], source: Source, names: Names, unit: str, f
 
 
 def encoded(row: Row, names: Names, verdict: str | None, error: str) -> bytes:
-    """The row with a verdict (as JSON) or with the reason why it has none."""
+    """The row with a verdict (as JSON) or with the reason for having none."""
     added = [(names.verdict, verdict or "null")]
     if verdict is None:
         added.append((names.error, quoted(error)))
@@ -80,7 +80,7 @@ def quoted(text: str) -> str:
 def _parse(raw: bytes, names: Names) -> dict[str, object]:
     if len(raw) > MAX_LINE:
         raise ValueError(f"longer than {MAX_LINE >> 20} MiB: the file is not made of lines")
-    # Only the bytes of numbers are kept: NaN may be one, and very long ones.
+    # The row keeps its bytes, so NaN and very long numbers in it do no harm.
     parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_names, parse_int=whole)
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object with fields")

@@ -1,6 +1,6 @@
 """JSONL: one JSON object a line. A row keeps its bytes; see edgeguard.batch.json_row.
 
-Empty lines are no rows. This module judges nothing.
+Empty lines are not rows. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Jsonl:
     unit = "line"
 
     def __init__(self, source: Source, names: Names) -> None:
-        """Read from an open input. Raises InputError where none of its first rows will do."""
+        """Read from an open input. Raises InputError if its first rows are unusable."""
         self._source = self.content = source
         self.names = names
         if source.is_file:
@@ -33,7 +33,7 @@ class Jsonl:
         self.notes = tuple(source.notes)
 
     def _check_first_rows(self) -> None:
-        """See that the file is JSONL with the named fields before the work begins."""
+        """Check that the file is JSONL with the named fields before the work begins."""
         first = list(islice(self.rows(START), FIRST))
         self._source.seek(START)
         if not first:
@@ -41,11 +41,11 @@ class Jsonl:
         self.names = check_first(first, self._source, self.names, self.unit, _FORM)
 
     def done(self) -> tuple[int, int]:
-        """How much is read, and how much there is, in bytes; 0 of 0 where that is unknown."""
+        """How much is read, and the total, in bytes; 0 of 0 if that is unknown."""
         return self._source.done, self._source.size
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
         if start != self._source.place:
             self._source.seek(start)
         for line in self._source.lines():
@@ -56,9 +56,9 @@ class Jsonl:
                 yield read_row(raw, place.line, place, self._source, self.names)
 
     def result(self, partial: Path) -> Path:
-        """The result: it is what has been written."""
+        """The result: what has been written is already complete."""
         return partial
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """The row with a verdict (as JSON) or with the reason why it has none, and a line end."""
+        """The row with a verdict (as JSON) or with the reason for having none, and a line end."""
         return encoded(row, self.names, verdict, error) + b"\n"

@@ -1,8 +1,8 @@
-"""Which dialect a CSV file has: told, by the file's ending, and by all of its rows.
+"""Detects the dialect of a CSV file by the options, the file's name, and all of its rows.
 
-Each dialect that can be meant is tried on the whole file, the plainest first; the file has the
-first one in which every row has the header's number of cells, else the one with the fewest others.
-This module writes nothing.
+Each possible dialect is tried on the whole file, the plainest first. The first one in which every
+row has as many cells as the header is chosen, or else the one with the fewest exceptions. This
+module writes nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from edgeguard.errors import InputError
 TAB = "\t"
 _DELIMITERS = (",", ";", TAB, "|")
 _UNQUOTED = (TAB, "|")
-"""What files without quoting are separated by; a verdict is JSON, which has commas."""
+"""Delimiters of files without quoting. Not commas: a verdict is JSON, which contains them."""
 _WORDS = {"tab": TAB, "\\t": TAB, "comma": ",", "semicolon": ";", "bar": "|", "none": ""}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a person said of a CSV file; None where nothing was said, empty for none."""
+    """The options for a CSV file; None if not given, empty for none."""
 
     delimiter: str | None = None
     quote: str | None = None
@@ -33,10 +33,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file is in a dialect.
+    """A file as read in one dialect.
 
-    ``bad`` rows do not have the header's number of cells. ``doubtful`` ones go over several lines,
-    each of which would be a row if quotes were text; the first starts on ``line``.
+    ``bad`` rows do not have the header's number of cells. ``doubtful`` ones span several lines,
+    each of which would be a row if quotes were text; the first one starts on ``line``.
     """
 
     dialect: Dialect
@@ -46,7 +46,7 @@ class Survey:
 
 
 def told(delimiter: str | None, quote: str | None, escape: str | None) -> Told:
-    """What the options say. Raises InputError for what cannot be."""
+    """The options as marks. Raises InputError for invalid ones."""
     found = Told(
         _mark("--delimiter", delimiter), _mark("--quote", quote), _mark("--escape", escape)
     )
@@ -61,7 +61,7 @@ def told(delimiter: str | None, quote: str | None, escape: str | None) -> Told:
 
 
 def candidates(said: Told, delimiters: Sequence[str]) -> list[Dialect]:
-    """The dialects that can be meant, the plainest first."""
+    """The possible dialects, the plainest first."""
     return [
         Dialect(delimiter, quote, escape)
         for delimiter in delimiters
@@ -73,7 +73,7 @@ def candidates(said: Told, delimiters: Sequence[str]) -> list[Dialect]:
 
 
 def delimiters(said: Told, tabs: bool) -> Sequence[str]:
-    """What may separate the cells; ``tabs``: the file's name says that tabs do."""
+    """The possible delimiters; ``tabs``: the file's name says that it is a tab."""
     if said.delimiter is not None:
         return (said.delimiter,)
     return (TAB,) if tabs else _DELIMITERS
@@ -82,8 +82,8 @@ def delimiters(said: Told, tabs: bool) -> Sequence[str]:
 def choose(found: Mapping[Dialect, int], lines: Callable[[], Iterator[Line]]) -> Survey:
     """The dialect of a file, by all of its rows after the header.
 
-    ``found`` are those that can be meant, with how many columns the header then has; ``lines``
-    gives the lines from the first row on, each time it is called.
+    ``found`` are the possible dialects with their number of columns in the header; ``lines`` gives
+    the lines from the first row on, each time it is called.
     """
     best: Survey | None = None
     for dialect, columns in found.items():
@@ -98,7 +98,7 @@ def choose(found: Mapping[Dialect, int], lines: Callable[[], Iterator[Line]]) ->
 
 
 def _merges(best: Survey, other: Survey) -> bool:
-    """Whether stray quotes that happen to pair up make one row of several, and no quotes do not."""
+    """Whether stray quotes seem to merge rows that would be separate if quotes were text."""
     unquoted = Dialect(best.dialect.delimiter, "", best.dialect.escape)
     fits = other.bad <= best.bad and other.doubtful < best.doubtful
     return fits and other.dialect == unquoted
@@ -115,7 +115,7 @@ def _survey(dialect: Dialect, lines: Iterator[Line], columns: int, most: int | N
             first = first or row.lines[0].after.line
         if most is not None and bad > most:
             break
-    # Where nothing is escaped, a backslash is a backslash.
+    # If nothing is escaped, a backslash is a plain character.
     return Survey(dialect, bad if escaped else sys.maxsize, doubtful, first)
 
 
@@ -134,7 +134,7 @@ def _quotes(said: Told, delimiter: str) -> list[str]:
 
 
 def _mark(option: str, text: str | None) -> str | None:
-    """A character as a person types it. Raises InputError."""
+    """A character given as an option. Raises InputError."""
     if text is None:
         return None
     mark = _WORDS.get(text, text)

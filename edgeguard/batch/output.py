@@ -1,4 +1,4 @@
-"""The file that grows beside the result, and what makes it last through a power cut.
+"""The file that grows beside the result, and is synced to survive a power cut.
 
 This module does not know what is in it.
 """
@@ -16,11 +16,11 @@ class Partial:
     """A file that is only appended to. Use it as a context manager."""
 
     def __init__(self, path: Path, size: int) -> None:
-        """Open or make the file and cut it to ``size`` bytes. Raises OutputError."""
+        """Open or create the file and cut it to ``size`` bytes. Raises OutputError."""
         self.path = path
         self.size = size
         with writing(path):
-            # Unbuffered, so that a row that was appended survives a kill.
+            # Unbuffered, so that an appended row survives a kill.
             self._file = path.open("ab", buffering=0)
         try:
             with writing(path):
@@ -37,7 +37,7 @@ class Partial:
             raise
 
     def append(self, data: bytes) -> None:
-        """Write all of it. Raises OutputError; then some of it may be there, beyond ``size``."""
+        """Append all of it. Raises OutputError; a part may then be in the file, beyond ``size``."""
         left = memoryview(data)
         with writing(self.path):
             while left:
@@ -45,7 +45,7 @@ class Partial:
         self.size += len(data)
 
     def sync(self) -> None:
-        """Return when everything is on the disk. Raises OutputError."""
+        """Sync everything to the disk. Raises OutputError."""
         with writing(self.path):
             os.fsync(self._file.fileno())
 

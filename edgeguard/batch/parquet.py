@@ -1,8 +1,8 @@
 """Parquet, through pyarrow: read in pieces, written at the end from the input and the verdicts.
 
-A Parquet file cannot grow row by row and survive a kill, so what grows while the model works is a
-list of verdicts, a JSON line for each row with a digest of what was judged; when it is whole, the
-result is written from it and the input by edgeguard.batch.parquet_result. This module judges
+A Parquet file cannot grow row by row and survive a kill. So while the model works, a list of
+verdicts grows instead, one JSON line per row with a digest of what was judged. When the list is
+complete, edgeguard.batch.parquet_result writes the result from it and the input. This module judges
 nothing.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PIECE = 1000
 """Rows in memory at a time."""
 _BUFFER = 1 << 20
-"""Bytes of a column that are read at a time; without it a whole row group would be."""
+"""Bytes of a column read at a time; otherwise a whole row group would be read."""
 
 
 class Parquet:
@@ -38,7 +38,7 @@ class Parquet:
     notes = ()
 
     def __init__(self, name: str, names: Names) -> None:
-        """Open a file or folder. Raises InputError: it is no Parquet, or has other columns."""
+        """Open a file or folder. Raises InputError if it is not Parquet, or has other columns."""
         self.arrow = _pyarrow()
         self.name = name
         self.parts = parts_of(name)
@@ -56,12 +56,12 @@ class Parquet:
         self._check_columns()
 
     def open(self, part: Part) -> Any:
-        """A part, to be read. Raises InputError."""
+        """Open a part for reading. Raises InputError."""
         with self.reading():
             whole: dict[str, Any] = {"buffer_size": _BUFFER}
             file = self.arrow.parquet.ParquetFile(part.path, **whole)
             if "parquet-mr" in (file.metadata.created_by or ""):
-                # Spark's INT96 goes from year 1 to 9999, which nanoseconds do not.
+                # Spark's INT96 covers the years 1 to 9999, more than nanoseconds can.
                 whole["coerce_int96_timestamp_unit"] = "us"
                 file = self.arrow.parquet.ParquetFile(part.path, **whole)
         return file
@@ -91,11 +91,11 @@ class Parquet:
                 raise InputError(f"{self.name}: the column {name!r} is {kind}, not text")
 
     def done(self) -> tuple[int, int]:
-        """How many rows are read, and how many there are."""
+        """How many rows are read, and the total."""
         return self._row, self._total
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
         first = 0
         for part in self.parts:
             file = self.open(part)
@@ -118,7 +118,7 @@ class Parquet:
     def pieces(
         self, file: Any, part: Part, group: int, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """A row group in pieces, with the columns that its folders name."""
+        """A row group in pieces, with the columns from its folders' names."""
         inside = columns and [name for name in columns if name in file.schema_arrow.names]
         pieces = file.iter_batches(PIECE, row_groups=[group], columns=inside)
         while True:
@@ -133,22 +133,22 @@ class Parquet:
             yield piece
 
     def fields(self, piece: pa.RecordBatch, row: int) -> Fields:
-        """The named columns of a row; None where a text is not UTF-8."""
+        """The named columns of a row; None if a text is not UTF-8."""
         try:
-            # Arrow does not look into the texts of a file.
+            # Arrow does not check the texts of a file.
             return {name: _plain(piece.column(name)[row].as_py()) for name in self._columns}
         except UnicodeDecodeError:
             return None
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """A line of the list of verdicts that ``result`` reads."""
+        """A line of the list of verdicts, for ``result`` to read."""
         said = json.dumps(error) if verdict is None else "null"
         return f'[{verdict or "null"}, {said}, "{digest_of(row.fields)}"]\n'.encode()
 
     def result(self, partial: Path) -> Path:
         """Write the result to a file beside the list of verdicts.
 
-        Raises OutputError; InputError where a row is not the one that was judged.
+        Raises OutputError; InputError if a row is not the one that was judged.
         """
         out = partial.with_name(f"{partial.name}-parquet")
         try:
@@ -161,7 +161,7 @@ class Parquet:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Say of a file that cannot be read what it is and why: InputError."""
+        """Turn an error while reading a file into an InputError that names it."""
         try:
             yield
         except (OSError, self.arrow.ArrowException) as error:

@@ -1,7 +1,7 @@
 """The files of a Parquet input: one, or a folder of parts as Spark, Hive and pandas write it.
 
-Parts are taken in the order of their names; what begins with a dot or an underscore is none. A
-folder `name=value` on the way to a part is a column of it. This module reads no rows.
+Parts are sorted by name; names that begin with a dot or an underscore are skipped. A folder
+`name=value` on the path of a part is one of its columns. This module reads no rows.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class Part:
-    """A file, and the columns that its folders name."""
+    """A file, and the columns from its folders' names."""
 
     path: Path
     columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def parts_of(name: str) -> tuple[Part, ...]:
-    """The files of an input. Raises InputError: there is none, or whoever writes is not done."""
+    """The files of an input. Raises InputError if there are none, or a writer is not done."""
     path = Path(name)
     if not path.is_dir():
         return (Part(path),)
@@ -49,7 +49,7 @@ def parts_of(name: str) -> tuple[Part, ...]:
 
 
 def digest_of(fields: Fields) -> str:
-    """What tells one judged row from another."""
+    """A digest that tells one judged row from another."""
     plain = json.dumps(fields, default=str).encode("ascii")
     return hashlib.blake2b(plain, digest_size=16).hexdigest()
 
@@ -69,10 +69,10 @@ def _named(inside: Path) -> dict[str, str | None]:
 
 
 class Content:
-    """What the files are, held against what they were when they were measured."""
+    """The files, checked for changes since they were measured."""
 
     def __init__(self, name: str, parts: tuple[Part, ...]) -> None:
-        """Note how the files are now. Raises InputError."""
+        """Record the current state of the files. Raises InputError."""
         self._name = name
         self._files = [part.path for part in parts]
         self._sha256 = ""
@@ -80,22 +80,22 @@ class Content:
             self._status: list[os.stat_result] = [file.stat() for file in self._files]
 
     def measure(self, seen: Seen) -> str:  # noqa: ARG002
-        """The sha256 of the files, to which all is held from now on. Raises InputError."""
+        """The sha256 of the files, for later checks. Raises InputError."""
         self._sha256 = self._now()
         return self._sha256
 
     @property
     def seen(self) -> Seen:
-        """Nothing: a row's verdict is held against the row when the result is written."""
+        """Does nothing: each row is compared with its verdict when the result is written."""
         return Seen()
 
     def check_read(self) -> None:
-        """See that the files are those that were measured. Raises InputError."""
+        """Check that the files are those that were measured. Raises InputError."""
         if not self._same():
             raise changed(self._name)
 
     def check_still(self) -> None:
-        """The same, when the result is in its place. Raises InputError."""
+        """The same, after the result has been put in place. Raises InputError."""
         if not self._same():
             raise changed_since(self._name)
 

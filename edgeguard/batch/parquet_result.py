@@ -1,8 +1,8 @@
-"""The result of a Parquet input: its columns as they are, and the verdict as a struct beside them.
+"""The result of a Parquet input: its columns unchanged, and the verdict as a struct beside them.
 
 Columns keep their order, types, metadata and compression, row groups their boundaries; the file
-keeps its version and says that it is sorted where the input did. A row group that is too large for
-the memory is written as several. This module judges nothing.
+keeps its version and its sort order. A row group too large for the memory is written as several.
+This module judges nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _GROUP_BYTES = 128 << 20
 _SPARK = b"org.apache.spark.sql.parquet.row.metadata"
-"""Spark's own list of the columns: with it there, Spark would not see those that are added."""
+"""Spark's own list of the columns. It is dropped, or Spark would not see the added ones."""
 
 
 class Columns(Protocol):
@@ -39,19 +39,19 @@ class Columns(Protocol):
     schema: Any
 
     def open(self, part: Part) -> Any:
-        """A part, to be read."""
+        """Open a part for reading."""
 
     def pieces(self, file: Any, part: Part, group: int) -> Iterator[pa.RecordBatch]:
         """A row group in pieces."""
 
     def fields(self, piece: pa.RecordBatch, row: int) -> Fields:
-        """What was judged of a row."""
+        """The fields of a row that were judged."""
 
 
 def write_result(form: Columns, partial: Path, out: Path) -> None:
     """Write the result from the input and the list of verdicts in ``partial``.
 
-    Raises OutputError; InputError where a row is not the one that was judged.
+    Raises OutputError; InputError if a row is not the one that was judged.
     """
     arrow = form.arrow
     kept = {k: v for k, v in (form.schema.metadata or {}).items() if k != _SPARK}
@@ -72,17 +72,25 @@ def _groups(form: Columns, schema: pa.Schema, lines: BinaryIO) -> Iterator[list[
             group: list[pa.RecordBatch] = []
             for piece in form.pieces(file, part, number):
                 group.append(_judged(form, schema, piece, lines))
-                if sum(one.nbytes for one in group) >= _GROUP_BYTES:
+                if sum(map(_bytes, group)) >= _GROUP_BYTES:
                     yield group
                     group = []
             if group:
                 yield group
 
 
+def _bytes(rows: pa.RecordBatch) -> int:
+    """The size of rows in memory, or an upper bound where pyarrow cannot tell it of views."""
+    try:
+        return int(rows.nbytes)
+    except TypeError:  # pyarrow.ArrowTypeError, until 22
+        return int(rows.get_total_buffer_size())
+
+
 def _judged(
     form: Columns, schema: pa.Schema, piece: pa.RecordBatch, lines: BinaryIO
 ) -> pa.RecordBatch:
-    """Rows with the verdicts beside them. Raises InputError where they are of other rows."""
+    """Rows with their verdicts. Raises InputError if the verdicts are for other rows."""
     said = [json.loads(line) for line in islice(lines, piece.num_rows)]
     digests = [digest_of(form.fields(piece, row)) for row in range(piece.num_rows)]
     if digests != [one[2] for one in said]:
@@ -97,14 +105,14 @@ def _judged(
 
 
 def _options(form: Columns, schema: pa.Schema) -> dict[str, Any]:
-    """How the input was written, as far as its metadata say and pyarrow can."""
+    """How the input was written, as far as its metadata say and pyarrow supports it."""
     metadata = form.first.metadata
     leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     times = [leaf for leaf in leaves if leaf.logical_type.type == "TIMESTAMP"]
     options: dict[str, Any] = {
         "version": metadata.format_version,
         "compression": _compression(form, schema),
-        # For all columns of a file or for none.
+        # one setting for all columns of a file
         "use_deprecated_int96_timestamps": not times
         and any(leaf.physical_type == "INT96" for leaf in leaves),
     }
@@ -116,7 +124,7 @@ def _options(form: Columns, schema: pa.Schema) -> dict[str, Any]:
 
 
 def _compression(form: Columns, schema: pa.Schema) -> dict[str, str]:
-    """The codec of each column, by its path in the result; the first one's for what is added."""
+    """The codec of each column, by its path in the result; added columns get the first one's."""
     metadata = form.first.metadata
     codecs = ["SNAPPY"]
     if metadata.num_row_groups:
@@ -129,7 +137,7 @@ def _compression(form: Columns, schema: pa.Schema) -> dict[str, str]:
 
 
 def _paths(arrow: Any, schema: pa.Schema) -> list[str]:
-    """The paths of a schema's leaves, as a file of it has them."""
+    """The paths of a schema's leaves, as in a Parquet file."""
     file = arrow.BufferOutputStream()
     arrow.parquet.write_table(schema.empty_table(), file)
     leaves = arrow.parquet.ParquetFile(arrow.BufferReader(file.getvalue())).schema
@@ -145,7 +153,7 @@ def _writing(arrow: Any, out: Path) -> Iterator[None]:
 
 
 def added(arrow: Any, names: Names) -> list[pa.Field]:
-    """The columns that are added: the verdict, and why there is none."""
+    """The added columns: the verdict, and the reason for having none."""
     text, number = arrow.string(), arrow.int64()
     verdict = arrow.struct(
         {

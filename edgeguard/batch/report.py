@@ -1,6 +1,6 @@
-"""What a person sees of a run: a bar on a terminal, else a line a minute, bad rows, counts.
+"""What a person sees of a run: a progress bar or a line a minute, bad rows, counts.
 
-All of it goes to stderr but the summary, which the caller places. No text is ever shown. This
+All of it goes to stderr except the summary, which the caller prints. No text is ever shown. This
 module does not run anything.
 """
 
@@ -16,15 +16,15 @@ from edgeguard.batch.tally import Tally
 from edgeguard.console import note
 
 _BAR = "{desc} {percentage:3.0f}% {bar}{postfix}, {remaining} left"
-_NO_BAR = "{desc}{postfix}, {elapsed}"  # of a pipe nobody knows the length
+_NO_BAR = "{desc}{postfix}, {elapsed}"  # the length of a pipe is unknown
 _LINE_SECONDS = 60.0
 
 
 class Report:
-    """Watches one run, of one input or of several. Use it as a context manager."""
+    """Reports on one run, of one input or of several. Use it as a context manager."""
 
     def __init__(self, done: Callable[[], tuple[int, int]]) -> None:
-        """``done`` says how much is read, and how much there is; 0 of 0 where nobody knows."""
+        """``done`` returns how much is read, and the total; 0 of 0 if that is unknown."""
         self._done = done
         self._kept = ""
         self._bar: Any = None
@@ -34,11 +34,11 @@ class Report:
         self._started = self._said = time.monotonic()
 
     def reads(self, kept: str) -> None:
-        """An input is next; ``kept`` is what to say of its safe rows when the run ends early."""
+        """The next input begins; ``kept`` describes its safe rows if the run ends early."""
         self._kept = kept
 
     def begun(self, tally: Tally) -> None:
-        """Start the clock, and the bar where the run starts or goes on."""
+        """Start the clock and the bar, when the run starts or is resumed."""
         if not self._ran:
             self._ran = True
             self._started = self._said = time.monotonic()
@@ -48,11 +48,11 @@ class Report:
             self._bar = _open_bar(self._done())
 
     def ended(self, tally: Tally) -> None:
-        """An input is done."""
+        """An input is finished."""
         self._earlier += tally.rows
 
     def row(self, outcome: Outcome, tally: Tally) -> None:
-        """Say what is wrong with a bad row, and how far the run is."""
+        """Report a bad row, and the progress."""
         if outcome.verdict is None:
             self._say(outcome.error)
         self._judged += 1
@@ -68,7 +68,7 @@ class Report:
             note(f"{rows:,} rows{share}, {self._rate()}")
 
     def kept(self, rows: int) -> None:
-        """Say what the end of the run has left."""
+        """Report what is left when the run ends early."""
         self._close()
         note(f"ended after {_count(rows, 'row')}{self._kept}")
 
@@ -111,7 +111,7 @@ def _count(number: int, noun: str) -> str:
 def _open_bar(read: tuple[int, int]) -> Any:
     from tqdm import tqdm
 
-    tqdm.monitor_interval = 0  # no thread of its own
+    tqdm.monitor_interval = 0  # without tqdm's own thread
     done, total = read
     form_of_bar = _BAR if total else _NO_BAR
     return tqdm(

@@ -1,7 +1,7 @@
-"""A row: where it stands in the input, and its fields; and what to say of inputs without them.
+"""A row: its place in the input, and its fields; and errors for inputs without them.
 
-Which conversation a row holds is for edgeguard.conversation.rows. This module reads no file and
-judges nothing.
+edgeguard.conversation.rows finds the conversation in a row. This module reads no file and judges
+nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Row:
     """A row of the input.
 
     ``number`` is the line on which it starts, from 1 (Parquet: the row's number). ``raw`` is the
-    row as it was read, without its line end; ``fields`` are its values by name. What could not be
-    read has a ``problem`` instead of fields, in words that quote nothing of it.
+    row as it was read, without its line end; ``fields`` are its values by name. A row that could
+    not be read has a ``problem`` instead of fields, in words that quote nothing of it.
     """
 
     number: int
@@ -41,18 +41,18 @@ class Row:
 
 
 def already(name: str, spelled: str = OPTION) -> str:
-    """What to say of a field that would have to be written a second time."""
+    """The message about a field that exists already and would be written again."""
     option = spelled.format("verdict").strip()
     return f"the field {name!r} is there already; name another one with {option}"
 
 
 def nothing(where: str) -> InputError:
-    """The error for an input without rows: nearly always something that broke before."""
+    """The error for an input without rows, which nearly always comes from an earlier mistake."""
     return InputError(f"{where} has no rows: there is nothing to judge")
 
 
 def no_field(where: str, names: Names, there: Iterable[str], spelled: str = OPTION) -> InputError:
-    """The error for an input that lacks a field altogether; ``there`` are those it has.
+    """The error for an input without a required field; ``there`` are the fields it has.
 
     ``spelled`` is how an option that names a field is typed.
     """
@@ -70,7 +70,7 @@ def no_field(where: str, names: Names, there: Iterable[str], spelled: str = OPTI
         option = spelled.format("messages").strip()
     elif name != names.text:
         option = spelled.format("response").strip()
-    # What is too long for a name is not shown: a file without a header starts with texts.
+    # Long names are not shown: in a file without a header they are texts.
     listed = ", ".join(field if _is_name(field) else "…" for field in fields[:20])
     listed += ", …" if len(fields) > 20 else ""
     return InputError(

@@ -1,8 +1,7 @@
-"""The input's bytes, line by line, with the place of each line: gzip where the name ends in .gz,
-UTF-8 whatever the encoding.
+"""The input's bytes, line by line, with the place of each line; unpacks .gz, converts to UTF-8.
 
-A file is measured before its rows are read, and held against that: what is read must be what was
-there at the start, and what was added since is not read. This module knows lines, not rows.
+A file is measured before its rows are read: what is read must be what was there at the start, and
+lines added since are not read. This module knows lines, not rows.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from edgeguard.errors import InputError
 
 PIPE = "-"
 MAX_LINE = 64 << 20
-"""Bytes of one line: a longer one is no file made of lines, and would fill the memory."""
+"""The most bytes of a line; a longer one would fill the memory, and is no line of text."""
 _CHUNK = 1 << 20
 _START = 1 << 16
-"""Bytes at the start of a file by which its line ends are known."""
+"""Bytes at the start of a file in which its line ends are detected."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How much of the input has been read, in bytes, and the sha256 of it as it was read."""
+    """How many bytes of the input have been read, and their sha256."""
 
     offset: int = 0
     sha256: str = ""
@@ -77,7 +76,7 @@ class Source:
             raise
 
     def _peek(self) -> bytes:
-        """The first bytes, unpacked; of a pipe those that are there."""
+        """The first bytes, unpacked; of a pipe, those that have arrived."""
         if not self.is_file:
             return cast(io.BufferedReader, self._raw).peek(4)
         try:
@@ -97,26 +96,26 @@ class Source:
 
     @property
     def looks_wide(self) -> bool:
-        """Whether it starts as UTF-16 without a mark does."""
+        """Whether it starts like UTF-16 without a byte order mark."""
         return self.encoding is None and b"\x00" in self.start[:200]
 
     @property
     def advice(self) -> str:
-        """What to do where the text is not in the encoding."""
+        """What to do if the text is not in the encoding."""
         if self.encoding is not None:
             return f"it was read as {self.encoding}; say what it is with --encoding"
         return advice(self.start)
 
     @property
     def notes(self) -> Iterator[str]:
-        """What was seen of the file that is not the plain default, in words."""
+        """Notes for the user on anything unusual about the file."""
         if self.encoding is not None and not self._told:
             yield f"{self.name}: it is {self.encoding} by its first bytes; the result is UTF-8"
         if self.cr:
             yield f"{self.name}: its lines end in CR; those of the result end in LF"
 
     def problem(self, raw: bytes) -> str:
-        """Why a row is no text; empty where it is."""
+        """Why a row is not valid text; empty if it is."""
         try:
             raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -128,13 +127,13 @@ class Source:
 
     @property
     def done(self) -> int:
-        """How much of ``size`` has been read, in bytes; 0 where there is no size."""
+        """How much of ``size`` has been read, in bytes; 0 if the size is unknown."""
         return min(self._raw.tell(), self.size) if self.is_file else 0
 
     def measure(self, seen: Seen) -> str:
-        """Read the whole file for its sha256, to which the rows are held from now on.
+        """Compute the sha256 of the whole file, for later checks.
 
-        ``seen`` is what an earlier run has read of it. Raises InputError: that was something else.
+        ``seen`` is what an earlier run has read. Raises InputError if that part has changed.
         """
         self._rewind()
         digest = hashlib.sha256()
@@ -155,12 +154,12 @@ class Source:
         return Seen(self.place.offset, self._digest.hexdigest())
 
     def check_read(self) -> None:
-        """See, after the last row, that what was read is what was measured. Raises InputError."""
+        """After the last row: check that what was read is what was measured. Raises InputError."""
         if self._limit is not None and self.seen != Seen(self._limit, self._whole):
             raise changed(self.name)
 
     def check_still(self) -> None:
-        """See that the file by that name is still what was read. Raises InputError."""
+        """Check that the file is still what was read. Raises InputError."""
         if self._limit is None or untouched(self._path, self._status):
             return
         if not Path(self._path).is_file():
@@ -174,8 +173,8 @@ class Source:
                 raise grown(self.name)
 
     def seek(self, place: Place) -> None:
-        """Go on from a place."""
-        if self._digest is not None:  # what lies before is read again, for the sha256 of it all
+        """Continue from a place."""
+        if self._digest is not None:  # earlier bytes are read again, for the sha256 of the whole
             self._rewind()
             self._digest = hashlib.sha256()
             _take(self, self._file, self._digest, place.offset)
@@ -195,9 +194,9 @@ class Source:
         self.place = START
 
     def lines(self) -> Iterator[bytes]:
-        """The lines from here on, with their ends; one that is too long gives MAX_LINE + 1 bytes.
+        """The lines from here on, with their ends; of one that is too long, MAX_LINE + 1 bytes.
 
-        ``place`` is always the one after the line that was given last. Raises InputError.
+        ``place`` is always the one after the last line returned. Raises InputError.
         """
         while line := self._line(0):
             size = len(line)
@@ -207,7 +206,7 @@ class Source:
             yield line
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes from here on, in pieces; ``place`` is after the last. Raises InputError."""
+        """The bytes from here on, in pieces; ``place`` is after the last one. Raises InputError."""
         while True:
             most = _START
             if self._limit is not None:
@@ -222,7 +221,7 @@ class Source:
             yield chunk
 
     def _line(self, ahead: int) -> bytes:
-        """A line, or the next part of one of which ``ahead`` bytes are read."""
+        """A line, or the next part of one; ``ahead`` bytes of it have been read."""
         most = MAX_LINE + 1
         if self._limit is not None:
             most = min(most, self._limit - self.place.offset - ahead)
@@ -233,7 +232,7 @@ class Source:
         return line
 
     def _skip(self, part: bytes) -> int:
-        """Read to the end of the line; how many bytes that was."""
+        """Read to the end of the line; returns how many bytes that was."""
         size, first = 0, len(part)
         while part and not part.endswith(b"\n"):
             part = self._line(first + size)
@@ -259,7 +258,7 @@ def _opened(name: str, shown: str) -> BinaryIO:
 
 
 def _take(source: Source, file: BinaryIO, digest: hashlib._Hash, most: int | None) -> int:
-    """Read on, to the end or so many bytes; how many there were."""
+    """Read to the end, or at most so many bytes; returns how many there were."""
     size = 0
     with reading(source.name):
         while chunk := file.read(_CHUNK if most is None else min(_CHUNK, most - size)):

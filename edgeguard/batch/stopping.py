@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a row that is being judged is given up, one that is being written is not.
+"""Ctrl-C and SIGTERM: judging a row is cancelled, writing a row is finished.
 
 This module does not know what a row is.
 """
@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether the person has asked for an end; ``cancel`` is what the checks are given.
+    """Whether the user has asked to stop; ``cancel`` is given to the checks.
 
     A second Ctrl-C does not wait for the row that is being written.
     """
@@ -30,7 +30,7 @@ class Stop:
         self.cancel = Cancellation()
 
     def between(self, items: Iterable[T]) -> Iterator[T]:
-        """The items; KeyboardInterrupt only between two of them, or while one is waited for."""
+        """The items; KeyboardInterrupt comes only between two, or while waiting for one."""
         iterator = iter(items)
         while not self._asked:
             try:
@@ -44,7 +44,7 @@ class Stop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Receive the signals; restore what was before. The main thread only."""
+        """Handle the signals; restore the old handlers afterwards. In the main thread only."""
         before = [signal.signal(number, self._ask) for number in _SIGNALS]
         try:
             yield

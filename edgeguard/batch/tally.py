@@ -17,7 +17,7 @@ from edgeguard.protocol.names import CATEGORIES, SEVERITIES
 
 @dataclass
 class Tally:
-    """What has been counted so far, over all the parts of a run that was resumed."""
+    """The counts so far, over all parts of a run that was resumed."""
 
     rows: int = 0
     errors: int = 0
@@ -39,7 +39,7 @@ class Tally:
         self.categories.update(verdict["categories"])
 
     def __add__(self, other: Tally) -> Tally:
-        """The counts of both."""
+        """The sums of both."""
         return Tally(
             self.rows + other.rows,
             self.errors + other.errors,
@@ -55,7 +55,7 @@ class Tally:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Tally:
-        """The tally that ``to_dict`` gave."""
+        """The tally that ``to_dict`` was called on."""
         counts = {name: Counter(plain[name]) for name in ("severities", "categories")}
         return cls(**{**plain, **counts})
 

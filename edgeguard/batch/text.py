@@ -1,6 +1,6 @@
-"""Plain text, one text a line. The result is JSONL: a line of text has no place for a verdict.
+"""Plain text, one text per line. The result is JSONL, since such a line has no place for a verdict.
 
-Lines without a visible character are no rows. This module judges nothing.
+Lines without a visible character are not rows. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Text:
     unit = "line"
 
     def __init__(self, source: Source, names: Names) -> None:
-        """Read from an open input. Raises InputError where it will not do."""
+        """Read from an open input. Raises InputError if it is unusable."""
         if names.messages is not None or names.response is not None:
             raise InputError(
                 "a .txt file has a text on each line and no fields: --messages-field and "
@@ -40,11 +40,11 @@ class Text:
         self.notes = tuple(source.notes)
 
     def done(self) -> tuple[int, int]:
-        """How much is read, and how much there is, in bytes; 0 of 0 where that is unknown."""
+        """How much is read, and the total, in bytes; 0 of 0 if that is unknown."""
         return self._source.done, self._source.size
 
     def rows(self, start: Place) -> Iterator[Row]:
-        """The rows from a place on. Raises InputError where the file cannot be read."""
+        """The rows from a place on. Raises InputError if the file cannot be read."""
         if start != self._source.place:
             self._source.seek(start)
         for line in self._source.lines():
@@ -61,11 +61,11 @@ class Text:
         return Row(place.line, place, raw, fields, problem)
 
     def result(self, partial: Path) -> Path:
-        """The result: it is what has been written."""
+        """The result: what has been written is already complete."""
         return partial
 
     def encode(self, row: Row, verdict: str | None, error: str) -> bytes:
-        """The text as an object with its verdict, or with the reason why it has none."""
+        """The text as an object with its verdict, or with the reason for having none."""
         text = row.raw[:MAX_LINE].decode("utf-8", "backslashreplace")
         start = json.dumps({self.names.text: text}, ensure_ascii=False)[:-1]
         verdict_name, error_name = (json.dumps(name) for name in self.names.added)

@@ -1,4 +1,4 @@
-"""Whether a file is what it was: by its status at once, and what to say where it is not.
+"""Whether a file is unchanged, by its status, and the errors if it is not.
 
 This module reads no content.
 """
@@ -17,7 +17,7 @@ _MARKS = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
 def untouched(path: str | Path, since: os.stat_result) -> bool:
-    """Whether a name means the same file still, with its size and times."""
+    """Whether a name still means the same file, with the same size and times."""
     try:
         now = Path(path).stat()
     except OSError:
@@ -26,7 +26,7 @@ def untouched(path: str | Path, since: os.stat_result) -> bool:
 
 
 def changed(name: str) -> InputError:
-    """The error for a file that was another one in the middle of a run."""
+    """The error for a file that changed during a run."""
     return InputError(
         f"{name} was changed while it was read: the verdicts are not those of any one file, and no "
         "result is made of them; remove what is left of the run, and start again on a copy"
@@ -34,7 +34,7 @@ def changed(name: str) -> InputError:
 
 
 def changed_before(name: str) -> InputError:
-    """The error for a run to be resumed whose first rows came from another file."""
+    """The error for a resumed run whose first rows came from another file."""
     return InputError(
         f"{name} is not the file whose first rows were read: their verdicts belong to that one; "
         "remove what is left of the run, and start again on a copy"
@@ -42,20 +42,20 @@ def changed_before(name: str) -> InputError:
 
 
 def changed_since(name: str) -> InputError:
-    """The error for a file that was read whole and is another one now."""
+    """The error for a file that has changed since it was read to the end."""
     return InputError(
         f"{name} is not what it was when it was opened: the result belongs to what it was then"
     )
 
 
 def grown(name: str) -> InputError:
-    """The error for a file that was read as far as it went at first, and has more now."""
+    """The error for a file that was read to its original end and has grown since."""
     return InputError(f"{name} has grown since it was opened: what was added is not in the result")
 
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Say of an input that cannot be read what it is and why: InputError."""
+    """Turn an error while reading an input into an InputError that names it."""
     try:
         yield
     except (OSError, EOFError, ZlibError) as error:

@@ -1,1 +1,1 @@
-"""The subcommands of `edgeguard`, a module each; thin coats over the library."""
+"""The subcommands of `edgeguard`, one module each; thin wrappers around the library."""

@@ -1,6 +1,6 @@
 """`edgeguard calibrate`: a threshold for a wanted rate, saved as a named policy.
 
-Reads the command line, shows progress and says what was found; edgeguard.evaluation finds it.
+Reads the command line, shows progress and reports the result; edgeguard.evaluation finds it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def command(
 ) -> int:
     """Find a threshold on the labelled rows of DATA, and save it as the policy NAME.
 
-    check, batch, serve and eval take it with --policy NAME, on the model file it was found for.
+    check, batch, serve and eval accept it with --policy NAME, for the model file it was found for.
     """
     target, wanted = _target(false_alarms, recall)
     check_new_policy(name)
@@ -186,7 +186,7 @@ def _with_categories(policy: Policy, found: Mapping[str, Threshold | str]) -> Po
 def _of_categories(
     policy: Policy, found: Mapping[str, Threshold | str], judged: Sequence[Judged]
 ) -> Iterator[str]:
-    """The thresholds by category, what has none, and the figures of the policy as a whole."""
+    """The thresholds by category, the categories without one, and the policy's overall figures."""
     yield columns(
         [
             ("category", "flagged from", "recall", "false alarms", "harmful rows"),
@@ -216,7 +216,7 @@ def _of_categories(
 def _what_counted(
     rows: Sequence[Row], texts: Sequence[Row], found: Threshold, group: str | None
 ) -> Iterator[str]:
-    """What was taken for evidence, where it is not every row."""
+    """What counted as evidence, if it is not every row."""
     known = sum(row.label is not None for row in rows)
     different = len({row.text for row in texts})
     if different < known:

@@ -1,4 +1,4 @@
-"""`edgeguard doctor`: what is installed, what llama.cpp uses, where things lie, what is wrong.
+"""`edgeguard doctor`: what is installed, what llama.cpp uses, where things are, what is wrong.
 
 This module only shows what edgeguard.diagnosis found.
 """
@@ -19,7 +19,7 @@ from edgeguard.errors import EXIT_ERROR, EXIT_OK
 @click.command(name="doctor")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on one line.")
 def command(as_json: bool) -> int:
-    """Say what is installed, what llama.cpp uses, where things lie, and what is wrong.
+    """Say what is installed, what llama.cpp uses, where files are kept, and what is wrong.
 
     Exit code: 0 when a check can run, 2 when something stops it.
     """

@@ -97,7 +97,7 @@ def command(
         result = _several(rows, described, models, options)
     else:
         result = _one(rows, described, model, policy, options, records)
-    # First, so that a disk that is full now costs no figure.
+    # First, so that nothing is computed in vain if the disk is full.
     if STDOUT not in (json_file, html_file):
         click.echo(result.text)
     if json_file is not None:
@@ -111,7 +111,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Result:
-    """What is to be shown of a run: for machines, for a browser, for the terminal."""
+    """What is shown of a run: as JSON, as a page, and in the terminal."""
 
     values: dict[str, Any]
     page: Callable[[], str]

@@ -1,4 +1,4 @@
-"""`edgeguard grammar`: the answer language as GBNF, for llama-server and its like."""
+"""`edgeguard grammar`: the answer language as GBNF, for llama-server and similar programs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the last digits of a verdict depend on besides the model: how, with what, and by whom.
+"""What the last digits of a verdict depend on besides the model: settings and builds.
 
-A run that goes on compares it with what it was. This module compares nothing.
+A resumed run compares it with that of the earlier run. This module compares nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from edgeguard.session.settings import Settings
 
 
 def computing(settings: Settings | None) -> dict[str, str]:
-    """The settings, the build of llama.cpp and our version, by what they are to a person."""
-    from edgeguard.session.library import library_identity  # not for `--help`
+    """The settings, the build of llama.cpp and our version, each by its name for people."""
+    from edgeguard.session.library import library_identity  # must not be loaded for `--help`
 
     used = {} if settings is None else asdict(settings)
     return {

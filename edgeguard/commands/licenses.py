@@ -1,4 +1,4 @@
-"""`edgeguard licenses`: the licence texts that a program with edgeguard in it has to carry.
+"""`edgeguard licenses`: the licence texts that a program containing edgeguard has to carry.
 
 This module only shows what edgeguard.licenses found.
 """
@@ -15,8 +15,8 @@ from edgeguard.errors import EXIT_OK
 def command() -> int:
     """Print the licences, with their texts, of edgeguard and everything that it needs.
 
-    For the "about" page or the file that a program ships. What an interpreter brings along
-    (OpenSSL, SQLite, a compiler's runtime) is listed by who built that.
+    For the "about" page or the licence file of a program. For the libraries inside a Python
+    interpreter (OpenSSL, SQLite, a compiler's runtime), see whoever built it.
     """
     from edgeguard.licenses import licenses
 

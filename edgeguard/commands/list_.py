@@ -1,6 +1,6 @@
-"""`edgeguard list`: the models on this machine, the built-in ones included.
+"""`edgeguard list`: the models on this machine, including the built-in ones.
 
-A whole file is read where nothing is remembered of it as it lies there now.
+A file is read completely, unless its checksum is remembered and the file is unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgeguard.store.store import Installed, installed
 
 @dataclass(frozen=True)
 class Row:
-    """One model as the list shows it; what cannot be known of a damaged one is None."""
+    """One model as the list shows it; fields that are unknown for a damaged one are None."""
 
     name: str
     type: str | None

@@ -1,4 +1,4 @@
-"""What the commands that listen have in common: who may ask, and how they log.
+"""Options shared by the commands that listen for requests: access and logging.
 
 This module starts no server.
 """
@@ -16,7 +16,7 @@ from edgeguard.errors import InputError
 from edgeguard.server.settings import LOG_FORMATS
 
 KEY = "EDGEGUARD_API_KEY"
-"""The variable of the key that is asked of clients."""
+"""The variable with the key that clients must send."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -63,7 +63,7 @@ def listening_options(command: _F) -> _F:
 
 
 def check_key(api_key: str | None) -> None:
-    """Refuse an empty variable: click takes it for none, and an unset secret would open the server.
+    """Refuse an empty variable: click would ignore it, and an unset secret would open the server.
 
     Raises InputError.
     """

@@ -1,4 +1,4 @@
-"""`edgeguard mcp`: a tool that judges, for what speaks the Model Context Protocol.
+"""`edgeguard mcp`: a tool that judges texts, for clients of the Model Context Protocol.
 
 Reads the options and starts edgeguard.adapters.mcp. This module holds no logic of moderation.
 """

@@ -1,4 +1,4 @@
-"""The options that commands with a guard share, each with its variable.
+"""The options shared by commands with a guard, each with its environment variable.
 
 This module makes no guard.
 """
@@ -22,7 +22,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Running(TypedDict, total=False):
-    """How a model runs: keyword arguments of Guard, as far as a command takes them."""
+    """How a model runs: the keyword arguments of Guard that a command takes."""
 
     threads: Threads
     n_ctx: int
@@ -33,7 +33,7 @@ class Running(TypedDict, total=False):
 
 
 class _Threads(click.types.IntParamType):
-    """A number of threads, or the word; a type, since the doctor tries variables by theirs."""
+    """A number of threads, or a word; as a type, so that the doctor can check the variable."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == BACKGROUND else super().convert(value, param, ctx)
@@ -42,8 +42,9 @@ class _Threads(click.types.IntParamType):
 _MODEL = click.option(
     "--model",
     envvar="EDGEGUARD_MODEL",
-    metavar="NAME|FILE",
-    help="A model's name, or a GGUF file.  [default: gen-0.6b, if it is installed]",
+    metavar="NAME|FILE|URL",
+    help="A model's name, a GGUF file, or the address of a server that serves one.  "
+    "[default: gen-0.6b, if it is installed]",
 )
 _POLICY = click.option(
     "--policy",
@@ -138,8 +139,8 @@ label_option = click.option(
 def above_zero(
     _context: click.Context, _parameter: click.Parameter, seconds: float | None
 ) -> float | None:
-    """Refuse seconds that make no sense."""
-    # Now, and not after the model is loaded, or once for each row.
+    """Refuse zero or negative seconds."""
+    # Checked here, and not after the model is loaded, or once for each row.
     if seconds is not None and not 0 < seconds < float("inf"):
         raise click.BadParameter("it must be a number of seconds above 0")
     return seconds
@@ -170,7 +171,7 @@ def in_a_row_option(command: _F) -> _F:
 
 
 def reading_options(command: _F) -> _F:
-    """How conversations are read, as ``reading``."""
+    """The options for reading conversations, passed as ``reading``."""
 
     @wraps(command)
     def gathered(strict_messages: bool, tool_calls: bool, skip_media: bool, **options: Any) -> Any:
@@ -180,17 +181,17 @@ def reading_options(command: _F) -> _F:
 
 
 def guard_options(command: _F) -> _F:
-    """--model, --policy, and as ``running`` what else a Guard takes."""
+    """--model, --policy, and the other arguments of a Guard, passed as ``running``."""
     return _all(_running(command), _MODEL, _POLICY, *_RUNNING, *_ANSWERS)
 
 
 def model_options(command: _F) -> _F:
-    """--model, and as ``running`` how it runs."""
+    """--model, and how it runs, passed as ``running``."""
     return _all(_running(command), _MODEL, *_RUNNING)
 
 
 def answer_options(command: _F) -> _F:
-    """What `guard_options` has besides: --category-probabilities and --cache, in ``running``."""
+    """Further options of `guard_options`: --category-probabilities and --cache, in ``running``."""
     return _all(command, *_ANSWERS)
 
 

@@ -1,4 +1,4 @@
-"""`edgeguard path`: where a model's file lies, for other programs and for backups.
+"""`edgeguard path`: the path of a model's file, for other programs and for backups.
 
 This module does not look into the file; edgeguard show does.
 """

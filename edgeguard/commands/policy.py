@@ -1,4 +1,4 @@
-"""`edgeguard policy`: the policies on this machine, and a new one to begin with.
+"""`edgeguard policy`: the policies on this machine, and a template for a new one.
 
 Prints, writes and removes files; edgeguard.policy says what they mean.
 """
@@ -34,7 +34,7 @@ def command() -> None:
 @command.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(as_json: bool) -> int:
-    """List the policies there are, in a line each."""
+    """List the policies there are, one per line."""
     for name in [*OFFICIAL, *saved_policies()]:
         try:
             said, problem = in_words(find_policy(name)), None
@@ -69,7 +69,7 @@ def show(name: str) -> int:
     help="The policy to begin with.",
 )
 def new(name: str, origin: str) -> int:
-    """Save a policy under NAME, with what its file may say; then edit the file."""
+    """Save a policy under NAME, with comments that explain its keys; then edit the file."""
     check_new_policy(name)
     path = save_policy(replace(find_policy(origin), name=name), heading=_heading())
     click.echo(path)
@@ -80,7 +80,7 @@ def new(name: str, origin: str) -> int:
 @command.command()
 @click.argument("file")
 def check(file: str) -> int:
-    """Say what a policy's FILE means, or what is wrong with it; a saved policy's name will do."""
+    """Say what a policy's FILE means, or what is wrong with it; takes a saved policy's name too."""
     click.echo(in_words(find_policy(file)))
     return EXIT_OK
 
@@ -94,7 +94,7 @@ def rm(name: str) -> int:
 
 
 def _heading() -> str:
-    """What a policy's file may say, as comments."""
+    """The comments that explain a policy's file."""
     rules = ", ".join(f'"{word}"' for word in RULE_WORDS)
     lines = [
         'base: "strict" or "loose"; or instead: threshold = 0.3, over = "unsafe+controversial"',

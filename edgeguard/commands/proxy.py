@@ -186,10 +186,10 @@ def command(
     max_body: int,
     log_format: str,
 ) -> int:
-    """Serve any model's API, judged, until Ctrl-C.
+    """Serve any model's API, with everything judged, until Ctrl-C.
 
-    Clients change their base URL and nothing else. Prompts, tools and answers are judged; an
-    answer is shown no further than it is judged, also while it is written.
+    Clients change their base URL and nothing else. Prompts, tools and answers are judged; an answer
+    is shown no further than it is judged, even while it is written.
     """
     check_key(api_key)
     proxy = ProxySettings(

@@ -1,6 +1,6 @@
 """`edgeguard pull`: the official weights from the Hugging Face hub, converted and tested here.
 
-This module shows what happens; edgeguard.pulling does it.
+This module shows the progress; edgeguard.pulling does the work.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from edgeguard.store.registry import DEFAULT_MODEL, DEFAULT_TYPE
 def command(name: str, kind: str, folder: Path | None) -> int:
     """Fetch the official weights and convert them here.
 
-    NAME is gen-0.6b (1.5 GB) unless given; there are also gen-4b, gen-8b, and for texts that are
+    NAME is gen-0.6b (1.5 GB) by default; there are also gen-4b, gen-8b, and for texts that are
     judged while they are written stream-0.6b (1.2 GB), stream-4b and stream-8b.
 
-    An interrupted download goes on where it stopped. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and
-    HF_TOKEN mean what they mean to huggingface_hub. Prints the path of the model's file.
+    An interrupted download continues where it stopped. HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT and
+    HF_TOKEN have the same meaning as for huggingface_hub. Prints the path of the model's file.
     """
     from edgeguard.pulling import carry, pull
 
@@ -64,7 +64,7 @@ def command(name: str, kind: str, folder: Path | None) -> int:
 
 @contextmanager
 def _stage(label: str) -> Iterator[Progress]:
-    """A bar on a terminal, a line elsewhere: a log should say what takes so long."""
+    """A bar on a terminal, a line elsewhere, so that a log shows what takes so long."""
     if not sys.stderr.isatty():
         note(label)
     with progress_bar(label) as progress:

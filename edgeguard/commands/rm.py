@@ -1,4 +1,4 @@
-"""`edgeguard rm`: take an installed model away, after asking.
+"""`edgeguard rm`: removes an installed model, after asking.
 
 This module decides whether to remove; edgeguard.store.store removes.
 """

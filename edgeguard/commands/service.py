@@ -31,8 +31,9 @@ def command() -> None:
 def install(kind: str, options: tuple[str, ...]) -> int:
     """Install `edgeguard serve` or `edgeguard proxy` with these options, and start it.
 
-    It starts at every login, and again after it fails. Variables of its options count as they are
-    now; keys go into a file that only you can read. To change a service, install it again.
+    It starts at every login, and restarts after a failure. Environment variables of its options are
+    used as they are set now; keys go into a file that only you can read. To change a service,
+    install it again.
     """
     from edgeguard.service import manager
 
@@ -61,7 +62,7 @@ def status(as_json: bool) -> int:
 @command.command()
 @click.argument("kind", type=click.Choice(KINDS), metavar="[serve|proxy]", required=False)
 def remove(kind: str | None) -> int:
-    """Stop a service and remove it; nothing of it stays. Models and policies do."""
+    """Stop a service and remove it completely. Models and policies stay."""
     from edgeguard.service import manager
 
     note(f"the service {manager.remove(kind)} is removed")

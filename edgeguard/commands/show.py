@@ -62,7 +62,7 @@ def _line(key: str, value: object) -> None:
         for name, part in value.items():
             _line(f"{key}.{name}", part)
         return
-    # A header may hold anything, escape sequences for the terminal included.
+    # A header may contain anything, even escape sequences for the terminal.
     text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
     click.echo(f"{key}: {text[:200] + '…' if len(text) > 200 else text}")
 
@@ -71,5 +71,5 @@ def _plain(value: Value) -> object:
     if isinstance(value, Array):
         return {"length": value.length}
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no word for it
+        return str(value)  # JSON cannot express it
     return value

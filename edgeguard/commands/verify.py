@@ -1,7 +1,7 @@
-"""`edgeguard verify`: read whole files and hold them against what is recorded of them.
+"""`edgeguard verify`: reads whole files and compares them with their recorded checksums.
 
 An installed model's checksum is in its manifest, the built-in model's in a file beside it, and a
-file that edgeguard made carries one. This module reads none of them.
+file made by edgeguard contains one. This module reads none of them itself.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from edgeguard.store.store import candidates, installed
 def command(name: str | None) -> int:
     """Check the model NAME, or the file of that path; without NAME, every model here.
 
-    A file that edgeguard made is held against the digest in it; in another one, damage is looked
-    for. Exit code: 0 all are intact, 2 one is not.
+    A file made by edgeguard is compared with the digest in it; any other file is searched for
+    damage. Exit code: 0 all are intact, 2 one is not.
     """
     intact = [_report(full_name, check) for full_name, check in _checks(name)]
     return EXIT_OK if all(intact) else EXIT_ERROR

@@ -2,7 +2,7 @@
 
     some-llm "Tell me a story." | edgeguard watch --prompt "Tell me a story."
 
-Reads standard input as it comes, writes what may be shown, and stops where it is flagged. This
+Reads standard input as it comes, writes what may be shown, and stops when the text is flagged. This
 module holds no logic of moderation.
 """
 
@@ -30,7 +30,7 @@ from edgeguard.watch.state import WatchState
 from edgeguard.watch.watch import Watch
 
 _PIECE = 1 << 12
-"""Bytes that are read at most at once: what has come is there at once, however little it is."""
+"""The most bytes read at once; a read returns whatever has arrived."""
 
 
 @click.command(name="watch")
@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Pass standard input on to standard output, no further than it is judged.
 
-    Without --prompt or --messages it is judged as a response to a prompt that is not known. What
-    is flagged is not shown, and nothing after it is read. A flagged prompt ends it at once.
+    Without --prompt or --messages, the text is judged as a response to an unknown prompt. Flagged
+    text is not shown, and nothing after it is read. A flagged prompt ends the command at once.
 
     Exit code: 0 not flagged, 1 flagged, 2 could not run.
     """
@@ -97,13 +97,13 @@ def _pass_on(watch: Watch, show: bool) -> int:
 
 
 def _show(watch: Watch, shown: int, state: WatchState) -> int:
-    """Write what may be shown and is not yet; how far that goes."""
+    """Write what may be shown and was not yet; returns how far that goes."""
     if state.safe_to > shown:
         click.echo(watch.text[shown : state.safe_to].encode(), nl=False)
     return max(shown, state.safe_to)
 
 
 def _pieces() -> Iterator[bytes]:
-    """What comes, as it comes."""
+    """The pieces of standard input, as they come."""
     while piece := os.read(sys.stdin.fileno(), _PIECE):
         yield piece

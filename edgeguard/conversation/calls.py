@@ -1,11 +1,11 @@
-"""A call of a tool, as text: as Qwen3's own chat template shows one to its model.
+"""A tool call as text, written as Qwen3's own chat template shows it to its model.
 
     <tool_call>
     {"name": "weather", "arguments": {"city": "Paris"}}
     </tool_call>
 
-Qwen3Guard's question has no place for calls; of the ways to write one, this is the one that its
-base model was trained on. This module reads no messages.
+Qwen3Guard's question has no place for tool calls; this way of writing one is what its base model
+was trained on. This module reads no messages.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def call_text(call: object) -> str:
 
 
 def item_call_text(item: Mapping[str, object], kind: str) -> str:
-    """A call among the items of OpenAI's Responses: those of built-in tools have no name."""
+    """A call in an item of OpenAI's Responses; built-in tools have no name there."""
     if isinstance(item.get("name"), str):
         return call_text(item)
     rest = {key: value for key, value in item.items() if key not in _OF_ITEMS and value is not None}
@@ -44,12 +44,12 @@ def item_call_text(item: Mapping[str, object], kind: str) -> str:
 
 
 def raw_call_text(text: str) -> str:
-    """A call that is text already, as in ShareGPT."""
+    """A call that is already text, as in ShareGPT."""
     return f"<tool_call>\n{text}\n</tool_call>"
 
 
 def written(name: str, arguments: object) -> str:
-    """The text of a call; arguments in a string are taken as they stand."""
+    """The text of a call; arguments that are a string are not changed."""
     text = arguments if isinstance(arguments, str) else _json(arguments)
     return raw_call_text(f'{{"name": {_json(name)}, "arguments": {text}}}')
 

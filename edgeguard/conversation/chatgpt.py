@@ -1,8 +1,8 @@
 """The tree of ChatGPT's own export: the branch that its reader last saw, as a list of messages.
 
-Every edit and every answer that was asked for again is a branch; ``current_node`` names the end of
-the one that counts. Nodes without a message, and messages with nothing in them, are marks that
-ChatGPT sets for itself and no messages.
+Every edit and every repeated answer starts a branch; ``current_node`` names the end of the current
+one. Nodes without a message, and messages without content, are ChatGPT's own markers and are
+skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edgeguard.errors import InputError
 
 
 def branch(mapping: Mapping[object, object], current: object) -> list[object]:
-    """The messages from the root to the current node. Raises InputError where there is no way."""
+    """The messages from the root to the current node. Raises InputError if there is none."""
     node = _leaf(mapping) if current is None else current
     found: list[object] = []
     seen: set[str] = set()
@@ -31,7 +31,7 @@ def branch(mapping: Mapping[object, object], current: object) -> list[object]:
 
 
 def _leaf(mapping: Mapping[object, object]) -> object:
-    """The end of a tree that does not say which it is, if there is only one."""
+    """The only leaf of a tree that does not name its current node; None if there are several."""
     leaves = [
         key
         for key, node in mapping.items()
@@ -43,7 +43,7 @@ def _leaf(mapping: Mapping[object, object]) -> object:
 
 
 def _is_message(message: object) -> bool:
-    """Whether there is something in a message."""
+    """Whether a message has any content."""
     if not isinstance(message, Mapping):
         return message is not None
     content = message.get("content")

@@ -1,8 +1,8 @@
 """ChatML: ``<|im_start|>role``, a line break, the text, ``<|im_end|>``, as programs log prompts.
 
-The marks are not escaped in this form: a text with such marks in it cannot be told from several
-messages, and is read as these. A last ``<|im_start|>assistant`` with nothing after it asks for an
-answer and is no message. What stands outside of the marks is an error.
+ChatML has no escaping: marks inside a text cannot be told from real ones, so such a text is read as
+several messages. A last ``<|im_start|>assistant`` with nothing after it asks for an answer and is
+not a message. Text outside the marks is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _AFTER = re.compile(r"(?:\s|<\|endoftext\|>)*")
 
 
 def is_chatml(text: str) -> bool:
-    """Whether a text begins as one in this form does."""
+    """Whether a text begins like ChatML."""
     return text.lstrip().startswith(START)
 
 

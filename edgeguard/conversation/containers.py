@@ -1,7 +1,7 @@
-"""What the messages of a conversation stand in: a list, an object that has one, a text.
+"""Finds the messages of a conversation in a list, an object or a text.
 
-Objects are requests and rows of public data: the list by its name, and the system text that stands
-beside it. This module reads no message.
+Objects are requests and rows of public data sets; the list is found by its name, as is a system
+text beside it. This module reads no message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LIST = "messages must be a list of {'role': ..., 'content': ...} objects"
 
 @dataclass(frozen=True)
 class Contained:
-    """The messages as they came, and the system text beside them; the form, where it is known."""
+    """The messages as they came, the system text beside them, and the form if it is known."""
 
     messages: list[object]
     system: object = None
@@ -31,7 +31,7 @@ class Contained:
 
 
 def contents_of(value: object, form: str = AUTO) -> Contained:
-    """The messages in a value. Raises InputError for what is no conversation in that form."""
+    """The messages in a value. Raises InputError if it is not a conversation in that form."""
     if form != AUTO and form not in FORMS:
         raise InputError(f"no form of messages is named {form!r}; there are: {', '.join(FORMS)}")
     known: Form | None = next((one for one in FORMS if one == form), None)

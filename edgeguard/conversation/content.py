@@ -1,8 +1,8 @@
-"""What stands in a message: a text, or parts of many types, by the names that public forms use.
+"""The content of a message: a text, or parts of many types, named as in the public forms.
 
-A part of a type that is not known is an error: there may be text in it. Errors here are InputError
-and lack the name of the message, which the reader puts before them. Nothing is dropped here; what
-is shown of it all is the reader's to decide.
+A part of an unknown type is an error, because there may be text in it. Errors here are InputError
+without the name of the message, which the reader adds. Nothing is dropped here; the reader decides
+what is shown.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _UNTYPED_MEDIA = {
     "video": VIDEO,
 }
 _DEEPEST = 8
-"""Levels of parts within parts; a result of a tool with parts of its own has two."""
+"""The most levels of nested parts; a tool result with parts of its own has two."""
 
 
 def content_of(value: object, depth: int = 0) -> Content:
-    """What a message or a part holds: a text, a part, or a list of these; None holds nothing."""
+    """The content of a message or part: a text, a part, or a list of these; None is empty."""
     if value is None:
         return Content()
     if isinstance(value, str):
@@ -55,7 +55,7 @@ def content_of(value: object, depth: int = 0) -> Content:
 
 
 def part_of(part: Mapping[str, object], depth: int = 0) -> Content:
-    """What one part holds."""
+    """The content of one part."""
     if (kind := part.get("type", part.get("content_type"))) is None:
         return _untyped(part, depth)
     if not isinstance(kind, str):
@@ -78,13 +78,13 @@ def part_of(part: Mapping[str, object], depth: int = 0) -> Content:
 
 
 def transcribed(sound: object) -> Content:
-    """A message's ``audio`` of OpenAI: a sound, and what is said in it where that is written."""
+    """The ``audio`` of OpenAI's messages: a sound, and its transcript if there is one."""
     said = sound.get("transcript") if isinstance(sound, Mapping) else None
     return Content((said,) if isinstance(said, str) else (), media=(SOUND,))
 
 
 def listed(value: object) -> list[object] | None:
-    """The members of a list of any kind, also an array of one of the libraries; else None."""
+    """The elements of any kind of list, also of another library's array; else None."""
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "tolist"):
@@ -94,7 +94,7 @@ def listed(value: object) -> list[object] | None:
 
 
 def _untyped(part: Mapping[str, object], depth: int) -> Content:
-    """A part as Gemini and Bedrock write it: the name of its one field is its type."""
+    """A part as Gemini and Bedrock write it: its type is the name of its only field."""
     found = {name: value for name, value in part.items() if value is not None}
     if found.get("thought") is True:
         return Content(thinks=True)
@@ -113,7 +113,7 @@ def _untyped(part: Mapping[str, object], depth: int) -> Content:
 
 
 def _outside(value: object, depth: int) -> Content:
-    """The result of a call of Gemini or Bedrock: parts, or any JSON."""
+    """The result of a tool call in Gemini or Bedrock: parts, or any JSON."""
     if isinstance(value, Mapping):
         if "content" in value:
             return content_of(value["content"], depth + 1)
@@ -122,7 +122,7 @@ def _outside(value: object, depth: int) -> Content:
 
 
 def as_text(value: object) -> str:
-    """A result of a call as text: any JSON may be one."""
+    """The result of a tool call as text; it may be any JSON."""
     import json
 
     if isinstance(value, str):
@@ -134,7 +134,7 @@ def as_text(value: object) -> str:
 
 
 def _document(part: Mapping[str, object], depth: int) -> Content:
-    """Anthropic's document: text that is given as text can be read."""
+    """Anthropic's document, which is read if it is given as text."""
     source = part.get("source")
     kind = source.get("type") if isinstance(source, Mapping) else None
     about = Content(_strings(part, "title", "context"))
@@ -146,7 +146,7 @@ def _document(part: Mapping[str, object], depth: int) -> Content:
 
 
 def _found(part: Mapping[str, object], depth: int) -> Content:
-    """A result of a search: what it says of itself, and what was found."""
+    """A search result: its description, and the text that was found."""
     return Content(_strings(part, "title", "source", "url")) + content_of(
         part.get("content"), depth + 1
     )
@@ -178,5 +178,5 @@ _WITH_TEXT: dict[str, Callable[[Mapping[str, object], int], Content]] = {
 
 
 def joined(contents: Iterable[Content]) -> Content:
-    """All of it, in order."""
+    """All contents joined, in order."""
     return reduce(add, contents, Content())

@@ -1,8 +1,8 @@
-"""The forms of one message: which one it has, and how each is read.
+"""The forms of one message: how each is recognised, and how it is read.
 
-A form is known by its fields, and a message that could have two is an error: a wrong guess would
-judge the wrong text. Fields that no form knows are accepted and not read, as `name`, `id` and
-numbers. Errors are InputError without the name of the message.
+A form is recognised by its fields. A message that could have two forms is an error, because a wrong
+guess would judge the wrong text. Fields that belong to no form, such as `name`, `id` and numbers,
+are accepted and ignored. Errors are InputError without the name of the message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORMS: tuple[Form, ...] = get_args(Form)
 AUTO: Literal["auto"] = "auto"
 
 Said = tuple[Speaker, str, Content]
-"""Who speaks, the word for it, and what is in the message."""
+"""The speaker, the form's word for the role, and the message's content."""
 
 _LANGCHAIN = {"human", "ai", "system", "tool", "function", "chat", "developer"}
 _SHAREGPT_CALLS = {"function_call", "tool_call"}
@@ -30,7 +30,7 @@ _NO_FORM = "is not an object with 'role' and 'content'"
 
 
 def read_message(message: object, form: Form | None = None) -> Said:
-    """Who speaks in a message, and what is in it, whatever its form. Raises InputError."""
+    """The speaker and the content of a message in any form. Raises InputError."""
     if isinstance(message, Message):
         message = {"role": message.role, "content": message.content}
     if hasattr(message, "model_dump"):  # an object of OpenAI's, Anthropic's or LangChain's library
@@ -43,7 +43,7 @@ def read_message(message: object, form: Form | None = None) -> Said:
 
 
 def _form_of(message: Mapping[str, object]) -> Form:
-    """The one form that a message has. Raises InputError where that is not plain."""
+    """The one form that a message has. Raises InputError if that is ambiguous."""
     found = [form for form, matches in _SIGNS.items() if matches(message)]
     if not found:
         _check_role(message)
@@ -59,7 +59,7 @@ def _check_role(message: Mapping[str, object]) -> None:
 
 
 def _openai(message: Mapping[str, object]) -> Said:
-    """OpenAI's chat, and what has its fields: Anthropic, Gemini, Ollama, vLLM."""
+    """OpenAI's chat, and other forms with its fields: Anthropic, Gemini, Ollama, vLLM."""
     word = message.get("role")
     speaker = speaker_of(word)
     content = content_of(message.get("content")) + _beside(message)
@@ -69,7 +69,7 @@ def _openai(message: Mapping[str, object]) -> Said:
 
 
 def _beside(message: Mapping[str, object]) -> Content:
-    """What a message says beside its ``content``."""
+    """The fields beside ``content`` that hold text."""
     found = [_parts(message)]
     if isinstance(refusal := message.get("refusal"), str):
         found.append(Content((refusal,)))
@@ -87,7 +87,7 @@ def _is_thinking(value: object) -> bool:
 
 
 def _parts(message: Mapping[str, object]) -> Content:
-    """The ``parts`` of Gemini; where a content says the same, it is not said twice."""
+    """Gemini's ``parts``; left out if ``content`` says the same."""
     content = content_of(message.get("parts"))
     said = content_of(message.get("content")).texts if content.texts else ()
     return Content(
@@ -99,7 +99,7 @@ def _parts(message: Mapping[str, object]) -> Content:
 
 
 def _calls(message: Mapping[str, object]) -> Content:
-    """The calls of tools in a message, of today and as they once were."""
+    """The tool calls in a message, in the current and the older fields."""
     calls: list[object] = []
     for name in ("tool_calls", "invalid_tool_calls"):
         if (value := message.get(name)) is not None:
@@ -120,7 +120,7 @@ def _nothing(message: Mapping[str, object]) -> str:
 
 
 def _responses(item: Mapping[str, object]) -> Said:
-    """An item of OpenAI's Responses that has no role."""
+    """An item of OpenAI's Responses without a role."""
     kind = str(item.get("type"))
     if kind == "reasoning":
         return "assistant", "assistant", Content(thinks=True)
@@ -143,7 +143,7 @@ def _sharegpt(message: Mapping[str, object]) -> Said:
 
 
 def _langchain(message: Mapping[str, object]) -> Said:
-    """All three ways in which LangChain writes a message down."""
+    """The three ways in which LangChain serialises a message."""
     kind, fields = message.get("type"), message
     if message.get("lc") is not None:
         names = listed(message.get("id")) or [None]
@@ -166,20 +166,21 @@ def _langchain(message: Mapping[str, object]) -> Said:
 
 
 def _langchain_word(kind: object) -> object:
-    """``human`` of that, of HumanMessage and of HumanMessageChunk."""
+    """The role in a class name: ``human`` of HumanMessage and of HumanMessageChunk."""
     if not isinstance(kind, str):
         return None
     return kind.lower().removesuffix("chunk").removesuffix("message")
 
 
 def _chatgpt(message: Mapping[str, object]) -> Said:
-    """A message of ChatGPT's own export: its author, and a content that has a type."""
+    """A message of ChatGPT's own export: its author, and content with a type."""
     author, content = message.get("author"), message.get("content")
     word = author.get("role") if isinstance(author, Mapping) else None
     speaker = speaker_of(word)
     kind = content.get("content_type") if isinstance(content, Mapping) else None
     if kind in ("user_editable_context", "model_editable_context"):
-        speaker = "system"  # custom instructions and memory, whoever is said to have written them
+        # custom instructions and memory, whichever author they are attributed to
+        speaker = "system"
     read = _chatgpt_content(content, kind)
     to = message.get("recipient")
     if speaker == "assistant" and isinstance(to, str) and to != "all":

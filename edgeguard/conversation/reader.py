@@ -1,8 +1,8 @@
 """read_messages: a conversation in any of the public forms, as the question can show it.
 
-Each message is read by its form (edgeguard.conversation.forms), then it is decided here what is
-shown of it: docs/conversations.md is the table of that. What the official template has no place
-for is shown in another way, which the table names, or refused where ``strict`` asks for that.
+Each message is read by its form (edgeguard.conversation.forms); then this module decides what of it
+is shown, as the table in docs/conversations.md says. Content that has no place in the official
+template is shown in another way, which the table names, or refused if ``strict`` is set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeguard.protocol.visible import has_visible
 
 _THINKING = "its thinking"
 _PARTS = "\n"
-"""Between the text parts of a message, as vLLM joins them for Qwen3: its template takes strings."""
+"""Joins the text parts of a message, as vLLM does for Qwen3, whose template takes strings."""
 _STRICT = "the official template has no place for"
 _ROLE: dict[Speaker, Role] = {
     "system": "system",
@@ -34,7 +34,7 @@ _ROLE: dict[Speaker, Role] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """How conversations are read: the options of ``read_messages``."""
+    """The options of ``read_messages``."""
 
     strict: bool = False
     tool_calls: bool = False
@@ -63,7 +63,7 @@ class Reading:
         return _arranged(shown, tuple(notes))
 
     def _shown(self, turn: Turn) -> tuple[str | None, list[str]]:
-        """The text that is shown of a message, if any is, and what is passed over."""
+        """The text of a message that is shown, if any, and what is skipped."""
         content, texts, passed = turn.content, list(turn.content.texts), []
         if content.media and not self.skip_media:
             raise InputError(
@@ -95,19 +95,19 @@ def read_messages(
     """A conversation in any of the forms of docs/conversations.md; its last message is judged.
 
     strict: refuse what the official template has no place for, instead of showing it otherwise.
-    tool_calls: show and judge the calls of tools, as text; else they are passed over.
-    skip_media: pass over images, sounds, files and videos; else they are an error.
-    form: one of FORMS; ``auto`` tells each message by its fields.
+    tool_calls: show and judge tool calls, as text; otherwise they are skipped.
+    skip_media: skip images, sounds, files and videos; otherwise they are an error.
+    form: one of FORMS; ``auto`` recognises each message by its fields.
 
-    What is passed over stands in ``not_judged``. Raises InputError for what cannot be read, and
-    where there is nothing to judge in the last message; it never quotes a text.
+    ``not_judged`` lists what was skipped. Raises InputError for messages that cannot be read, and
+    if the last message has nothing to judge; the error never quotes a text.
     """
     return Reading(strict, tool_calls, skip_media, form)(messages)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A message and the text that is shown of it."""
+    """A message, and the part of its text that is shown."""
 
     turn: Turn
     text: str
@@ -139,7 +139,7 @@ def _turn(place: int, message: object, form: Form | None) -> Turn:
 
 
 def _check_last(last: Turn, shown: list[_Shown]) -> None:
-    """See that the last message has something to judge. Raises InputError that says what to do."""
+    """Check that the last message has something to judge. Raises InputError with advice."""
     if shown and shown[-1].turn is last:
         check_visible(shown[-1].text)
         return
@@ -153,7 +153,7 @@ def _check_last(last: Turn, shown: list[_Shown]) -> None:
 
 
 def _check_strict(turns: list[Turn]) -> None:
-    """Refuse what the official template has no place for. Raises InputError."""
+    """Refuse what has no place in the official template. Raises InputError."""
     for number, turn in enumerate(turns):
         content = turn.content
         what = {
@@ -171,7 +171,7 @@ def _check_strict(turns: list[Turn]) -> None:
 
 
 def _arranged(shown: list[_Shown], notes: tuple[Note, ...]) -> Conversation:
-    """The messages in an order that the official template knows."""
+    """The messages in an order that the official template allows."""
     systems = _leading(shown)
     rest = shown[len(systems) :]
     found: list[tuple[Message, int, Speaker]] = []
@@ -190,7 +190,7 @@ def _arranged(shown: list[_Shown], notes: tuple[Note, ...]) -> Conversation:
 
 
 def _leading(shown: list[_Shown]) -> list[_Shown]:
-    """The system messages at the start."""
+    """The system messages at the beginning."""
     number = next((n for n, one in enumerate(shown) if one.turn.speaker != "system"), len(shown))
     return shown[:number]
 

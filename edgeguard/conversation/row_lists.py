@@ -1,8 +1,8 @@
-"""What is plainly a list of rows, and what only can be iterated over.
+"""Tells real lists of rows from other iterables.
 
-A text gives its letters, a dictionary its keys, a data frame its column names, and each of them
-would get a Safe. So only lists, iterators and columns of rows are taken, and of the iterators none
-that Python makes of a single text or mapping.
+Iterating over a text gives letters, over a dictionary keys, over a data frame column names, and
+each of these would be judged Safe. So only lists, iterators and columns of rows are accepted, and
+no iterator that Python makes from a single text or mapping.
 
 This module imports none of the libraries whose frames it knows, and reads no row.
 """
@@ -28,12 +28,12 @@ _WHOLES: tuple[Any, ...] = ("a", "é", b"", bytearray(), set(), *_VIEWS)
 _PARTS: tuple[type, ...] = (
     *(type(iter(whole)) for whole in _WHOLES),
     *(type(reversed(view)) for view in _VIEWS),
-    reversed,  # of a text; that of a list has a type of its own
+    reversed,  # the iterator of a text; a list's iterator is of another type
 )
 
 
 def rows_of(rows: Any) -> Iterable[Any]:
-    """The rows of what is plainly a list of them. Raises InputError for everything else."""
+    """The rows of a list or table. Raises InputError for everything else."""
     kind = type(rows).__name__
     if isinstance(rows, _SINGLE):
         raise InputError(f"rows is a single {kind}, not a list: use check(), or {_TAKEN}")
@@ -47,7 +47,7 @@ def rows_of(rows: Any) -> Iterable[Any]:
         found = _columnar(rows)
     except InputError:
         raise
-    except Exception as error:  # of a library that reads nothing before it is told to
+    except Exception as error:  # a lazy frame: it reads nothing before it is told to
         raise InputError(f"rows is {kind}, which does not give its rows: {_TAKEN}") from error
     if found is None and not isinstance(rows, (Sequence, Iterator)):
         raise InputError(f"rows is {kind}: {_TAKEN}")
@@ -55,17 +55,17 @@ def rows_of(rows: Any) -> Iterable[Any]:
 
 
 def is_missing(value: object) -> bool:
-    """None, NaN, and pandas' NA, which says of itself neither yes nor no."""
+    """Whether a value is None, NaN, or pandas' NA, which is neither true nor false."""
     try:
         return value is None or bool(value != value)
     except TypeError:
         return True
-    except ValueError:  # an array: there is something
+    except ValueError:  # an array is not missing
         return False
 
 
 def _columnar(rows: Any) -> Iterable[Any] | None:
-    """The rows of a table, a frame, a column or an array; None of anything else."""
+    """The rows of a table, frame, column or array; None for anything else."""
     if hasattr(rows, "to_pylist"):  # an Arrow table or array
         _check_names(getattr(rows, "column_names", ()))
         return rows.to_pylist()  # type: ignore[no-any-return]
@@ -79,7 +79,7 @@ def _columnar(rows: Any) -> Iterable[Any] | None:
 
 
 def _records(frame: Any) -> Iterator[dict[str, object]]:
-    """The rows of a data frame (pandas, polars), missing values left out."""
+    """The rows of a data frame (pandas, polars), without missing values."""
     names = [str(name) for name in frame.columns]
     _check_names(names)
     cells = [iter(frame[name]) for name in frame.columns]
@@ -90,6 +90,6 @@ def _records(frame: Any) -> Iterator[dict[str, object]]:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Of two columns with one name, one would be judged, and nobody knows which."""
+    """Refuse two columns with one name: it would be unclear which one is judged."""
     if len(set(names)) < len(names):
         raise InputError("rows has two columns with one name: give each a name of its own")

@@ -1,7 +1,8 @@
-"""A row of a table or a file, and the conversation that it holds.
+"""A row of a table or a file, and the conversation in it.
 
-A field is named by its name, or by a path with dots through objects and lists, as ``body.messages``
-or ``choices.0.message``; ``.`` is the row itself. This module reads no file and judges nothing.
+A field is given by its name, or by a path with dots through objects and lists, such as
+``body.messages`` or ``choices.0.message``; ``.`` is the row itself. This module reads no file and
+judges nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from edgeguard.protocol.visible import has_visible
 from edgeguard.strict_json import parse_json
 
 CheckMessages = Iterable[Message | Mapping[str, object]] | Mapping[str, object] | Conversation
-"""What ``check_messages`` takes; see docs/conversations.md."""
+"""The argument of ``check_messages``; see docs/conversations.md."""
 CheckRow = str | CheckMessages
 
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -44,12 +45,12 @@ FIELDS: dict[str, str] = {
     "chatml": TEXT,
     **dict.fromkeys(("anthropic", "responses", "chatgpt"), ROW),
 }
-"""Where each form has its conversation, unless told."""
+"""The field that holds the conversation in each form, by default."""
 _TREE = "mapping"
 REQUESTS = ("body", "params")
-"""Where files for the batch interfaces of OpenAI and Anthropic have the request."""
+"""The field with the request in files for OpenAI's and Anthropic's batch interfaces."""
 _GUESSED = ("messages", "conversations", "conversation")
-"""Those of LISTS that hold nothing else in a table, as ``input`` often does."""
+"""Names in LISTS that always mean a conversation in a table, unlike ``input``."""
 _OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
 
 
@@ -57,9 +58,9 @@ _OF_ROW = (*LISTS, *SYSTEMS, _TREE, "current_node", "lc", "kwargs")
 class Names:
     """The names of the fields that are read, and of the one that is written.
 
-    ``response`` None: the field ``response`` of the rows that have it. With ``messages``, the
-    conversation of that field is judged and the other two are not read. ``guess``: nothing was
-    said, so that a file without ``text`` may show where its conversations are.
+    ``response`` None: the field ``response``, in rows that have it. With ``messages``, the
+    conversation in that field is judged and the other two are not read. ``guess``: the user named
+    no field, so if a file has no ``text``, the field with conversations is searched for.
     """
 
     text: str = TEXT
@@ -100,43 +101,43 @@ class Names:
 
     @property
     def error(self) -> str:
-        """The field that says why a row has no verdict."""
+        """The field for the reason why a row has no verdict."""
         return f"{self.verdict}_error"
 
     @property
     def row(self) -> str:
-        """The field of JSONL that keeps a line that is no row."""
+        """The field of JSONL that keeps a line that could not be read."""
         return f"{self.verdict}_row"
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The fields that rows must have."""
+        """The fields that every row must have."""
         if self.messages is not None:
             return (self.messages,)
         return (self.text,) if self.response is None else (self.text, self.response)
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The fields that are read, if they are there."""
+        """The fields that are read if a row has them."""
         if self.messages is not None:
             return (self.messages,)
         return (self.text, self.response or RESPONSE)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Those of them that must be texts."""
+        """Those of the fields that must be texts."""
         return () if self.messages is not None else self.read
 
     @property
     def added(self) -> tuple[str, str]:
-        """The fields that must not be there yet."""
+        """The fields that are added, which a row must not have yet."""
         return self.verdict, self.error
 
     def in_fields(self, fields: Iterable[str]) -> Names:
-        """The same where nothing is to be guessed; else with the one conversation there is.
+        """These names, with the field that ``guess`` leaves open filled in if it can be found.
 
-        ``fields`` are the names of a file's fields. A row with a system text beside its messages,
-        or a tree of them, is read whole.
+        ``fields`` are the names of a file's fields. If a system text or a tree stands beside the
+        messages, the conversation is the whole row.
         """
         there = set(fields)
         if not self.guess or self.text in there:
@@ -151,7 +152,7 @@ class Names:
 
 
 def has_field(fields: Iterable[str], name: str) -> bool:
-    """Whether a field of that name or path can be there, by the names of a file's fields."""
+    """Whether a file with these fields can have a field of that name or path."""
     there = set(fields)
     return name == ROW or name in there or name.split(".")[0] in there
 
@@ -166,7 +167,7 @@ def columns_of(names: Iterable[str], fields: Iterable[str]) -> list[str]:
 
 
 def field_of(fields: Mapping[str, object], name: str) -> object:
-    """The value of a field, by its name or its path. Raises InputError: there is none."""
+    """The value of a field, by its name or path. Raises InputError if there is none."""
     if name == ROW:
         return fields
     if name in fields:
@@ -185,7 +186,7 @@ def field_of(fields: Mapping[str, object], name: str) -> object:
 def conversation_of(
     fields: Mapping[str, object], names: Names, reading: Reading = PLAIN
 ) -> Conversation:
-    """The conversation that a row holds. Raises InputError where there is nothing to judge."""
+    """The conversation in a row. Raises InputError if there is nothing to judge."""
     names = names.in_fields(fields) if names.guess else names
     if names.messages is not None:
         value = field_of(fields, names.messages)
@@ -222,9 +223,9 @@ def conversation_in(row: Any, reading: Reading = PLAIN) -> Conversation:
 
 
 def key_of(conversation: Conversation) -> bytes:
-    """The sha256 by which a conversation is recognised when it comes again.
+    """The sha256 by which a repeated conversation is recognised.
 
-    What its verdict says of it beside the text is in it too.
+    It also covers whatever else its verdict depends on.
     """
     plain = [[message.role, message.content] for message in conversation.messages]
     said = json.dumps([plain, conversation.place, conversation.not_judged])
@@ -257,7 +258,7 @@ def _kind(value: object) -> str:
 
 
 def _check_not_empty(text: str, name: str) -> None:
-    # As in `edgeguard check`: an empty text is nearly always something that broke before.
+    # As in `edgeguard check`: an empty text nearly always comes from an earlier mistake.
     if not has_visible(text):
         why = "has no visible character" if text.strip() else "is empty"
         raise InputError(f"the field {name!r} {why}: there is nothing to judge")

@@ -1,6 +1,6 @@
-"""One message as it came, whatever its form: who speaks, and what is in it.
+"""One message as it came, whatever its form: who speaks, and its content.
 
-This module does not know the forms, and decides nothing about what is shown.
+This module does not know the forms, and does not decide what is shown.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from edgeguard.errors import InputError
 
 Speaker = Literal["system", "user", "assistant", "tool"]
-"""Who speaks; a tool is whatever comes from outside: results of calls, pages, files."""
+"""Who speaks; a tool stands for everything from outside: results of calls, pages, files."""
 
 SPEAKERS: dict[str, Speaker] = {
     "system": "system",
@@ -38,10 +38,10 @@ SPEAKERS: dict[str, Speaker] = {
 
 @dataclass(frozen=True)
 class Content:
-    """What stands in a message, in order within each kind.
+    """The content of a message, in order within each kind.
 
-    ``calls`` are the calls of tools, as text; ``media`` says what cannot be read, as "an image";
-    ``thinks``: there is thinking that the reader of the answer was not shown.
+    ``calls`` are tool calls, as text; ``media`` names what cannot be read, such as "an image";
+    ``thinks``: there is reasoning that was not shown to the reader of the answer.
     """
 
     texts: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Content:
     thinks: bool = False
 
     def __add__(self, other: Content) -> Content:
-        """Both, one after the other."""
+        """Both contents, one after the other."""
         return Content(
             self.texts + other.texts,
             self.calls + other.calls,
@@ -59,20 +59,20 @@ class Content:
         )
 
     def once(self) -> Content:
-        """The same with each call once: some forms write one in two places."""
+        """The same with each call once: some forms write a call in two places."""
         return replace(self, calls=tuple(dict.fromkeys(self.calls)))
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is nothing in it, not even an empty text."""
+        """Whether there is no content at all, not even an empty text."""
         return self == Content()
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A message. ``word`` is its role as the form writes it; ``place`` its index as given.
+    """A message. ``word`` is its role as the form writes it; ``place`` its index in the list.
 
-    A message that stands in no list, as the system text beside one, has the place -1.
+    A message that is not in a list, such as a system text beside one, has the place -1.
     """
 
     place: int
@@ -82,18 +82,19 @@ class Turn:
 
     @property
     def name(self) -> str:
-        """The message in words, by its number from 1."""
+        """The message in words, with its number from 1."""
         return named(self.place)
 
 
 def named(place: int) -> str:
-    """The message at a place, in words."""
+    """The message at an index, in words."""
     return f"message {place + 1}" if place >= 0 else "the system text"
 
 
 def speaker_of(word: object) -> Speaker:
-    """Who speaks, by a role's word. Raises InputError, without the name of the message."""
-    # Not quoted: errors end up in logs, and a client that mixes up its fields sends the text.
+    """The speaker named by a role. Raises InputError, without the name of the message."""
+    # Not quoted: errors end up in logs, and a client that mixes up its fields would send the text
+    # here.
     if word is None:
         raise InputError(f"has no role; known roles: {_KNOWN}")
     speaker = SPEAKERS.get(word.lower().replace("-", "_")) if isinstance(word, str) else None

@@ -1,4 +1,4 @@
-"""A conversation that can be judged: the messages as the question shows them, and what is not.
+"""A conversation that can be judged: the messages as the question shows them, and what is left out.
 
 This module reads no message, writes no question and judges nothing.
 """
@@ -20,7 +20,7 @@ JUDGED: tuple[Judged, ...] = get_args(Judged)
 
 @dataclass(frozen=True)
 class Note:
-    """What is not judged of the message at a place: ``an image``."""
+    """Something that is not judged in the message at an index, such as ``an image``."""
 
     place: int
     what: str
@@ -33,8 +33,8 @@ class Note:
 class Conversation:
     """The messages of a question; the last one is judged.
 
-    ``places`` has the index of each message in the list that was given, -1 for one that is not in
-    it; ``speakers`` who said it, which a role cannot always tell.
+    ``places`` has the index of each message in the list that was given, or -1 if it was not in the
+    list; ``speakers`` says who wrote it, which a role cannot always tell.
     """
 
     messages: tuple[Message, ...]
@@ -66,7 +66,7 @@ class Conversation:
         return [self._until(number) for number in self._judgeable() if number >= first]
 
     def answered(self, text: str) -> Conversation:
-        """The conversation with a response of the assistant behind it, which is then judged."""
+        """The conversation followed by a response of the assistant, which is then judged."""
         return replace(
             self,
             messages=(*self.messages, Message("assistant", text)),
@@ -84,11 +84,11 @@ class Conversation:
         return spoken[-1] if spoken else len(self.messages) - 1
 
     def _until(self, number: int) -> Conversation:
-        """The conversation as it was when a message was the last one."""
+        """The conversation up to and including a message."""
         end, place = number + 1, self.places[number]
         notes = tuple(note for note in self.notes if note.place <= place)
         return Conversation(self.messages[:end], self.places[:end], self.speakers[:end], notes)
 
 
 UNKNOWN = Conversation((Message("user", ""),), (-1,), ("user",))
-"""What a response answers where nobody knows it. It can only be answered, not judged."""
+"""Stands for an unknown prompt of a response. It can only be answered, not judged."""

@@ -1,7 +1,7 @@
-"""The environment variables that count: which are set, which are misspelt, which hold nonsense.
+"""The environment variables: which are set, which are misspelt, which have invalid values.
 
-The options of the commands say which EDGEGUARD_* variables there are, so this module cannot fall
-behind them. It changes no variable and shows no secret.
+The EDGEGUARD_* variables are read from the options of the commands, so the list cannot become
+outdated. This module changes no variable and shows no secret.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 
 from edgeguard.diagnosis.problems import Problem
 from edgeguard.errors import EdgeguardError
+from edgeguard.remote.address import KEY_VARIABLE
 from edgeguard.store.model_file import MODEL_VARIABLE
 from edgeguard.store.paths import HOME_VARIABLE
 from edgeguard.store.policies import POLICY_VARIABLE, find_policy
@@ -23,22 +24,23 @@ OTHERS = (
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HF_TOKEN"),
     *("HTTPS_PROXY", "https_proxy", "LLAMA_CPP_LIB_PATH", "GGML_BACKEND_PATH"),
 )
-"""Variables of the programs below us that change what edgeguard does."""
+"""Variables of our dependencies that change what edgeguard does."""
 
+_UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"  # the proxy's, whose room stands above this one
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD", "PROXY")
 
 
 def effective() -> dict[str, str]:
-    """The variables that count and are set; of a secret only that it is set."""
+    """The relevant variables that are set; of a secret, only that it is set."""
     mine = sorted(name for name in os.environ if name.startswith(PREFIX))
     names = [*mine, *(name for name in OTHERS if name in os.environ)]
     return {name: _shown(name, os.environ[name]) for name in names}
 
 
 def problems(cli: click.Group) -> Iterator[Problem]:
-    """What is wrong with the EDGEGUARD_* variables that are set, by the options of the command."""
+    """The problems of the EDGEGUARD_* variables that are set, by the options of the command."""
     options = _options(cli)
-    known = {HOME_VARIABLE, MODEL_VARIABLE, *options}
+    known = {HOME_VARIABLE, MODEL_VARIABLE, KEY_VARIABLE, _UPSTREAM_KEY, *options}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             yield _unknown(name, known)
@@ -80,7 +82,7 @@ def _refused(name: str, command: click.Command, option: click.Parameter) -> Iter
 
 
 def _policy_refused(value: str) -> Iterator[Problem]:
-    """A policy is a name that the option cannot check: a saved one may be gone, or damaged."""
+    """Check the name of a policy, which may have been removed or damaged; the option cannot."""
     try:
         find_policy(value)
     except EdgeguardError as error:

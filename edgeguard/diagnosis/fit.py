@@ -1,7 +1,7 @@
-"""Whether llama.cpp was built for this processor: what it uses, against what there is.
+"""Whether llama.cpp was built for this processor: compares the features it uses with those it has.
 
-A build that uses what the processor lacks crashes, if not at once; one that leaves unused what the
-processor has computes slower than it could. This module asks neither: both are told to it.
+A build that uses missing features crashes sooner or later; one that ignores existing features is
+slower than necessary. This module gets both lists and asks for neither.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FLAGS = {
     "SVE": "sve",
     "SME": "sme",
 }
-"""What llama.cpp calls a feature, and what /proc/cpuinfo calls it."""
+"""llama.cpp's name of a feature, and the name in /proc/cpuinfo."""
 
 _FAST = ("AVX2", "FMA", "AVX512", "AVX512_VNNI", "AVX_VNNI", "DOTPROD", "MATMUL_INT8")
-"""What makes a model faster. AMX is not among them: it is left out where GCC compiles it wrong."""
+"""Features that make a model faster. AMX is left out, since GCC may compile it wrong."""
 
 
 def problems(library: Library, flags: frozenset[str]) -> Iterator[Problem]:
-    """What does not fit. ``flags`` are the processor's; empty where the system does not tell."""
+    """The mismatches. ``flags`` are the processor's; empty if the system does not list them."""
     if not flags:
         return
     names = {name: flag in flags for name, flag in _FLAGS.items()}
@@ -50,6 +50,6 @@ def problems(library: Library, flags: frozenset[str]) -> Iterator[Problem]:
     if lacking:
         what = f"llama.cpp was built for another processor: this one lacks {', '.join(lacking)}"
         yield Problem(what, f"build it here: {rebuild_command()}", stops=False)
-    elif unused and not library.variant:  # of several, the best was chosen
+    elif unused and not library.variant:  # a build with several back ends has chosen the best one
         what = f"llama.cpp was built for another processor: it does not use {', '.join(unused)}"
         yield Problem(what, f"for more speed, build it here: {rebuild_command()}", stops=False)

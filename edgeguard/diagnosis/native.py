@@ -1,8 +1,8 @@
 """Whether llama.cpp's library loads here, what it says of itself, and which step fails if not.
 
-It is asked in a child process: on a processor that lacks an instruction it was built for it ends
-the process, and this question exists for just that case. Nothing here needs llama_cpp or numpy to
-be importable.
+The library is loaded in a child process, because it ends the process on a processor that lacks an
+instruction it was built for, the very case to be diagnosed. Nothing here requires that llama_cpp or
+numpy can be imported.
 
 This module loads no model.
 """
@@ -20,7 +20,7 @@ WHEELS = "https://abetlen.github.io/llama-cpp-python/whl/cpu"
 INSTALL = f"pip install llama-cpp-python --extra-index-url {WHEELS}"
 
 _ILLEGAL = ("code -4", "code 3221225501")
-"""How a process ends at an instruction that the processor lacks: SIGILL; Windows' 0xC000001D."""
+"""Exit codes after an instruction that the processor lacks: SIGILL; Windows' 0xC000001D."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Library:
 
 
 def look(ask: Callable[[], dict[str, Any]] | None = None) -> Library | Problem:
-    """Load llama.cpp in a child and read what it says, or say why it cannot be loaded."""
+    """Load llama.cpp in a child, and return what it says or why it cannot be loaded."""
     answer = (ask or _ask)()
     if "error" in answer:
         return explain(str(answer["error"]))
@@ -61,7 +61,7 @@ def main(_request: object, reply: Callable[[Any], None]) -> None:
 
 
 def explain(error: str) -> Problem:
-    """The step that failed, and what mends it."""
+    """The step that failed, and how to fix it."""
     if "libgomp" in error:
         todo = "install it: apt install libgomp1 (Debian, Ubuntu), dnf install libgomp (Fedora)"
         return Problem(f"llama.cpp needs the system's library libgomp ({error})", todo, stops=True)
@@ -84,7 +84,7 @@ def explain(error: str) -> Problem:
 
 
 def parse_system_info(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """CPU features and other backends in what llama_print_system_info says.
+    """The CPU features and other back ends in the text of llama_print_system_info.
 
     Example: "MTL : EMBED_LIBRARY = 1 | CPU : AVX2 = 1 | F16C = 0 | " -> (("AVX2",), ("MTL",)).
     """

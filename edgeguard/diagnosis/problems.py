@@ -1,6 +1,6 @@
 """A problem as `edgeguard doctor` reports it: what is wrong, and what to do.
 
-This module finds none; report, native and environment beside it do.
+This module only defines it; report, native and environment find problems.
 """
 
 from __future__ import annotations

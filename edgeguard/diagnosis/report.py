@@ -1,7 +1,8 @@
 """What is installed on this machine, and what is wrong with it.
 
-Nothing here needs llama_cpp, numpy or huggingface_hub to be importable: a diagnosis is asked for
-where they are not. What cannot be found out is a problem in the result, never an exception.
+Nothing here requires that llama_cpp, numpy or huggingface_hub can be imported: people ask for a
+diagnosis when they cannot. Anything that cannot be found out is a problem in the result, never an
+exception.
 
 This module prints nothing; edgeguard.commands.doctor does.
 """
@@ -25,11 +26,11 @@ from edgeguard.diagnosis import environment, fit, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
-from edgeguard.guard import DEVICES, N_CTX
+from edgeguard.guard import DEVICES, N_CTX, Guard
 from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.processor import processor_flags
-from edgeguard.store.model_file import built_in, resolve
+from edgeguard.store.model_file import built_in, resolve, server_address
 from edgeguard.store.paths import home
 from edgeguard.store.registry import BUILT_IN, BUILT_INS
 from edgeguard.store.store import installed
@@ -42,7 +43,7 @@ _FOR_CHECK = ("llama-cpp-python", "numpy")
 
 @dataclass(frozen=True)
 class Machine:
-    """The computer: system, processor, cores that may be used, and memory in bytes."""
+    """The computer: system, processor, usable cores, and memory in bytes."""
 
     system: str
     processor: str
@@ -54,7 +55,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder edgeguard uses: what for, where, free bytes, and whether it can be written."""
+    """A folder edgeguard uses: its purpose, path, free bytes, and whether it can be written."""
 
     use: str
     path: str
@@ -72,7 +73,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Tried:
-    """A model that llama.cpp was tried out with, in how many seconds, and with which weights."""
+    """A trial of llama.cpp: with which model and weights, and how many seconds it took."""
 
     model: str
     seconds: float
@@ -95,7 +96,7 @@ class Diagnosis:
 
 
 def diagnose(cli: click.Group) -> Diagnosis:
-    """Look at everything. The first problems are those that stop a check from running.
+    """Look at everything. Problems that stop a check from running come first.
 
     ``cli`` is the whole command, whose options know their variables.
     """
@@ -104,6 +105,8 @@ def diagnose(cli: click.Group) -> Diagnosis:
     machine, library = _machine(found), _library(versions, found)
     folders, models, default = _folders(found), _models(found), _default(found)
     tried = _try(default, found) if library is not None else None
+    if library is not None and default is not None and server_address(default):
+        _ask_server(default, found)
     found += environment.problems(cli)
     found.sort(key=lambda problem: not problem.stops)
     return Diagnosis(
@@ -224,10 +227,10 @@ def _complaint(check: Callable[[], object], found: list[Problem]) -> str | None:
 
 
 def _try(default: str | None, found: list[Problem]) -> Tried | None:
-    """Try llama.cpp out in a child now, whatever is remembered, with the model that is used."""
+    """Run the trial of llama.cpp (edgeguard.trial) now, with the model that is used."""
     started = time.perf_counter()
     try:
-        file = resolve(default or BUILT_IN)
+        file = resolve(default if default and not server_address(default) else BUILT_IN)
         outcome = try_out(prepare(file, Options(None, N_CTX, DEVICES[0], False)))
     except EdgeguardError as error:
         found.append(of_error(error, stops=True))
@@ -238,9 +241,17 @@ def _try(default: str | None, found: list[Problem]) -> Tried | None:
     return Tried(file.full_name, round(time.perf_counter() - started, 2), outcome.plain_weights)
 
 
+def _ask_server(url: str, found: list[Problem]) -> None:
+    """Whether a guard can be made on the server that is the default model."""
+    try:
+        Guard(url).close()
+    except EdgeguardError as error:
+        found.append(of_error(error, stops=True))
+
+
 def _default(found: list[Problem]) -> str | None:
     try:
-        return resolve().full_name
+        return server_address() or resolve().full_name
     except EdgeguardError as error:
         found.append(of_error(error, stops=True))
         return None

@@ -1,6 +1,7 @@
-"""Several model files on the same rows: what changes against the first, and which one to ship.
+"""Compares model files on the same rows: what changes against the first, and which one to ship.
 
-Rows that any model could not judge count nowhere. This module loads no model and draws nothing.
+Rows that some model could not judge are left out everywhere. This module loads no model and draws
+nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What one model did: its verdicts in the order of the rows, its file and its memory."""
+    """The results of one model: its verdicts in the order of the rows, its file and its memory."""
 
     label: str
     model: ModelId
@@ -51,14 +52,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Change:
-    """One file against the first, on the same rows.
+    """One file compared with the first, on the same rows.
 
-    ``matrix`` counts texts by the first's severity (rows) and this one's (columns), in the order
-    of SEVERITIES. A change of probabilities is the total variation distance, from 0 to 1, with its
+    ``matrix`` counts texts by the first's severity (rows) and this one's (columns), in the order of
+    SEVERITIES. A change of probabilities is the total variation distance, from 0 to 1, with its
     quantiles from the least to the worst; ``kl_mean`` and ``kl_worst`` are the Kullback-Leibler
     divergence of this one's probabilities from the first's, in nats. ``f1`` is the difference by
     policy; ``mcnemar`` the exact test's p-value for the flags that are right in one of the two.
-    ``tokens``: the same of the tokens of responses, with a Qwen3Guard-Stream.
+    ``tokens``: the same for the tokens of responses, with a Qwen3Guard-Stream.
     """
 
     same_severity: Estimate
@@ -77,7 +78,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Compared:
-    """One file with its figures; ``change`` is None for the first, ``reasons`` speak against it."""
+    """One file with its figures; ``change`` is None for the first, ``reasons`` oppose shipping."""
 
     label: str
     model: ModelId
@@ -109,7 +110,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run], data: Data, failed: Sequence[Failed]) -> Comparison:
-    """All figures; every run has the same rows in the same order, at least one."""
+    """Compute all figures; every run has the same rows in the same order, at least one."""
     tail = tail_of(len(runs) - 1)
     models = tuple(_compared(run, runs[0], tail) for run in runs)
     fit = [one for one in models if not one.reasons]
@@ -155,7 +156,7 @@ def _groups(judged: Sequence[Judged]) -> list[Group]:
 def _against(
     first: Sequence[Judged], other: Sequence[Judged], tail: float
 ) -> tuple[Change, tuple[str, ...]]:
-    """What changes, and what of it speaks against shipping the other."""
+    """What changes, and the reasons against shipping the other file."""
     import numpy as np
 
     pairs = list(zip(first, other))
@@ -180,7 +181,7 @@ def _against(
 def _flags(
     first: Sequence[Judged], other: Sequence[Judged], policy: Policy
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64] | None]:
-    """Of the rows whose label is known: truth, the first's flag, the other's, and the unit."""
+    """For the rows with a known label: truth, the first's flag, the other's, and the unit."""
     import numpy as np
 
     known, others = labelled(first), labelled(other)
@@ -196,7 +197,7 @@ def _mcnemar(
     after: NDArray[np.bool_],
     units: NDArray[np.int64] | None,
 ) -> float:
-    """The sign test of what is right in one of the two alone; a unit has one sign."""
+    """The sign test on rows that only one of the two gets right; each unit has one sign."""
     import numpy as np
     from scipy.stats import binomtest
 

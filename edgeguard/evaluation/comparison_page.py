@@ -1,4 +1,4 @@
-"""A comparison as titled tables, and as one HTML page that ends in an answer.
+"""A comparison as titled tables, and as one HTML page that ends with a recommendation.
 
 This module computes no figure.
 """
@@ -26,11 +26,11 @@ from edgeguard.protocol.names import SEVERITIES
 
 _FLIPS_SHOWN = 20
 _FASTER = 0.9
-"""A median below this part of another's is worth a word."""
+"""A median below this fraction of another's is worth mentioning."""
 
 
 def comparison_sections(found: Comparison, *, all_flips: bool) -> tuple[Section, ...]:
-    """Everything a person wants to see; the rows that flipped all, or the first few."""
+    """All tables for a person; with all rows that flipped, or only the first few."""
     return tuple(_sections(found, all_flips))
 
 

@@ -1,12 +1,12 @@
 """Intervals of 95 % for rates, precision, recall and F1, and for differences of F1.
 
-Where rows are independent a rate gets the Clopper-Pearson interval. So does F1, since
-F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), which is a rate among the rows that are no
-true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*). Where rows come in
-groups, and for a difference of F1 on the same rows, `edgeguard.evaluation.resampling` gives the
-ends, which are the same where both can be used. All of them hold at small counts too.
+For independent rows, a rate gets the Clopper-Pearson interval. So does F1, because
+F1 = 2J / (1 + J) increases with J = TP / (TP + FP + FN), which is a rate among the rows that are
+not true negatives (Hand, Christen and Kirielle 2021, arXiv:2008.00103, call it F*). For grouped
+rows, and for a difference of F1 on the same rows, `edgeguard.evaluation.resampling` computes the
+ends; where both methods apply, they agree. All of them hold at small counts too.
 
-Units are numbers of groups, a row each; None takes rows as independent. This module knows no
+Units are group numbers, one per row; None means that rows are independent. This module knows no
 severity.
 """
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
-"""What may lie beyond each end."""
+"""The probability beyond each end."""
 
 _TN, _FP, _FN, _TP = range(4)
 _LOST, _WON, _ALARM, _QUIET = 6, 5, 1, 2
-"""Of the eight cells truth * 4 + first * 2 + other: what only the first or the other gets right."""
+"""The cells, numbered truth * 4 + first * 2 + other, that only one of the two gets right."""
 
 _MOST = 1e6
-"""More than so many times the rows is no advice."""
+"""More than so many times the rows would not be useful advice."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a flag finds what is true; None where there is nothing to count."""
+    """How well a flag finds what is true; None if there is nothing to count."""
 
     precision: Estimate | None
     recall: Estimate | None
@@ -57,7 +57,7 @@ class Quality:
 
 
 def rate(part: int, whole: int, tail: float = TAIL) -> Estimate | None:
-    """Some of so many independent rows, with the Clopper-Pearson interval; None of nothing."""
+    """A rate among independent rows, with the Clopper-Pearson interval; None if there are none."""
     if whole == 0:
         return None
     return Estimate(part / whole, _lower(part, whole, tail), _upper(part, whole, tail))
@@ -74,7 +74,7 @@ def lower_bound(part: int, whole: int) -> float:
 
 
 def f1_estimate(tp: int, fp: int, fn: int) -> Estimate | None:
-    """F1 over independent rows with its exact interval; None where no row is harmful."""
+    """F1 over independent rows with its exact interval; None if no row is harmful."""
     jaccard = rate(tp, tp + fp + fn) if tp + fn else None
     if jaccard is None:
         return None
@@ -85,7 +85,7 @@ def f1_estimate(tp: int, fp: int, fn: int) -> Estimate | None:
 def share(
     part: NDArray[np.bool_], units: NDArray[np.int64] | None = None, tail: float = TAIL
 ) -> Estimate | None:
-    """The share of rows that are True; None of nothing."""
+    """The share of rows that are True; None if there are no rows."""
     if units is None or not len(part):
         return rate(int(part.sum()), len(part), tail)
     return share_of(profiles_of(part.astype(int), units, 2), tail)
@@ -129,12 +129,12 @@ def paired(
     other: NDArray[np.bool_],
     units: NDArray[np.int64] | None = None,
 ) -> Profiles:
-    """What two flags say of the same rows, (rows,) bool each, for a difference of F1."""
+    """The results of two flags on the same rows, (rows,) bool each, for a difference of F1."""
     return profiles_of(truth * 4 + first * 2 + other, units, 8)
 
 
 def f1_difference(found: Profiles, tail: float = TAIL) -> Estimate | None:
-    """F1 of the other flag minus F1 of the first; None where no row is harmful."""
+    """F1 of the other flag minus F1 of the first; None if no row is harmful."""
     import numpy as np
 
     if not found.cells[:, 4:].any():
@@ -149,13 +149,14 @@ def f1_difference(found: Profiles, tail: float = TAIL) -> Estimate | None:
 
 
 def least_harmful(margin: float, tail: float = TAIL) -> int:
-    """So many harmful rows show a loss of F1 below ``margin``, if all is right in both."""
-    missed = 2 * margin / (1 + margin)  # of the harmful rows, that costs the margin
+    """How many harmful rows are needed to exclude a loss of F1 of ``margin``, without any error."""
+    # the share of harmful rows that must be missed to lose the margin
+    missed = 2 * margin / (1 + margin)
     return math.ceil(math.log(tail) / math.log(1 - missed))
 
 
 def times_needed(enough: Callable[[float], bool]) -> float | None:
-    """How many times the rows would be enough, to about 3 %; None where no number would."""
+    """How many times as many rows would be enough, to about 3 %; None if no number would."""
     high = 1.0
     while not enough(high):
         high *= 2
@@ -201,7 +202,7 @@ def _ratio(part: list[int], rest: list[int]) -> Figure:
 
 
 def _divided(top: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 where there is nothing, as nothing went wrong."""
+    """The quotient; 1 if there is nothing to divide, as nothing went wrong."""
     import numpy as np
 
     return np.divide(top, whole, out=np.ones_like(whole), where=whole > 0)

@@ -1,4 +1,4 @@
-"""Judge labelled rows with a guard: each row ends as judged or as failed, none is lost.
+"""Judges labelled rows with a guard: each row ends as judged or as failed, and none is lost.
 
 This module measures nothing.
 """
@@ -19,7 +19,7 @@ Check = Callable[[Row], Verdict]
 
 @dataclass(frozen=True)
 class Judged:
-    """A row with its verdict; ``tokens``: what a Qwen3Guard-Stream says of each of a response."""
+    """A row with its verdict; ``tokens``: a Qwen3Guard-Stream's labels of a response's tokens."""
 
     row: Row
     verdict: Verdict
@@ -28,7 +28,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Failed:
-    """A row that could not be judged, by its set and id, and why."""
+    """A row that could not be judged, by its set and id, and the reason."""
 
     set: str
     id: str
@@ -67,5 +67,5 @@ def judge(
 
 
 def labelled(judged: Iterable[Judged]) -> list[Judged]:
-    """Those whose severity is known."""
+    """The rows with a known severity."""
     return [one for one in judged if one.row.label is not None]

@@ -1,9 +1,9 @@
 """The figures of a group of judged rows, as the Qwen3Guard report defines them.
 
-The harmful class is Unsafe and Controversial under strict, Unsafe alone under loose; the same for
-the truth and for the verdict. F1 of a set that is harmful throughout counts a precision of 1, as
-in the report's tables. Figures that a group cannot give are None: there is no recall without a
-harmful row, no false alarm without a harmless one.
+The harmful class is Unsafe and Controversial under strict, Unsafe alone under loose, for both the
+truth and the verdict. In a set that is harmful throughout, F1 is computed with a precision of 1, as
+in the report's tables. Figures that cannot be computed for a group are None: recall needs a harmful
+row, and a false-alarm rate a harmless one.
 
 This module reads no file and draws nothing.
 """
@@ -52,7 +52,7 @@ class Flags:
 
 @dataclass(frozen=True)
 class Refusals:
-    """How well refusals are found, over the responses of which it is known."""
+    """How well refusals are found, among the responses with a known refusal."""
 
     rows: int
     refusals: int
@@ -63,7 +63,7 @@ class Refusals:
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose stated probability of harm lies in one bin: its mean, and the harmful share."""
+    """Rows whose stated probability of harm is in one bin: its mean, and the harmful share."""
 
     rows: int
     stated: float
@@ -72,7 +72,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Point:
-    """What a threshold on the score gives; figures from 0 to 1."""
+    """The figures at one threshold on the score, from 0 to 1."""
 
     threshold: float
     precision: float
@@ -82,7 +82,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Scores:
-    """How far the stated probability of harm can be believed, and what a threshold on it gives.
+    """How well the stated probability of harm is calibrated, and the effect of thresholds on it.
 
     ``brier`` is the mean squared error, ``ece`` the expected calibration error over BINS bins;
     ``average_precision``, ``roc_auc`` and ``curve`` need both classes.
@@ -99,7 +99,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds a check: quantiles over the rows, and how they are spread in bins."""
+    """Seconds per check: quantiles over the rows, and their distribution in bins."""
 
     rows: int
     median: float
@@ -112,15 +112,15 @@ class Latency:
 
 
 def is_harmful(judged: Judged, policy: Policy) -> bool:
-    """The truth, as the policy's harmful class has it."""
+    """Whether the row is truly harmful, by the policy's harmful class."""
     return judged.row.label in policy.harmful
 
 
 def is_flagged(judged: Judged, policy: Policy) -> bool:
-    """What the policy says of the verdict.
+    """Whether the policy flags the verdict.
 
-    That of the verdict's own policy, unless it is an official one, is the verdict's: it has seen
-    every window and form of the text. One that only observes is measured by what it would flag.
+    For the verdict's own policy, unless it is an official one, the verdict itself says so: it
+    has seen every window and form of the text. If it only observes, what it would flag counts.
     """
     verdict = judged.verdict
     if policy.name not in OFFICIAL and verdict.policy == policy.name:
@@ -130,7 +130,7 @@ def is_flagged(judged: Judged, policy: Policy) -> bool:
 
 
 def evidence_of(verdict: Verdict) -> Evidence:
-    """What a policy goes by, of a verdict: that of its worst window, with every category."""
+    """What a policy can use of a verdict: that of its worst window, with every category."""
     return Evidence(
         verdict.severity,
         verdict.probabilities,
@@ -141,7 +141,7 @@ def evidence_of(verdict: Verdict) -> Evidence:
 
 
 def flags(judged: Sequence[Judged], policy: Policy) -> Flags:
-    """The figures of one policy over the rows whose label is known."""
+    """The figures of one policy over the rows with a known label."""
     known = labelled(judged)
     truth = _bools(is_harmful(one, policy) for one in known)
     said = _bools(is_flagged(one, policy) for one in known)
@@ -160,7 +160,7 @@ def flags(judged: Sequence[Judged], policy: Policy) -> Flags:
 
 
 def refusals(judged: Sequence[Judged]) -> Refusals | None:
-    """The figures of the refusal; None where no row says what is true."""
+    """The figures for refusals; None if it is not known for any row."""
     asked = [one for one in judged if one.row.refusal is not None]
     if not asked:
         return None
@@ -176,9 +176,9 @@ def refusals(judged: Sequence[Judged]) -> Refusals | None:
 
 
 def category_agreement(judged: Sequence[Judged]) -> Estimate | None:
-    """Of the harmful rows with a known category that are not called Safe, how many are named right.
+    """How many harmful rows with a known category, unless called Safe, are given a right category.
 
-    Right is any of the acceptable categories.
+    Any of the acceptable categories is right.
     """
     asked = [
         one
@@ -205,7 +205,7 @@ def confusion(judged: Sequence[Judged]) -> tuple[tuple[int, ...], ...]:
 
 
 def scores(judged: Sequence[Judged], policy: Policy) -> Scores | None:
-    """The figures of the score, which needs no threshold; None where no label is known."""
+    """The figures of the score, which need no threshold; None if no label is known."""
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
     truth, score = truth_and_score(judged, policy)
@@ -228,18 +228,18 @@ def scores(judged: Sequence[Judged], policy: Policy) -> Scores | None:
 def truth_and_score(
     judged: Sequence[Judged], policy: Policy
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Of the rows whose label is known: whether harmful, and the score clipped to 0..1; (rows,)."""
+    """For rows with a known label: whether harmful, and the score clipped to 0..1; (rows,)."""
     import numpy as np
 
     known = labelled(judged)
     truth = np.array([is_harmful(one, policy) for one in known], dtype=np.bool_)
     raw = [policy.score(one.verdict.probabilities) for one in known]
-    # Sums of rounded shares may pass 1 by the last bit.
+    # Sums of rounded probabilities may exceed 1 by the last bit.
     return truth, np.clip(np.array(raw, dtype=np.float64), 0, 1)
 
 
 def latency(judged: Sequence[Judged]) -> Latency | None:
-    """How long the checks took, in bins of equal ratio; None of nothing."""
+    """How long the checks took, in bins of equal ratio; None if there are none."""
     import numpy as np
 
     if not judged:
@@ -280,7 +280,7 @@ def _bins(truth: Any, score: Any) -> tuple[Bin, ...]:
 
 
 def _curve(truth: Any, score: Any) -> tuple[Point, ...]:
-    """Points of the curve, thinned: at each threshold what is not below it is flagged."""
+    """Points of the curve, thinned: each threshold flags the scores that are not below it."""
     import numpy as np
     from sklearn.metrics import precision_recall_curve
 

@@ -1,8 +1,8 @@
-"""Judge the same rows with several model files, taking turns, each in a process of its own.
+"""Judges the same rows with several model files in turn, each in a process of its own.
 
-All models are loaded at once, and only one computes at a time. They judge row by row, and another
-one begins with each row, so that whatever else the machine does slows all of them equally. That is
-what makes their times comparable.
+All models are loaded at once, and only one computes at a time. Each row is judged by all of them
+before the next one, beginning with a different model each time. So anything else that the machine
+does slows all of them equally, which makes their times comparable.
 
 This module measures no quality.
 """
@@ -27,8 +27,8 @@ def judge_with_all(
 ) -> tuple[list[Run], list[Failed]]:
     """A run for each model over the rows that all of them judged, and the other rows.
 
-    Raises what resolve raises, ModelError when a model cannot be loaded, SessionError when the
-    process of one dies, InputError when no row could be judged.
+    Raises what resolve raises, ModelError if a model cannot be loaded, SessionError if a model's
+    process dies, InputError if no row could be judged.
     """
     files = [resolve(name) for name in names]
     labels = _labels([file.full_name for file in files])
@@ -62,7 +62,7 @@ def judge_with_all(
 def _in_turns(
     workers: Sequence[Worker], row: Row, number: int, labels: Sequence[str]
 ) -> list[Judged] | Failed:
-    """What they say, in the order of the workers, whoever begins."""
+    """Their results in the order of the workers, whichever begins."""
     found: dict[int, Judged] = {}
     for turn in range(len(workers)):
         index = (number + turn) % len(workers)
@@ -74,7 +74,7 @@ def _in_turns(
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """The names, told apart where two are the same."""
+    """The names, made distinct if two are the same."""
     return [
         name if names.count(name) == 1 else f"{name} ({names[: index + 1].count(name)})"
         for index, name in enumerate(names)

@@ -1,6 +1,6 @@
-"""How far verdicts move from one model to another: which severities change, and probabilities.
+"""How verdicts change from one model to another: severities and probabilities.
 
-This module knows no label but to pass it on, and no policy.
+This module only passes labels on, and knows no policy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class Flip:
-    """A row whose severity is another than the first file's, by its set and id."""
+    """A row with another severity than with the first file, by its set and id."""
 
     set: str
     id: str
@@ -35,8 +35,8 @@ class Flip:
 
 @dataclass(frozen=True)
 class TokenChange:
-    """How the labels of a Qwen3Guard-Stream's tokens move: ``same`` is the share with the same
-    severity; ``mean`` and ``worst`` are total variation distances, as those of texts.
+    """How the labels of a Qwen3Guard-Stream's tokens change: ``same`` is the share with the same
+    severity; ``mean`` and ``worst`` are total variation distances, as for texts.
     """
 
     count: int
@@ -46,7 +46,7 @@ class TokenChange:
 
 
 def tokens_moved(pairs: Sequence[tuple[Judged, Judged]]) -> TokenChange | None:
-    """The same of tokens; None where the models give none, or not of the same ones."""
+    """The same for tokens; None if the models label none, or not the same ones."""
     import numpy as np
 
     first = [token for a, _ in pairs for token in a.tokens]
@@ -60,7 +60,7 @@ def tokens_moved(pairs: Sequence[tuple[Judged, Judged]]) -> TokenChange | None:
 
 
 def moved(pairs: Sequence[tuple[Judged, Judged]]) -> dict[str, Any]:
-    """Which severities change to which, and how far the probabilities move: fields of a Change."""
+    """Which severities change, and by how much the probabilities do: fields of a Change."""
     import numpy as np
 
     counts = Counter((a.verdict.severity, b.verdict.severity) for a, b in pairs)

@@ -1,6 +1,6 @@
-"""A summary as one HTML page that needs nothing else: plots inside, no script, no request.
+"""A summary as one self-contained HTML page: plots inside, no script, no request.
 
-It holds ids and figures, never a text that was judged. This module computes no figure.
+It contains ids and figures, never a judged text. This module computes no figure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgeguard.policy import OFFICIAL, STRICT
 
 @dataclass(frozen=True)
 class Plot:
-    """An SVG element and what it shows."""
+    """An SVG element and its description."""
 
     svg: str
     caption: str
@@ -41,7 +41,7 @@ def page(summary: Summary) -> str:
 
 
 def method(summary: Summary) -> list[str]:
-    """How the figures came about, in sentences."""
+    """How the figures were computed, in sentences."""
     found = [
         summary.intervals,
         "The harmful class is that of the Qwen3Guard report: strict counts Controversial as "
@@ -60,7 +60,7 @@ def method(summary: Summary) -> list[str]:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from a template of this package, with everything escaped but our own plots."""
+    """A page from a template of this package, with everything escaped except our own plots."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -1,6 +1,6 @@
 """Plots of figures as SVG text to be put into a page: no file, no network, no display.
 
-Ink is `currentColor`, so a plot follows the page from light to dark. The same figures give the
+Lines are drawn in `currentColor`, so a plot fits a light or a dark page. The same figures give the
 same bytes. This module computes no figure.
 """
 
@@ -118,7 +118,7 @@ def reliability_plot(curves: Sequence[tuple[str, Scores]]) -> str:
 
 
 def latency_plot(found: Sequence[tuple[str, Latency]]) -> str:
-    """How the seconds of a check are spread, on a logarithmic axis."""
+    """The distribution of the seconds per check, on a logarithmic axis."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     def draw(axes: Any) -> None:
@@ -155,7 +155,7 @@ def difference_plot(found: Sequence[tuple[str, str, Estimate | None]]) -> str:
 
 
 def change_plot(found: Sequence[tuple[str, Sequence[float]]]) -> str:
-    """The share of texts whose probabilities move at most so far, for each name."""
+    """The share of texts whose probabilities change by at most so much, for each name."""
 
     def draw(axes: Any) -> None:
         for name, quantiles in found:
@@ -186,7 +186,7 @@ def size_plot(found: Sequence[tuple[str, int, float]]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as it is: matplotlib would set what stands between dollars as a formula."""
+    """A name as plain text: matplotlib would typeset anything between dollar signs as a formula."""
     return printable(name).replace("$", r"\$")
 
 
@@ -196,7 +196,7 @@ def _svg(name: str, draw: Callable[[Any], None], *, height: float = 3.4) -> str:
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
-    # Width and height come from the page; the XML and DOCTYPE lines have no place inside HTML.
+    # The page sets width and height; the XML and DOCTYPE lines do not belong inside HTML.
     head, _, body = svg[svg.index("<svg") :].partition(">")
     head = " ".join(part for part in head.split() if not part.startswith(("width=", "height=")))
     return f'{head} role="img">{body}'.replace(_INK, "currentColor")
@@ -204,13 +204,13 @@ def _svg(name: str, draw: Callable[[Any], None], *, height: float = 3.4) -> str:
 
 @contextmanager
 def _figure(name: str, height: float) -> Iterator[tuple[Any, Any]]:
-    """A figure without pyplot: nothing global is touched, no window can open."""
+    """A figure without pyplot: no global state, and no window can open."""
     import matplotlib
     from cycler import cycler
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    # The salt keeps the ids of several plots in one page apart.
+    # The salt keeps the ids of several plots in one page distinct.
     style: dict[str, Any] = {**_STYLE, "svg.hashsalt": name}
     style["axes.prop_cycle"] = cycler(color=COLOURS)
     settings: Any = style

@@ -1,9 +1,9 @@
-"""Verdicts kept in a file as they are given, so that a run that was cut goes on.
+"""Keeps verdicts in a file as they come, so that an interrupted run can be resumed.
 
 The first line says which model, policy and rows the file belongs to, and how they were computed;
-each further line holds a row's set and id, what is true of it, and its verdict. No text is in it. A
-line that was cut in the middle is judged again. A file is looked at before it is written: where its
-first line is not that of a run, it is somebody else's, and stays as it is.
+each further line holds a row's set and id, its labels, and its verdict. It contains no text. A row
+whose line was cut is judged again. A file whose first line is not that of a run belongs to somebody
+else, and is left unchanged.
 
 This module judges nothing.
 """
@@ -29,9 +29,9 @@ from edgeguard.verdict import ModelId, Verdict
 Key = tuple[str, str]
 
 _HEADER = 1 << 16
-"""Bytes of a first line; that of another file may have no end."""
+"""The most bytes of a first line; that of some other file may never end."""
 _ALWAYS = {"model", "policy", "n_ctx", "data_sha256"}
-"""What every first line has had since there are records."""
+"""The keys that every first line has had in all versions."""
 
 
 def header(
@@ -41,12 +41,12 @@ def header(
     data_sha256: str,
     computing: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What a file of records belongs to; verdicts of anything else are not its.
+    """What a file of records belongs to; it cannot be used for anything else.
 
-    A saved policy's name may come to stand for other rules, so what it says is kept too.
-    ``computing`` is what else the last digits depend on, by what it is to a person.
+    A saved policy can be changed under the same name, so its content is kept too. ``computing`` is
+    everything else that the last digits depend on, by its name for people.
     """
-    # As it will be read again: what is a tuple here is a list there.
+    # As it will be read again: JSON turns tuples into lists.
     rules = json.loads(json.dumps(content_of(policy)))
     return {
         "model": asdict(model),
@@ -59,10 +59,10 @@ def header(
 
 @contextmanager
 def recorded(file: str, belongs_to: dict[str, Any], check: Check) -> Iterator[Check]:
-    """A check that takes a row's verdict from the file, or judges and adds it to the file.
+    """A check that takes a row's verdict from the file, or judges it and adds it to the file.
 
-    Raises InputError where the file is of another run or is no file of records, and OutputError
-    where it cannot be read or written, a full disk for instance.
+    Raises InputError if the file is of another run or not a file of records, and OutputError if
+    it cannot be read or written, for example on a full disk.
     """
     path = Path(file)
     with _translated(path):
@@ -71,7 +71,7 @@ def recorded(file: str, belongs_to: dict[str, Any], check: Check) -> Iterator[Ch
         else:
             write_new(file, json.dumps(belongs_to) + "\n")
             known, size = {}, path.stat().st_size
-        opened = path.open("r+b", buffering=0)  # nothing is left to be written at close
+        opened = path.open("r+b", buffering=0)  # unbuffered, so that closing writes nothing
     with opened:
         with _translated(path):
             opened.truncate(size)
@@ -122,7 +122,7 @@ def _read(path: Path, belongs_to: dict[str, Any]) -> tuple[dict[Key, Verdict], i
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """A whole line as an object; None where it is none."""
+    """A complete line as an object; None if it is not one."""
     try:
         found = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):

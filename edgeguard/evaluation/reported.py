@@ -1,8 +1,8 @@
-"""What the Qwen3Guard Technical Report says of Qwen3Guard-Gen-0.6B, set by set.
+"""The figures of the Qwen3Guard Technical Report for Qwen3Guard-Gen-0.6B, set by set.
 
-The figures lie in reported.json beside this module, in percent as printed there. A set is found
-by its name, its mode and its language; that the rows and labels of a public copy are those that
-the report measured on, nobody can promise.
+They are in reported.json beside this module, in percent as printed there. A set is found by its
+name, mode and language; whether a public copy has the rows and labels that the report measured on
+cannot be known.
 
 This module compares nothing.
 """
@@ -24,7 +24,7 @@ _FILLERS = re.compile(r"(en|zh|prompts?|responses?|test|dataset)")
 
 @dataclass(frozen=True)
 class Reported:
-    """F1 from 0 to 1 under strict and loose, the table it stands in, and what differs."""
+    """F1 from 0 to 1 under strict and loose, its table in the report, and any differences."""
 
     set: str
     table: str
@@ -34,7 +34,7 @@ class Reported:
 
 
 def reported(name: str, modes: Set[Mode], languages: Set[str]) -> Reported | None:
-    """The report's figures of a set of that name, if it is of one mode and one language."""
+    """The report's figures for a set of that name, if all of it has one mode and one language."""
     if len(modes) != 1 or len(languages) != 1:
         return None
     (mode,), (language,) = modes, languages
@@ -52,7 +52,7 @@ def reported(name: str, modes: Set[Mode], languages: Set[str]) -> Reported | Non
 
 
 def source() -> str:
-    """Which document the figures are from."""
+    """The document that the figures are from."""
     return str(_content()["source"])
 
 

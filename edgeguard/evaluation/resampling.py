@@ -1,12 +1,13 @@
-"""Bounds of figures that counts of cells give, where rows come in groups: no normal approximation.
+"""Confidence bounds for figures computed from cell counts of grouped rows.
 
-A Bayesian bootstrap over groups with one group more, of the worst kind: each group gets a random
-weight, and so does a group of the usual size that went wholly wrong (for the upper end, wholly
-right). Of rows that are their own groups and fall in two cells this is exactly the interval of
-Clopper and Pearson; of a mean of anything bounded it is Gaffke's (2005; Learned-Miller and Thomas
-2019, arXiv:1905.06208), and of paired flags the one that Fay and Lumbard (2021) call melded. Unlike
-a plain bootstrap it is not empty where nothing was seen to differ: what was not seen in n groups
-may still happen in every n/3-th.
+The method is a Bayesian bootstrap over groups with one extra group of the worst kind: each group
+gets a random weight, and so does a group of the usual size that went completely wrong (for the
+upper end, completely right). There is no normal approximation. For rows that are their own groups
+and fall into two cells, this is exactly the Clopper-Pearson interval; for the mean of any bounded
+quantity it is Gaffke's bound (2005; Learned-Miller and Thomas 2019, arXiv:1905.06208), and for
+paired flags the one that Fay and Lumbard (2021) call melded. Unlike a plain bootstrap, its interval
+is not empty when no difference was seen: what was not seen in n groups may still happen in every
+n/3-th.
 
 This module knows neither severities nor flags.
 """
@@ -31,18 +32,18 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Profiles:
-    """Groups of rows by what they hold: ``cells`` is (profiles, cells), ``counts`` the groups."""
+    """Groups of rows by their content: ``cells`` is (profiles, cells), ``counts`` the groups."""
 
     cells: NDArray[np.float64]
     counts: NDArray[np.float64]
 
     def times(self, factor: float) -> Profiles:
-        """So many times as many groups of the same kinds."""
+        """The same kinds of groups, with this many times as many of each."""
         return Profiles(self.cells, self.counts * factor)
 
 
 def profiles_of(cell: NDArray[np.int64], units: NDArray[np.int64] | None, cells: int) -> Profiles:
-    """Count rows by cell in each group; ``units`` numbers the row's group, None: each its own."""
+    """Count rows by cell in each group; ``units`` are group numbers; None: each row is a group."""
     import numpy as np
 
     if units is None:
@@ -54,7 +55,7 @@ def profiles_of(cell: NDArray[np.int64], units: NDArray[np.int64] | None, cells:
 
 
 def profiles_from(table: NDArray[np.float64]) -> Profiles:
-    """Groups as (groups, cells), alike ones put together."""
+    """From groups as (groups, cells); equal ones are counted together."""
     import numpy as np
 
     rows, counts = np.unique(table, axis=0, return_counts=True)
@@ -62,10 +63,10 @@ def profiles_from(table: NDArray[np.float64]) -> Profiles:
 
 
 def typical_groups(found: Profiles, kinds: Sequence[Sequence[int]]) -> list[list[float]]:
-    """How many rows of each kind the group of a typical row holds, for a row of every kind.
+    """How many rows of each kind are in the group of a typical row, for a row of every kind.
 
-    A kind is a list of cells. A typical row sits in a large group more often than in a small one;
-    of a kind that nobody has seen it is alone.
+    A kind is a list of cells. A typical row is more likely to be in a large group than in a small
+    one; a row of a kind that was never seen is alone in its group.
     """
     sizes = [found.cells[:, list(kind)].sum(axis=1) for kind in kinds]
     wholes = [float(size @ found.counts) for size in sizes]
@@ -80,7 +81,7 @@ def typical_groups(found: Profiles, kinds: Sequence[Sequence[int]]) -> list[list
 def bounds(
     found: Profiles, extras: Sequence[NDArray[np.float64]], figures: Sequence[Figure], tail: float
 ) -> list[tuple[float, float]]:
-    """The ends of each figure's interval, ``tail`` outside each; ``extras`` may be the one more."""
+    """The ends of each figure's interval, ``tail`` outside each; ``extras``: the extra groups."""
     import numpy as np
 
     draw = np.random.default_rng(SEED)
@@ -92,13 +93,13 @@ def bounds(
 
 
 def _weighted(found: Profiles, draw: np.random.Generator) -> NDArray[np.float64]:
-    """Sums of the cells under random weights of the groups: (RESAMPLES, cells)."""
+    """Sums of the cells with random weights for the groups: (RESAMPLES, cells)."""
     import numpy as np
 
     sums = np.zeros((RESAMPLES, found.cells.shape[1]))
     for start in range(0, len(found.counts), _CHUNK):
         part = slice(start, start + _CHUNK)
-        # The sum of n exponential weights is one gamma of shape n.
+        # The sum of n exponential weights has a gamma distribution of shape n.
         weights = draw.gamma(found.counts[part], size=(RESAMPLES, len(found.counts[part])))
         sums += weights @ found.cells[part]
     return sums

@@ -5,10 +5,10 @@ One row is one JSON object on a line:
     {"id": "a-1", "messages": [{"role": "user", "content": "…"}], "label": "Safe",
      "categories": [], "refusal": null, "lang": "en", "source": "a"}
 
-`messages` and `label` are needed. `label` is a severity or `unknown`, or what a map of labels
-translates; `categories` are the
-acceptable ones, naming any of them is right; `refusal` is whether a response refuses, null where
-nobody said; `source` names the set, else the file does. Further fields are ignored.
+`messages` and `label` are needed. `label` is a severity, `unknown`, or a word that a map of labels
+translates; `categories` are the acceptable ones, and naming any of them is right; `refusal` is
+whether a response refuses, null if not known; `source` names the set, else the file does. Further
+fields are ignored.
 
 An error names the file and the line, never the text. This module judges nothing.
 """
@@ -36,7 +36,7 @@ from edgeguard.strict_json import unique_names
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 UNKNOWN = "unknown"
-"""The label of a row whose severity nobody knows; such a row counts for the refusal alone."""
+"""The label of a row with an unknown severity; such a row counts for the refusal alone."""
 
 _LABELS = (*SEVERITIES, UNKNOWN)
 
@@ -46,9 +46,9 @@ NO_LANGUAGE = "und"
 
 @dataclass(frozen=True)
 class Row:
-    """A conversation and what is true of its last message; ``label`` is None where unknown.
+    """A conversation and the truth about its last message; ``label`` is None if unknown.
 
-    ``group`` is what the field named by --group says: rows that are not independent share it.
+    ``group`` is the value of the --group field: rows that are not independent share it.
     """
 
     set: str
@@ -62,7 +62,7 @@ class Row:
 
     @cached_property
     def text(self) -> str:
-        """A digest that is the same where the text is."""
+        """A digest that is equal for equal texts."""
         return text_of(self.messages)
 
     @property
@@ -77,7 +77,7 @@ def is_data(argument: str) -> bool:
 
 
 def label_map(text: str | None) -> dict[str, str]:
-    """What a person's labels mean, from ``unsafe=Unsafe,0=Safe``. Raises InputError."""
+    """The meaning of a person's own labels, from ``unsafe=Unsafe,0=Safe``. Raises InputError."""
     labels = {}
     for pair in (text or "").split(",") if text is not None else ():
         name, equals, label = pair.rpartition("=")
@@ -93,13 +93,13 @@ def label_map(text: str | None) -> dict[str, str]:
 def read_rows(
     paths: Iterable[str], group: str | None = None, labels: Mapping[str, str] | None = None
 ) -> list[Row]:
-    """The rows of files, and of the files in folders (not of those further down).
+    """The rows of files, and of the files in folders (but not in subfolders).
 
-    ``group`` is a field that every row must have, whose value says which rows belong together.
-    ``labels`` says what other labels than ours mean, by how JSON writes them.
+    ``group`` is a field that every row must have; rows with the same value belong together.
+    ``labels`` translates other labels, by their JSON form.
 
-    Raises InputError, with the file and the line, for whatever is not a labelled row, for two
-    rows of one set that share an id, and where there is no row at all.
+    Raises InputError, with the file and the line, for anything that is not a labelled row, for two
+    rows of one set with the same id, and if there is no row at all.
     """
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
@@ -127,7 +127,7 @@ def sample(rows: Sequence[Row], limit: int, seed: int) -> list[Row]:
 
 
 def digest_of(rows: Iterable[Row]) -> str:
-    """The sha256 that identifies rows: their texts and what is said of them, in their order."""
+    """The sha256 that identifies rows: their texts and labels, in order."""
     digest = hashlib.sha256()
     for row in rows:
         fields = [row.set, row.id, row.label, row.categories, row.refusal, row.lang]
@@ -244,7 +244,7 @@ def _one_of(data: dict[str, Any], name: str, values: tuple[str, ...]) -> Any:
 
 
 def _text(data: dict[str, Any], name: str) -> str:
-    """A field of plain text; empty where it is absent."""
+    """A field of plain text; empty if it is absent."""
     value = data.get(name)
     if value is None:
         return ""

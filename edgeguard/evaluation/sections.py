@@ -1,4 +1,4 @@
-"""A summary as titled tables of words, the same for the terminal and for the page.
+"""A summary as titled tables of text, the same for the terminal and for the page.
 
 This module computes no figure, and knows neither terminals nor HTML.
 """
@@ -40,12 +40,12 @@ class Section:
 
 
 def sections_of(summary: Summary) -> tuple[Section, ...]:
-    """Everything a person wants to see of a summary; figures in percent."""
+    """All tables of a summary for a person; figures in percent."""
     return tuple(_sections(summary))
 
 
 def as_text(sections: Sequence[Section], width: int) -> str:
-    """Sections for a terminal; where a table is wider than that, it shows no intervals."""
+    """Sections for a terminal; a table that is too wide is shown without intervals."""
     blocks, widest = [], 0
     for section in sections:
         table = columns(section.lines)
@@ -105,7 +105,7 @@ def _sections(summary: Summary) -> Iterator[Section]:
 
 
 def _flags(policy: str, groups: Sequence[Group], title: str) -> Lines:
-    """A line a group; the report's F1 beside it where there is one."""
+    """One line per group, with the report's F1 if there is one."""
     with_report = policy in OFFICIAL and any(group.reported for group in groups)
     header = (title, "rows", "harmful", "F1", "precision", "recall", "false alarms")
     lines: list[tuple[str, ...]] = [(*header, "report's F1") if with_report else header]

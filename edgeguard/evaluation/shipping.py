@@ -1,8 +1,8 @@
-"""Which file to ship: what speaks against a file, and how many rows would settle it.
+"""Which file to ship: the reasons against a file, and how many rows would settle it.
 
-"With 95 % confidence" means that in at most 5 % of such comparisons a file is shipped that breaks
-the rule, however few the rows are and however many files stand for choice. This module judges
-nothing and computes no interval.
+"With 95 % confidence" means that at most 5 % of such comparisons ship a file that breaks the rule,
+however few the rows and however many the files. This module judges nothing and computes no
+interval.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgeguard.evaluation.resampling import Profiles
 
 MARGIN = 0.01
-"""F1 may be so much worse than the first file's, not more: one point."""
+"""The most that F1 may be worse than the first file's: one point."""
 
 SAME = 0.97
 """At least this share of the texts must keep the severity that the first file gives them."""
@@ -40,12 +40,12 @@ RULE = (
 
 
 def tail_of(others: int) -> float:
-    """What may lie beyond the end that the rule reads: several files share the 5 %."""
+    """The probability beyond the end that the rule reads: several files share the 5 %."""
     return min(TAIL, (1 - CONFIDENCE) / max(others, 1))
 
 
 def method_of_differences(tail: float) -> str:
-    """How the intervals of a comparison come about."""
+    """How the intervals of a comparison are computed, in words."""
     choice = "" if tail == TAIL else ", so that the choice among all files holds with 95 %"
     return (
         f"Intervals of differences are of {100 * (1 - 2 * tail):.3g} %{choice}: a Bayesian "
@@ -61,7 +61,7 @@ def reasons_against(
     severities: Profiles,
     tail: float,
 ) -> Iterator[str]:
-    """What keeps a file from being shipped; ``flags`` are `paired` by policy, as ``f1`` is."""
+    """The reasons against shipping a file; ``flags`` are `paired` by policy, as is ``f1``."""
     for name, estimate in f1.items():
         if estimate is None:
             least = least_harmful(MARGIN, tail)

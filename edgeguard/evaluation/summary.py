@@ -27,11 +27,11 @@ from edgeguard.verdict import ModelId
 
 @dataclass(frozen=True)
 class Data:
-    """What was judged: file names without folders, the digest of the rows, and how they were drawn.
+    """What was judged: file names without folders, the digest of the rows, and the sampling.
 
-    ``limit`` is the most rows of a set, None where all were taken; ``available`` counts the rows
-    before that. ``texts`` counts the different ones. ``group`` is the field that names the rows
-    that belong together, and ``groups`` counts its values; None where no field was named.
+    ``limit`` is the most rows of a set, None if all were taken; ``available`` counts the rows
+    before sampling. ``texts`` counts the distinct ones. ``group`` is the field that names the rows
+    that belong together, and ``groups`` counts its values; None if no field was named.
     """
 
     files: tuple[str, ...]
@@ -47,7 +47,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Group:
-    """The figures of some rows; ``policies`` by name, ``reported`` as the model's report has it."""
+    """The figures of some rows; ``policies`` by name, ``reported`` from the model's report."""
 
     name: str
     rows: int
@@ -60,7 +60,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Mean:
-    """The plain mean of F1 over the sets of a mode that hold harmful rows, as in the report."""
+    """The plain mean of F1 over the sets of a mode that have harmful rows, as in the report."""
 
     mode: Mode
     policy: str
@@ -118,7 +118,7 @@ def data_of(
 
 
 def method_of(data: Data) -> str:
-    """How the intervals of figures come about, and what they take for one piece of evidence."""
+    """How the intervals are computed, and what counts as one piece of evidence, in words."""
     bootstrap = (
         "where there is more than one row, a Bayesian bootstrap with one more, wholly wrong or "
         f"wholly right ({RESAMPLES:,} draws, seed {SEED})"
@@ -137,7 +137,7 @@ def method_of(data: Data) -> str:
 
 
 def summarise(outcome: Outcome, data: Data, model: ModelId, policy: Policy = STRICT) -> Summary:
-    """Every figure of a run under strict, loose, and the guard's own policy where it is another."""
+    """Every figure of a run under strict, loose, and the guard's own policy if it is another."""
     judged = outcome.judged
     policies = tuple({**OFFICIAL, policy.name: policy}.values())
     sets = _grouped(judged, policies, lambda one: [one.row.set])

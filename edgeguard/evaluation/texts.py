@@ -1,4 +1,4 @@
-"""When two conversations are the same text, whatever their ids. This module judges nothing."""
+"""Decides when two conversations are the same text, whatever their ids. Judges nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeguard.protocol.messages import Message
 
 
 def text_of(messages: Sequence[Message]) -> str:
-    """A digest of a conversation; case, spacing and forms of a character make no other text."""
+    """A digest of a conversation that ignores case, spacing and compatible forms of characters."""
     plain = [[one.role, _plain(one.content)] for one in messages]
     return hashlib.sha256(json.dumps(plain).encode("ascii")).hexdigest()
 

@@ -1,13 +1,13 @@
-"""A threshold for a wanted false-alarm rate or recall, found on judged rows.
+"""Finds a threshold for a wanted false-alarm rate or recall, on judged rows.
 
-The threshold is put between two observed scores, at the last place where the observed rate keeps
-to what was asked. What it will be on other texts is uncertain: a bound says how far. It is the
-bound of the rank that was asked for (a tolerance limit after Wilks 1941), whatever the scores'
-distribution and however many are equal, so choosing the threshold on these rows costs nothing.
+The threshold is put between two observed scores, at the last place where the observed rate is still
+the wanted one. The rate on other texts is uncertain, so a bound is given. It is the bound of the
+rank that was asked for (a tolerance limit after Wilks 1941). It holds for any distribution of
+scores, even with ties, and although the threshold was chosen on the same rows.
 
-A text counts once in each class, however often it is there; one that is labelled both ways counts
-in both. Where rows are in groups, the bound takes groups as independent. Rows of several windows
-are left out: a verdict holds the probabilities of the worst window alone. This module saves
+A text counts once in each class, however often it occurs; one that is labelled both ways counts in
+both. If rows are grouped, the bound takes the groups as independent. Rows with several windows are
+left out, because a verdict has the probabilities of the worst window alone. This module saves
 nothing.
 """
 
@@ -46,18 +46,18 @@ _T = TypeVar("_T")
 FALSE_ALARMS = "false_alarms"
 RECALL = "recall"
 LEAST_OF_CATEGORY = 10
-"""Harmful rows of a category below which it gets no threshold of its own."""
+"""A category with fewer harmful rows gets no threshold of its own."""
 _ROUNDING = 1e-9
-"""0.02 of 150 rows is 3 rows, whatever the last bit of the product says."""
+"""Tolerance for rounding: 0.02 of 150 rows is 3 rows, whatever the product's last bit."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A threshold, what it flags of the texts it was found on, and the bound that goes with it.
+    """A threshold, its figures on the texts it was found on, and its bound.
 
-    ``bound`` is the rate that, with 95 % confidence, false alarms do not exceed, or recall does
-    not fall below, on other texts of the same kind. The interval of the rate that was asked for
-    ends there, and is open on the other side. ``texts`` are those that counted.
+    ``bound`` is the rate that, with 95 % confidence, false alarms do not exceed, or recall does not
+    fall below, on other texts of the same kind. The interval of the rate that was asked for ends
+    there, and is open on the other side. ``texts`` are those that counted.
     """
 
     value: float
@@ -72,10 +72,10 @@ class Threshold:
 
 
 def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: float) -> Threshold:
-    """The threshold on the score of ``base`` that gives a rate, as FALSE_ALARMS or RECALL.
+    """The threshold on the score of ``base`` that gives a rate of FALSE_ALARMS or RECALL.
 
-    Raises InputError where the rate is out of range, where the rows are of one class or too few
-    for it, and where only flagging everything or nothing would give it.
+    Raises InputError if the rate is out of range, if the rows are of one class or too few for it,
+    and if only flagging everything or nothing would give it.
     """
     texts = texts_for([one for one in judged if one.verdict.windows == 1], base, _row_of)
     return _found(texts, *truth_and_score(texts, base), target, wanted)
@@ -84,10 +84,10 @@ def find_threshold(judged: Sequence[Judged], base: Policy, target: str, wanted: 
 def find_by_category(
     judged: Sequence[Judged], base: Policy, target: str, wanted: float
 ) -> dict[str, Threshold | str]:
-    """For each category the threshold on its probability that gives the rate, or why there is none.
+    """For each category, the threshold on its probability for the rate, or why it has none.
 
-    Against each category stand the harmful rows in which it may be named; the harmless rows are
-    those of all. The verdicts must hold the categories' shares.
+    The harmful rows of a category are those in which it may be named; the harmless rows are the
+    same for all. The verdicts must have the categories' probabilities.
     """
     single = [one for one in judged if one.verdict.windows == 1]
     found: dict[str, Threshold | str] = {}
@@ -151,7 +151,7 @@ def _found(
 
 
 def texts_for(items: Iterable[_T], base: Policy, row_of: Callable[[_T], Row]) -> list[_T]:
-    """The items that count: of each text with a known label the first, in each class."""
+    """The items that count: for each text with a known label the first one, in each class."""
 
     def key(item: _T) -> tuple[str, bool]:
         row = row_of(item)
@@ -161,10 +161,9 @@ def texts_for(items: Iterable[_T], base: Policy, row_of: Callable[[_T], Row]) ->
 
 
 def check_counts(harmful: int, harmless: int, target: str, wanted: float) -> None:
-    """See, before anything is judged, whether so many rows can give a rate.
+    """Check, before anything is judged, that there are enough rows for a rate.
 
-    Raises InputError where the rate is out of range, and where the rows are of one class or too
-    few for it.
+    Raises InputError if the rate is out of range, and if the rows are of one class or too few.
     """
     if not 0 < wanted < 1:
         raise InputError(f"the wanted rate is {wanted:g}; it must be between 0 and 1, as in 0.02")
@@ -194,7 +193,7 @@ def _row_of(one: Judged) -> Row:
 
 
 def _rank(target: str, wanted: float, count: int) -> int:
-    """How many of the class, from the highest score down, may be flagged or must be."""
+    """How many rows of the class, from the highest score down, may or must be flagged."""
     if target == FALSE_ALARMS:
         return math.floor(wanted * count + _ROUNDING)
     return math.ceil(wanted * count - _ROUNDING)
@@ -213,7 +212,7 @@ def _value(scores: NDArray[np.float64], mine: NDArray[np.float64], target: str, 
 
 
 def _rates(found: Quality, target: str, bound: float) -> tuple[Estimate, Estimate]:
-    """False alarms and recall; the one that chose the threshold goes as far as its bound."""
+    """False alarms and recall; the interval of the wanted one ends at its bound."""
     alarms, recall = found.false_alarm_rate, found.recall
     assert alarms is not None and recall is not None
     if target == FALSE_ALARMS:
@@ -224,7 +223,7 @@ def _rates(found: Quality, target: str, bound: float) -> tuple[Estimate, Estimat
 def _bound(
     mine: NDArray[np.float64], groups: NDArray[np.int64] | None, target: str, rank: int
 ) -> float:
-    """The bound of a rank: where scores are equal to the edge, fewer may be flagged than that."""
+    """The bound of a rank. Among scores that tie with the edge, only a part counts as flagged."""
     import numpy as np
 
     if groups is None:
@@ -239,7 +238,7 @@ def _bound(
 
 
 def _above(scores: NDArray[np.float64], score: float) -> float:
-    """Between a score and the next higher one; above 1 where there is none."""
+    """Halfway between a score and the next higher one; above 1 if there is none."""
     import numpy as np
 
     higher = scores[scores > score]
@@ -250,7 +249,7 @@ def _above(scores: NDArray[np.float64], score: float) -> float:
 
 
 def _below(scores: NDArray[np.float64], score: float) -> float:
-    """Between a score and the next lower one; the score itself where there is none."""
+    """Halfway between a score and the next lower one; the score itself if there is none."""
     import numpy as np
 
     lower = scores[scores < score]

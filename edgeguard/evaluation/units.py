@@ -1,7 +1,7 @@
-"""What counts as one piece of evidence: a text however often it is there, or a named group.
+"""What counts as one piece of evidence: a distinct text, or a named group.
 
-Figures count rows as they are. Their intervals count units: the groups that --group names, else
-the texts, so that a row that is copied is no evidence. This module computes no figure.
+Figures count rows. Their intervals count units: the groups of --group, or else the distinct texts,
+so that copying a row adds no evidence. This module computes no figure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 def units_of(judged: Iterable[Judged]) -> NDArray[np.int64] | None:
-    """A number for each row, the same in a unit; None where every row is its own."""
+    """A number for each row, equal within a unit; None if every row is a unit."""
     import numpy as np
 
     keys = [one.row.text if one.row.group is None else one.row.group for one in judged]

@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def percent(estimate: Estimate | float | None) -> str:
-    """A rate as percent with one decimal, without the sign: the tables say it once."""
+    """A rate in percent with one decimal; the sign is in the table's header."""
     if estimate is None:
         return NOTHING
     value = estimate.value if isinstance(estimate, Estimate) else estimate
@@ -38,22 +38,22 @@ def difference(estimate: Estimate | None) -> str:
 
 
 def score_name(policy: Policy) -> str:
-    """The score of a policy as a sum of probabilities."""
+    """A policy's score, written as a sum of probabilities."""
     return " + ".join(f"P({severity})" for severity in policy.harmful)
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in a suitable unit."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
 def size(count: int | None) -> str:
-    """Bytes as MB."""
+    """Bytes in MB."""
     return NOTHING if count is None else f"{count / 1e6:,.1f} MB"
 
 
 def printable(text: str) -> str:
-    """A name from the data, without what could drive a terminal or break a line."""
+    """A name from the data, without characters that could control a terminal or break a line."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

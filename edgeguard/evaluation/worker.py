@@ -1,8 +1,8 @@
-"""Run one model in a process of its own: its memory can be measured, and a crash stays there.
+"""Runs one model in a child process, so that its memory can be measured and a crash is contained.
 
-The child process reads conversations from its standard input and writes verdicts to its standard
-output, one line of JSON each; it ends when its input ends. `Worker` is the parent's side of that.
-Texts pass through the pipe and are stored nowhere.
+The child reads conversations from its standard input and writes verdicts to its standard output,
+one JSON object per line; it ends when its input ends. `Worker` is the parent's side. Texts pass
+through the pipe and are stored nowhere.
 
 This module decides nothing about rows or figures.
 """
@@ -28,7 +28,7 @@ from edgeguard.self_test import check_only_row, self_test
 from edgeguard.verdict import ModelId, Verdict
 
 _BOOT = (
-    # "-c" puts the current folder first, where anything may lie; the parent's own path counts.
+    # "-c" puts the current folder first, where any file may be; the parent's path is used instead.
     "import json, sys; sys.path = json.loads(sys.argv[1]); "
     "from edgeguard.evaluation.worker import main; main(json.loads(sys.argv[2]))"
 )
@@ -37,7 +37,7 @@ _BOOT = (
 class Worker:
     """A model loaded in a child process; use it as a context manager.
 
-    ``model`` and ``device`` say what answers. Raises ModelError when the model cannot be loaded.
+    ``model`` and ``device`` identify what answers. Raises ModelError if the model cannot be loaded.
     """
 
     def __init__(self, model: str, options: dict[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Worker:
         return Judged(row, Verdict.from_dict(answer["verdict"]), tokens)
 
     def peak_memory(self) -> int | None:
-        """The most bytes that the process has held; None where the system does not say."""
+        """The peak memory of the process in bytes; None if the system does not report it."""
         self._write(None)
         peak: int | None = self._read()["peak"]
         return peak
@@ -82,7 +82,7 @@ class Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with suppress(OSError):  # what was written and not read is lost with the process
+                with suppress(OSError):  # unread data is lost with the process
                     pipe.close()
 
     def __enter__(self) -> Worker:
@@ -116,10 +116,10 @@ class Worker:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has held, by Linux' or macOS' own account."""
+    """The peak memory of this process in bytes, as Linux or macOS reports it."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not ru_maxrss: it starts at what the parent had when it made this process.
+        # Not ru_maxrss: it starts with the parent's value.
         lines = status.read_text(encoding="ascii").splitlines()
         peak = next((line.split()[1] for line in lines if line.startswith("VmHWM")), None)
         return None if peak is None else int(peak) * 1024
@@ -163,12 +163,12 @@ def _failure(guard: Guard, error: EdgeguardError) -> dict[str, str]:
 
 
 def main(options: dict[str, Any]) -> None:
-    """The child's side: answer until the input ends, which it does when the parent does."""
-    # Ctrl-C reaches the whole group; the parent closes this process when it has heard it.
+    """The child's side: answer until the input ends, at the latest with the parent."""
+    # Ctrl-C reaches the whole group; the parent closes this process itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     name = Path(options["model"]).name.replace("%", "%%")
     logging.basicConfig(level=logging.WARNING, format=f"edgeguard: {name}: %(message)s")
-    # What a library may print must not come between the answers.
+    # Keep anything that a library prints apart from the answers.
     with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
         os.dup2(2, 1)
         _serve(options, answers)

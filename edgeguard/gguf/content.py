@@ -1,10 +1,10 @@
-"""The digest that our own GGUF files carry: of everything in them but itself.
+"""The digest in our own GGUF files: of everything in the file except itself.
 
-``edgeguard.content.sha256`` is the sha256, in lower-case hex, of the file in which these 64 digits
-are written as zeros ("0"). So it covers every key, the tensor table, the tensors and the padding,
-and whoever changes a file by another program than ours has to take the key out.
+``edgeguard.content.sha256`` is the sha256, in lower-case hex, of the file with these 64 digits
+replaced by zeros ("0"). So it covers every key, the tensor table, the tensors and the padding. Any
+other program that changes such a file has to remove the key.
 
-This module decides nothing about a file whose digest does not hold.
+This module only computes; it does not decide what to do about a file whose digest is wrong.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from edgeguard.gguf.header import Header, read_header
 
 KEY = "edgeguard.content.sha256"
 BLANK = "0" * 64
-_LENGTH = 8  # bytes before a text, which say how long it is
+_LENGTH = 8  # the length before a text, in bytes
 
 
 def digest_in(header: Header) -> str | None:
-    """The digest that a file carries; None for a file without one. Raises ValueError."""
+    """The digest in a file; None if it has none. Raises ValueError."""
     value = header.keys.get(KEY)
     if value is None:
         return None
@@ -31,12 +31,12 @@ def digest_in(header: Header) -> str | None:
 
 
 def place_of(header: Header) -> int:
-    """Where in the file the digits are."""
+    """The offset of the digits in the file."""
     return header.places[KEY] + _LENGTH
 
 
 def blanked(data: bytes, place: int) -> bytes:
-    """A part of the file with zeros for the digits that are at ``place`` in it, if they are."""
+    """A part of the file, with zeros for the digits if they are at offset ``place`` in it."""
     first, last = max(place, 0), min(place + len(BLANK), len(data))
     if first >= last:
         return data
@@ -44,7 +44,7 @@ def blanked(data: bytes, place: int) -> bytes:
 
 
 def write_digest(path: Path) -> None:
-    """Put the right digest into a file that has one. Raises ValueError, OSError."""
+    """Write the correct digest into a file that has the key. Raises ValueError, OSError."""
     header = read_header(path)
     if digest_in(header) is None:
         raise ValueError(f"it lacks {KEY}")

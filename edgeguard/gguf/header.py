@@ -1,8 +1,8 @@
 """The header of a GGUF file: its keys and values, and its table of tensors.
 
-Format: docs/gguf.md of ggml, versions 2 and 3, little-endian. Whatever is out of place is an error:
-a string that is not UTF-8 or holds NUL (llama.cpp would end it there), a key or tensor twice, a
-tensor that lies outside of the file or in another one, a type that nobody knows.
+Format: docs/gguf.md of ggml, versions 2 and 3, little-endian. Every irregularity is an error: a
+string that is not UTF-8 or contains NUL (where llama.cpp would end it), a repeated key or tensor, a
+tensor outside the file or overlapping another one, an unknown type.
 
 This module reads no tensor data and does not judge what the values mean.
 """
@@ -29,7 +29,7 @@ _SCALARS = {
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
 _LENGTH = struct.Struct("<Q")
 
-_FIRST_READ = 8 << 20  # holds the header of a Qwen3, 7 MB
+_FIRST_READ = 8 << 20  # enough for the header of a Qwen3, 7 MB
 _LONGEST = 128 << 20
 _MOST_KEYS, _MOST_TENSORS, _MOST_DIMENSIONS = 4096, 8192, 4
 _ALIGNMENT = 32
@@ -37,7 +37,7 @@ _ALIGNMENT = 32
 
 @dataclass(frozen=True)
 class Array:
-    """An array of a type: strings as their bytes, numbers as they lie in the file."""
+    """An array of one type: strings as bytes, numbers as they are stored."""
 
     kind: int
     length: int
@@ -53,7 +53,7 @@ Value = str | int | float | bool | Array
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor: its dimensions as the file has them (rows' length first), and where it lies."""
+    """A tensor: its dimensions in the file's order (length of a row first), and its offset."""
 
     name: str
     dimensions: tuple[int, ...]
@@ -63,7 +63,7 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """Bytes, without padding."""
+        """The size in bytes, without padding."""
         return prod(self.dimensions) // self.type.values * self.type.size
 
     @property
@@ -74,13 +74,13 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """``kinds`` and ``places`` give each key's type and where its value begins in the file."""
+    """``kinds`` and ``places`` give each key's type and the offset of its value in the file."""
 
     keys: Mapping[str, Value]
     kinds: Mapping[str, int]
     places: Mapping[str, int]
     tensors: tuple[TensorInfo, ...]
-    """In the order in which they lie."""
+    """In the order of their offsets."""
 
 
 def read_header(path: Path) -> Header:
@@ -90,7 +90,7 @@ def read_header(path: Path) -> Header:
 
 
 def parse_header(file: BinaryIO) -> Header:
-    """The header of an open file, which is left anywhere. Raises ValueError, OSError."""
+    """The header of an open file; moves its position. Raises ValueError, OSError."""
     size = os.fstat(file.fileno()).st_size
     wanted = _FIRST_READ
     while True:
@@ -111,7 +111,7 @@ class OtherFileError(ValueError):
 
 
 class _ShortError(Exception):
-    """More of the file is needed."""
+    """More of the file must be read first."""
 
 
 class _Reader:
@@ -209,7 +209,7 @@ class _Reader:
         return TensorInfo(name, dimensions, shape, self._length())
 
     def _placed(self, tensors: list[TensorInfo], alignment: int) -> tuple[TensorInfo, ...]:
-        """The tensors with their true places: one behind the other, and all in the file."""
+        """The tensors with their real offsets: in order, without overlap, and inside the file."""
         if len({tensor.name for tensor in tensors}) < len(tensors):
             raise ValueError("two tensors have one name")
         end = base = self._at + -self._at % alignment
@@ -279,12 +279,12 @@ def _check_text(data: bytes, what: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A name out of the file, fit for a message."""
+    """A name from the file, safe to show in a message."""
     return text if text.isprintable() and len(text) <= 80 else ascii(text[:80])
 
 
 def _what_else(data: bytes) -> str:
-    """What a file is that does not begin as GGUF does, and what to do about it."""
+    """What kind of file it is, if not GGUF, and what to do about it."""
     if data.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS and not the file: type `git lfs pull` in its folder"
     if data[:256].lstrip()[:1] == b"<":

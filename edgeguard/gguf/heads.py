@@ -1,13 +1,13 @@
 """The heads of a Qwen3Guard-Stream in the metadata of its GGUF file.
 
-llama.cpp refuses tensors that it does not know, so each head is a text among the keys:
+llama.cpp refuses tensors that it does not know, so each head is stored as text under a key:
 
     edgeguard.stream.head.<tensor's name>    "bf16 512 1024 <base64 of the bits, little-endian>"
     edgeguard.stream.<map's name>            the labels by index, joined by ", "
     edgeguard.stream.rms_norm_eps            the epsilon of the norms, in decimal digits
 
-The bits are the checkpoint's own, whatever the type of the backbone. The digest in the file covers
-keys, and so the heads. This module reads no file and computes no labels.
+The bits are those of the checkpoint, whatever the type of the backbone. The digest in the file
+covers the keys, and so the heads. This module reads no file and computes no labels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPSILON = f"{PREFIX}rms_norm_eps"
 SEPARATOR = ", "
 
 _TYPES = {"bf16": "<u2", "f16": "<f2", "f32": "<f4"}
-_LARGEST = 2.0**24  # as for the tensors: no model has weights beyond it
+_LARGEST = 2.0**24  # the same limit as for tensors: no model has larger weights
 
 PRE, NORM = "risk_level_category_pre.weight", "risk_level_category_layernorm.weight"
 RISK, CATEGORY = "risk_level_head.weight", "category_head.weight"
@@ -59,7 +59,7 @@ class Weights:
 
 
 def shapes(hidden: int, inner: int) -> dict[str, tuple[int, ...]]:
-    """Every head's shape, by its tensor's name in the checkpoint."""
+    """The shape of each head, by its tensor's name in the checkpoint."""
     return {
         f"{side}{name}": shape
         for side, categories in (("", RESPONSE_CATEGORIES), ("query_", QUERY_CATEGORIES))
@@ -78,12 +78,12 @@ def write(dtype: str, shape: tuple[int, ...], bits: bytes) -> str:
 
 
 def maps() -> dict[str, str]:
-    """The labels by index, for each map of config.json, as the file says them."""
+    """The labels by index, for each map of config.json, as the file gives them."""
     return {name: SEPARATOR.join(labels) for name, labels in MAPS.items()}
 
 
 def read(key: Callable[[str], str | None], hidden: int) -> Weights:
-    """The heads out of a file's texts, ``key`` giving each. Raises ValueError for what is wrong."""
+    """Read the heads; ``key`` returns the text under a key. Raises ValueError if they are bad."""
     _check_maps(key)
     epsilon = _epsilon(key)
     found = {name: _head(key, name) for name in shapes(hidden, 1)}
@@ -100,7 +100,7 @@ def read(key: Callable[[str], str | None], hidden: int) -> Weights:
 
 
 def check(name: str, head: NDArray[Any]) -> None:
-    """Raise ValueError for values that no head has: no numbers, absurd ones, and holes."""
+    """Raise ValueError for values that no head has: NaN or infinity, absurd sizes, many zeros."""
     import numpy as np
 
     if not np.isfinite(head).all():
@@ -156,7 +156,7 @@ def _head(key: Callable[[str], str | None], name: str) -> NDArray[np.float32]:
 
 
 def texts(keys: Mapping[str, object]) -> Callable[[str], str | None]:
-    """The texts among a header's keys, for ``read``."""
+    """The texts among a header's values, for ``read``."""
 
     def text(key: str) -> str | None:
         value = keys.get(key)

@@ -1,9 +1,9 @@
-"""A model's file read once from beginning to end: its sha256, and whether it may be believed.
+"""Reads a model's file once: computes its sha256 and checks that it is sound.
 
-A file of ours must be what its own digest says. Other people's must have the header of a
-Qwen3Guard-Gen, and no number that no model has. A file whose sha256 is known needs neither.
+One of our own files must match the digest inside it. Other files must have the header of a
+Qwen3Guard-Gen, and no numbers that no model has. A file with a known sha256 needs neither.
 
-This module loads numpy only for a Stream's heads and a file without a digest; never llama.cpp.
+This module loads numpy only for a Stream's heads and for a file without a digest; never llama.cpp.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _AGAIN = "fetch it again with `edgeguard pull`, or make it again with `edgeguard
 
 
 class UnsoundError(ValueError):
-    """What is wrong with a file, to go on from its path."""
+    """A problem with a file; the message continues a sentence that begins with its path."""
 
 
 def check_header(path: Path) -> Header:
-    """The header of a file that may be a Qwen3Guard-Gen's. Raises UnsoundError, OSError."""
+    """The header of a file that may be a Qwen3Guard-Gen. Raises UnsoundError, OSError."""
     with open_regular(path) as file:
         return _header(file)
 
@@ -39,9 +39,9 @@ def inspect(
     vouched: Collection[str] = (),
     advance: Callable[[int], None] = lambda _count: None,
 ) -> str:
-    """The sha256 of a file that is sound, or that is among those ``vouched`` for.
+    """The sha256 of a file that is sound, or whose sha256 is in ``vouched``.
 
-    ``advance`` is called with each count of bytes read. Raises UnsoundError, OSError.
+    ``advance`` is called with the size of each block read. Raises UnsoundError, OSError.
     """
     whole = hashlib.sha256()
     with open_regular(path) as file:
@@ -83,7 +83,7 @@ def _header(file: BinaryIO) -> Header:
 
 
 class _Look(Protocol):
-    """Takes a file's bytes in order, and nothing at their end. Raises UnsoundError."""
+    """Takes a file's bytes in order, then b"" at the end. Raises UnsoundError."""
 
     def feed(self, data: bytes) -> None: ...
 
@@ -94,7 +94,7 @@ class _Nothing:
 
 
 class _Digest:
-    """Computes the digest that the file carries."""
+    """Compares the file's content with the digest in it."""
 
     def __init__(self, header: Header, wanted: str) -> None:
         self._wanted = wanted
@@ -114,7 +114,7 @@ class _Digest:
 
 
 class _Scan:
-    """Looks at each tensor's numbers."""
+    """Checks the numbers of each tensor."""
 
     def __init__(self, header: Header) -> None:
         self._header = header

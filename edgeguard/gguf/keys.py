@@ -1,4 +1,4 @@
-"""The keys of a header, each asked for by the type that llama.cpp reads. Reads no file."""
+"""Looks up a header's keys, each with the type that llama.cpp reads. Reads no file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOST = 2**31 - 1
 
 
 class Keys:
-    """A header's values by key; what is missing or of another type is a ValueError."""
+    """A header's values by key; a missing key or another type is a ValueError."""
 
     def __init__(self, header: Header) -> None:
         self._header = header
@@ -37,7 +37,7 @@ class Keys:
         return str(self._of(key, STRING, default))
 
     def array(self, key: str, kind: int) -> Array:
-        """An array with elements of a type, and at least one."""
+        """A non-empty array with elements of one type."""
         value = self._header.keys.get(key)
         if not isinstance(value, Array) or value.kind != kind or not value.length:
             raise ValueError(f"{key} is missing, empty or of another type")
@@ -53,7 +53,7 @@ class Keys:
 
 
 def shown(value: object) -> str:
-    """A value out of a file, fit for a message: one line, no control characters, not long."""
+    """A value from a file, safe to show in a message: one line, no control characters, not long."""
     text = value if isinstance(value, str) and value.isprintable() else ascii(value)
     if isinstance(value, Array):
         text = str(value)

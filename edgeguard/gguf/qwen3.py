@@ -1,8 +1,8 @@
-"""What the header of a Qwen3Guard-Gen must say, before llama.cpp is asked to believe it.
+"""Checks the header of a Qwen3Guard-Gen before llama.cpp uses it.
 
-llama.cpp takes hyperparameters that do not fit the tensors, computes with what it was told, or ends
-the process. So the sizes are held against the tensors' shapes, and a setting that no Qwen3Guard-Gen
-has (experts, stretched rope, sliding windows) is refused, also where llama.cpp would know it.
+If hyperparameters do not fit the tensors, llama.cpp computes with them anyway or ends the process.
+So the sizes are compared with the tensors' shapes, and settings that no Qwen3Guard-Gen has
+(experts, scaled rope, sliding windows) are refused, even those that llama.cpp supports.
 
 This module reads no file.
 """
@@ -25,7 +25,7 @@ _QUANTIZATION = 2  # GGML_QNT_VERSION
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 _ROPE_BASE, _EPSILON = 1e6, 1e-6
-"""Of all published models; a file of ours may have others, for which its digest stands."""
+"""The values of all published models; a file with our digest may have others."""
 
 _SIZES = {
     f"{ARCHITECTURE}.{key}"
@@ -66,9 +66,9 @@ class Sizes:
 
 
 def check(header: Header, *, ours: bool) -> Sizes:
-    """Raise ValueError, saying what is wrong, unless it can be a Qwen3Guard-Gen.
+    """Raise ValueError, with the reason, unless it can be a Qwen3Guard-Gen.
 
-    ``ours``: the file carries our digest, which vouches for what cannot be known here.
+    ``ours``: the file carries our digest, which covers what cannot be checked here.
     """
     keys = Keys(header)
     found = keys.text("general.architecture")
@@ -103,7 +103,7 @@ def _sizes(keys: Keys, tokens: int) -> Sizes:
 
 
 def _check_settings(header: Header, keys: Keys, sizes: Sizes, ours: bool) -> None:
-    """What is beside the sizes has the one value that a Qwen3Guard-Gen can have."""
+    """Check the other settings, which have only one value in a Qwen3Guard-Gen."""
     keys.count(f"{ARCHITECTURE}.context_length")
     for key, published in (
         (f"{ARCHITECTURE}.rope.freq_base", _ROPE_BASE),
@@ -122,14 +122,14 @@ def _check_settings(header: Header, keys: Keys, sizes: Sizes, ours: bool) -> Non
 
 
 def _check_tensors(header: Header, sizes: Sizes) -> None:
-    """Exactly the tensors of a Qwen3, each of its shape."""
+    """Check that the tensors are exactly those of a Qwen3, with the right shapes."""
     found = {tensor.name: tensor for tensor in header.tensors}
     if len(found) > 3 + 11 * sizes.layers:
         raise ValueError(f"it has {len(found)} tensors, too many for {sizes.layers} layers")
     for name, shape in _shapes(sizes).items():
         if name not in found:
             if name == HEAD:
-                continue  # the embedding serves as one
+                continue  # the embedding is used as the output matrix then
             raise ValueError(f"it lacks the tensor {name}, and says it has {sizes.layers} layers")
         tensor = found.pop(name)
         if tensor.dimensions != shape:

@@ -1,8 +1,8 @@
-"""The types of tensors in GGUF files: values and bytes of a block, and where its scale is.
+"""The tensor types of GGUF files: values and bytes per block, and where its scales are.
 
-The same table as GGML_QUANT_SIZES of the package gguf, which a test compares; the scales are those
-of the block structures in ggml-common.h. Left out are types that no model file may have its weights
-in: integers, float64, and what llama.cpp makes only while it computes (q8_1, q8_k).
+The same table as GGML_QUANT_SIZES of the package gguf; a test compares them. The scales are those
+of the block structures in ggml-common.h. Left out are types that no model file may use for its
+weights: integers, float64, and the types that llama.cpp makes only while computing (q8_1, q8_k).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 class TensorType:
     """A block of ``values`` takes ``size`` bytes; ``scales`` are offsets of its half floats.
 
-    Without scales, the values themselves are numbers of ``number`` (f16, bf16, f32), or it is not
-    known what would be wrong with them (number is empty).
+    Without scales, the values are numbers of type ``number`` (f16, bf16, f32); if ``number`` is
+    empty, there is nothing that could be checked.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""The tokenizer in a header: what llama.cpp needs to be true of it.
+"""Checks the tokenizer in a header against what llama.cpp requires.
 
-Each token is a text of its own and has a type, each merge joins tokens to a token, special ids are
-of tokens. The published models share a vocabulary; a file of other people's with as many tokens
-must have these. This module reads no file.
+Each token is a unique text with a type, each merge joins tokens to a token, and special ids are ids
+of tokens. The published models share one vocabulary; any other file with as many tokens must have
+the same. This module reads no file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KNOWN = {
 def check(header: Header, *, ours: bool) -> int:
     """The number of tokens. Raises ValueError for a tokenizer that cannot be Qwen3Guard-Gen's.
 
-    ``ours``: the file carries our digest, which vouches for the content.
+    ``ours``: the file carries our digest, which covers the content.
     """
     keys = Keys(header)
     found = (keys.text("tokenizer.ggml.model"), keys.text("tokenizer.ggml.pre"))
@@ -66,7 +66,7 @@ def check(header: Header, *, ours: bool) -> int:
 
 
 def is_published(tokens: Sequence[bytes], merges: Sequence[bytes]) -> bool:
-    """Whether this is the vocabulary of the published models, with any padding behind it."""
+    """Whether this is the vocabulary of the published models, perhaps with padding after it."""
     padding = tokens[PUBLISHED:]
     if len(set(padding)) < len(padding) or not all(p.startswith(b"[PAD") for p in padding):
         return False
@@ -74,12 +74,12 @@ def is_published(tokens: Sequence[bytes], merges: Sequence[bytes]) -> bool:
 
 
 def digest(texts: Sequence[bytes]) -> str:
-    """The sha256 of texts with a line feed between two."""
+    """The sha256 of texts joined by line feeds."""
     return hashlib.sha256(b"\n".join(texts)).hexdigest()
 
 
 def unused(header: Header) -> list[bool]:
-    """For each token whether it is padding, whose row in the embedding may be empty."""
+    """For each token, whether it is padding; its row in the embedding may then be zeros."""
     return [kind == _UNUSED for kind in _kinds(Keys(header))]
 
 

@@ -1,11 +1,11 @@
-"""Numbers that no sound model has among its weights, looked for while a file is read.
+"""Searches a file's weights, while it is read, for numbers that no sound model has.
 
     holes       4 KiB and more of zeros, as a half-fetched file has; the rows of padding tokens in
                 the embedding may be empty
     no numbers  NaN and infinity, in values and in the scales of quantized blocks
-    absurd      values and scales so large that no model has them, as chance bytes give
+    absurd      values and scales so large that no model has them, as random bytes give
 
-Small damage is not seen here; the digest in our own files sees all. This module reads no file.
+Small damage is not noticed here, only by the digest in our own files. This module reads no file.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from numpy.typing import NDArray
 from edgeguard.gguf.tensor_types import TensorType
 
 HOLE = 4096
-"""Bytes of zeros in a row that no tensor of a model has."""
+"""So many consecutive bytes of zeros are in no tensor of a sound model."""
 
 _EXPONENT = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000}
-_ABSURD = {"f16": 0x7C00, "bf16": 0x4B80, "f32": 0x4B800000}  # 2 ** 24; f16 ends far below it
+# 2 ** 24; the range of f16 ends far below
+_ABSURD = {"f16": 0x7C00, "bf16": 0x4B80, "f32": 0x4B800000}
 _ABSURD_SCALE = 0x6400  # 1024 as a half float
 
 
 class Weights:
-    """Takes a tensor's bytes in order; raises ValueError at what no model has."""
+    """Takes a tensor's bytes in order; raises ValueError for numbers that no model has."""
 
     def __init__(
         self, type_: TensorType, size: int, row: int, empty: Sequence[bool] | None
     ) -> None:
-        """``size`` and ``row`` in bytes; ``empty`` says of each row whether it may be zeros."""
+        """``size`` and ``row`` are in bytes; ``empty`` says of each row if it may be zeros."""
         self._type = type_
         self._row = row
         self._empty = None if empty is None else np.array(empty)
         self._done = 0
         self._rest = b""
-        self._run = 0  # zero blocks in a row, up to here
-        # A hole that begins and ends anywhere holds at least so many whole blocks.
+        self._run = 0  # zero blocks in a row so far
+        # A hole at any offset contains at least so many whole blocks.
         self._most = min(HOLE // type_.size - 1, size // type_.size)
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -91,7 +92,7 @@ class Weights:
         return zero
 
     def _count(self, places: NDArray[np.int64], blocks: int) -> None:
-        """Know the longest run of zero blocks, over the borders of parts too."""
+        """Track the longest run of zero blocks, across the parts that are fed."""
         if not len(places):
             self._run = 0
             return

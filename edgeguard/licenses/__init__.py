@@ -1,8 +1,8 @@
-"""The licences of everything that a program with edgeguard in it would ship.
+"""The licences of everything that a program containing edgeguard would ship.
 
-The texts come from the installed packages themselves: edgeguard's requirements and theirs; in a
-frozen program, all packages that are in it and left their metadata there. What lies inside a
-package without its text is kept here, with its source: llama.cpp inside llama-cpp-python. This
+The texts come from the installed packages themselves: edgeguard's requirements and theirs, or in a
+frozen program all packages in it that kept their metadata. For code that a package contains without
+its licence text, the text is kept here, with its source: llama.cpp inside llama-cpp-python. This
 module judges no licence.
 """
 
@@ -21,7 +21,7 @@ _WORDS = ("license", "licence", "copying", "notice", "authors")
 
 @dataclass(frozen=True)
 class Licensed:
-    """A part: its name and version, its licence in a few words, and the texts that go with it."""
+    """A part: its name and version, its licence in a few words, and the licence texts."""
 
     name: str
     version: str
@@ -30,7 +30,7 @@ class Licensed:
 
 
 def licenses() -> tuple[Licensed, ...]:
-    """Each part, edgeguard first. A part whose texts are not found has none."""
+    """Each part, edgeguard first. The texts of a part are empty if none are found."""
     return (
         _package("edgeguard"),
         *(_package(name) for name in sorted(_names() - {"edgeguard"})),
@@ -40,7 +40,7 @@ def licenses() -> tuple[Licensed, ...]:
 
 
 def _names() -> set[str]:
-    """What to list: in a frozen program what is there, extras of edgeguard's too."""
+    """The packages to list; in a frozen program all that it contains, also edgeguard's extras."""
     if not getattr(sys, "frozen", False):
         return _requirements("edgeguard")
     from packaging.utils import canonicalize_name
@@ -49,7 +49,7 @@ def _names() -> set[str]:
 
 
 def _is_in(package: metadata.Distribution) -> bool:
-    """Whether a module of the package is there: its metadata alone is not shipped code."""
+    """Whether the package's modules are there too: its metadata alone is not shipped code."""
     tops = {PurePath(file).parts[0].partition(".")[0] for file in package.files or ()}
     return any(top.isidentifier() and find_spec(top) is not None for top in tops)
 
@@ -68,19 +68,19 @@ def _classified(found: metadata.Distribution) -> str:
 
 
 def _texts(found: metadata.Distribution) -> Iterator[str]:
-    """What a package's own folder of metadata holds of licences."""
+    """The licence files in a package's metadata."""
     for file in found.files or ():
-        # A clone that is installed editable has them beside its metadata.
+        # In an editable install of a clone, they are beside the metadata.
         inside = len(file.parts) == 1 or file.parts[0].endswith(".dist-info")
         if inside and any(word in PurePath(file).name.lower() for word in _WORDS):
             try:
                 yield file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError):
-                continue  # named by the package, and left out by who froze the program
+                continue  # listed by the package, but missing in the frozen program
 
 
 def _requirements(name: str) -> set[str]:
-    """A package and all that it needs here, without its extras."""
+    """A package and everything it requires here, without its extras."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -93,7 +93,7 @@ def _requirements(name: str) -> set[str]:
         try:
             lines = metadata.requires(each) or []
         except metadata.PackageNotFoundError:
-            continue  # a program that was frozen without it
+            continue  # the program was frozen without it
         found.add(each)
         needs = map(Requirement, lines)
         waiting += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]

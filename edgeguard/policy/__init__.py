@@ -1,10 +1,10 @@
 """Policies: which rules apply, as a small file that a person can write.
 
-Reading order: rules, policy, decision (what a policy says of a text), in_a_row (and of one whose
-tokens have labels), categories, toml_file (a policy as a file's text). Saved ones are kept by
-edgeguard.store.policies.
+Reading order: rules, policy, decision (what a policy says of a text), in_a_row (the same for a text
+whose tokens are labelled), categories, toml_file (a policy as a file's text). Saved policies are
+kept by edgeguard.store.policies.
 
-Nothing here judges a text, and nothing here reads or writes a file.
+Nothing here judges a text, or reads or writes a file.
 """
 
 from edgeguard.policy.decision import Decision, Evidence, decide

@@ -1,7 +1,7 @@
 """The words by which a person may name a category in a policy.
 
-The protocol's own names count in any case; the words below are for typing. This module is the one
-place where they are.
+The protocol's own names are accepted in any case; the words below are shorter to type. They are
+listed nowhere else.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BY_WORD.update({word: name for name, words in zip(CATEGORIES, _WORDS) for word 
 
 
 def words_for(category: str) -> tuple[str, ...]:
-    """What may be typed for a category, besides its name."""
+    """The words that may be typed for a category, besides its name."""
     return _WORDS[CATEGORIES.index(category)]
 
 
 def category_named(word: str) -> str:
-    """The category that a key of a policy means. Raises PolicyError with the nearest word."""
+    """The category that a policy's key means. Raises PolicyError with the nearest word."""
     plain = " ".join(word.casefold().replace("_", "-").split())
     found = _BY_WORD.get(plain) or _BY_WORD.get(plain.replace(" ", "-"))
     if found is None:
@@ -46,7 +46,7 @@ def category_named(word: str) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The question whether another word was meant, or nothing."""
+    """A question whether another word was meant; empty if none is near."""
     close = get_close_matches(word, list(words), n=1)
     if not close:
         return ""

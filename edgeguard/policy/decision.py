@@ -1,16 +1,17 @@
-"""What a policy says of a text: flagged or not, and which rule said so.
+"""What a policy says of a text: flagged or not, and by which rule.
 
-A text has one or more windows, and any one suffices. In a window a category's rule comes first:
+A text has one or more windows, and one flagged window is enough. In a window, the rule of a
+category comes first:
 
-    a severity     flags where the answer names the category, from that severity on
-    a probability  flags from it on; see ``probability_of``
-    ignore         flags nothing
+    a severity     flags if the answer names the category and is at least this severe
+    a probability  flags if the category is at least this probable; see ``probability_of``
+    ignore         never flags
 
-The base decides the rest: a window that names a category without a rule, or none. So a text with
-an ignored category and another one is flagged if the other one flags, and what is called Unsafe
-without any category is flagged by the base even where every category is ignored.
+The base decides about windows that name no category, or one without a rule. So a text with an
+ignored category and another one is flagged if the other one flags, and a text that is called Unsafe
+without any category is flagged by the base even if every category is ignored.
 
-What is no number, and a probability that is needed and not there, flags.
+A probability that is not a number, or is needed and missing, flags.
 
 This module knows no model.
 """
@@ -30,9 +31,9 @@ _NEVER = len(SEVERITY_RANK)
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a model says of one window, as far as a policy goes by it.
+    """The model's answer for one window, as far as a policy uses it.
 
-    ``category_probabilities`` are the shares of the categories where one is named; they sum to 1.
+    ``category_probabilities`` assume that a category is named; they sum to 1.
     """
 
     severity: Severity
@@ -44,9 +45,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reason`` is the rule that flags, "" where none does; ``observed``: it only would have.
+    """``reason`` is the rule that flags, "" if none does; ``observed``: it would have flagged.
 
-    ``by_probability``: a rule that goes by a number flags, and not the named severity alone.
+    ``by_probability``: a rule about a probability flags, not only the named severity.
     """
 
     flagged: bool
@@ -56,7 +57,7 @@ class Decision:
 
 
 def decide(policy: Policy, windows: Sequence[Evidence]) -> Decision:
-    """What the policy says of a text's windows, the worst of which comes first."""
+    """The decision about a text's windows, the worst of which comes first."""
     reason, by_probability = _reason(policy, windows)
     would = reason != ""
     return Decision(would and not policy.observe, reason, would and policy.observe, by_probability)
@@ -65,8 +66,8 @@ def decide(policy: Policy, windows: Sequence[Evidence]) -> Decision:
 def probability_of(policy: Policy, window: Evidence, category: str) -> float:
     """The probability that the text is harmful, as the base counts it, and of this category.
 
-    It is the score times the category's share. A category that the answer names has the whole
-    score: an answer may name several, and shares are only of the one that is named first.
+    It is the score times the category's probability. A category that the answer names gets the
+    whole score: an answer may name several, and the probabilities are only of the one named first.
     """
     score = policy.score(window.probabilities)
     if category in window.categories:
@@ -75,12 +76,12 @@ def probability_of(policy: Policy, window: Evidence, category: str) -> float:
 
 
 _Rules = Iterator[tuple[str, bool]]
-"""The rules that flag a window, each with whether it goes by a probability."""
+"""The rules that flag a window, and for each, whether it is about a probability."""
 
 
 def _reason(policy: Policy, windows: Sequence[Evidence]) -> tuple[str, bool]:
     refuses = _refuses(windows)
-    # A refusal that goes on with what was asked for is called Unsafe: that one is never passed.
+    # A refusal that still gives what was asked for is called Unsafe, and is never passed.
     if policy.refusal == "pass" and refuses and all(w.severity != UNSAFE for w in windows):
         return "", False
     for window in windows:
@@ -91,7 +92,7 @@ def _reason(policy: Policy, windows: Sequence[Evidence]) -> tuple[str, bool]:
 
 
 def _refuses(windows: Sequence[Evidence]) -> bool:
-    """What complies anywhere is no refusal."""
+    """Whether the text refuses: a text that complies in any window does not."""
     said = [window.refusal for window in windows]
     return _YES in said and _NO not in said
 
@@ -120,7 +121,8 @@ def _of_base(policy: Policy, window: Evidence) -> _Rules:
         return
     score = policy.score(window.probabilities)
     if ruled and not window.categories and not SEVERITY_RANK[window.severity]:
-        # Called Safe, it names no category: what may be of a ruled one does not count.
+        # A text called Safe names no category. The probability of categories with a rule is left
+        # out.
         shares = window.category_probabilities or {}
         score *= _share(window, [name for name in shares if name not in ruled])
     if not score < policy.threshold:
@@ -128,7 +130,7 @@ def _of_base(policy: Policy, window: Evidence) -> _Rules:
 
 
 def _share(window: Evidence, categories: Sequence[str]) -> float:
-    """The share of some categories; all of it where it is not known."""
+    """The probability of some categories together; 1 if it is not known."""
     shares = window.category_probabilities
     return 1.0 if shares is None else sum(shares.get(name, 0.0) for name in categories)
 

@@ -1,12 +1,13 @@
-"""What a policy says of a text whose tokens have labels of their own: each is decided by itself.
+"""What a policy says of a text whose tokens are labelled one by one.
 
-A text is flagged where so many tokens in a row are. Where it is their severities that flag them,
-these must be one: a pair of Unsafe and Controversial counts for nothing, as in the authors'
-evaluation of Qwen3Guard-Stream. A token that a probability flags counts beside any other, since a
-threshold asks for no severity. So a policy that flags more tokens never flags fewer texts.
+A text is flagged if enough consecutive tokens are. Tokens that are flagged for their severity count
+together only if the severity is the same: an Unsafe and a Controversial one count for nothing, as
+in the authors' evaluation of Qwen3Guard-Stream. A token flagged by a probability counts beside any
+other, since a threshold does not ask for a severity. So a policy that flags more tokens never flags
+fewer texts.
 
-What one token was let pass for, such as a category that is ignored, says nothing of the others.
-This module knows no text and no model.
+A token that passes, for example because its category is ignored, does not affect the others. This
+module knows no text and no model.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from edgeguard.policy.policy import Policy
 from edgeguard.protocol.names import Severity
 
 IN_A_ROW = 2
-"""Tokens that count, as in the authors' evaluation; 1 takes every token, and flags oftener."""
+"""How many tokens flag a text, as in the authors' evaluation; with 1, each token does."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """Why a token is flagged. ``severity`` is what all must share; None: a probability said it."""
+    """Why a token is flagged. ``severity`` must be the same in a run; None: by a probability."""
 
     decision: Decision
     severity: Severity | None
 
 
 def flag_of(policy: Policy, token: Evidence) -> Flag | None:
-    """Why the policy flags a token, or would if it did not only observe; None: it does not."""
+    """Why the policy flags a token, or would if it did not only observe; None if it does not."""
     decision = decide(policy, [token])
     if not decision.reason:
         return None
@@ -39,7 +40,7 @@ def flag_of(policy: Policy, token: Evidence) -> Flag | None:
 
 
 def first_run(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW, start: int = 0) -> int | None:
-    """The first token, from ``start`` on, of so many in a row that count together; None: none."""
+    """The first token, at ``start`` or later, of a run of flagged tokens; None if there is none."""
     begin, last = start, dict[Severity, int]()
     for at in range(start, len(flags)):
         flag = flags[at]
@@ -55,7 +56,7 @@ def first_run(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW, start: int
 
 
 def suspected(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW) -> int:
-    """How many tokens at the end may be the first of so many in a row."""
+    """How many tokens at the end may be the beginning of a run."""
     last = flags[len(flags) - min(in_a_row - 1, len(flags)) :]
     return _together(last[::-1])
 
@@ -63,21 +64,21 @@ def suspected(flags: Sequence[Flag | None], in_a_row: int = IN_A_ROW) -> int:
 def decide_in_a_row(
     policy: Policy, tokens: Sequence[Evidence], in_a_row: int = IN_A_ROW
 ) -> Decision:
-    """What the policy says of a text by its tokens."""
+    """The decision about a text by its tokens."""
     flags = [flag_of(policy, token) for token in tokens]
     first = first_run(flags, in_a_row)
     return Decision(False, "") if first is None else decision_at(flags, first, in_a_row)
 
 
 def decision_at(flags: Sequence[Flag | None], first: int, in_a_row: int) -> Decision:
-    """The decision of the token that completes the run which begins at ``first``."""
+    """The decision at the last token of the run that begins at ``first``."""
     last = flags[first + in_a_row - 1]
     assert last is not None
     return last.decision
 
 
 def _together(flags: Sequence[Flag | None]) -> int:
-    """How many flags from the first on count together."""
+    """How many flags, from the first on, count together."""
     severity: Severity | None = None
     for place, flag in enumerate(flags):
         if flag is None or (severity and flag.severity and flag.severity != severity):

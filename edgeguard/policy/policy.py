@@ -1,8 +1,8 @@
-"""A policy: the base, a rule for each category that has one, and what refusals mean.
+"""A policy: the base, rules for individual categories, and how refusals are treated.
 
-The base says what flags a text whose categories have no rule: ``strict`` and ``loose`` go by the
-severity that the model names, a threshold by the score, which adds up the probabilities of the
-severities that count as harmful. A calibrated threshold belongs to one model file.
+The base decides about a text whose categories have no rule. ``strict`` and ``loose`` go by the
+severity that the model names; a threshold goes by the score, the summed probability of the
+severities that count as harmful. A calibrated threshold is valid for one model file only.
 
 This module does not decide what a policy flags (edgeguard.policy.decision does).
 """
@@ -20,12 +20,12 @@ from edgeguard.protocol.names import CONTROVERSIAL, UNSAFE, Severity
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""Names that Windows keeps for itself, in every folder and before any extension."""
+"""Names reserved by Windows, in every folder and before any extension."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a saved policy's threshold was found; kept so that it can be judged later.
+    """How a saved policy's threshold was found, kept so that it can be assessed later.
 
     ``target`` is ``false_alarms`` or ``recall`` and ``wanted`` the rate that was asked for.
     ``harmless`` and ``harmful`` count the rows, ``false_alarms`` and ``hits`` those of them that
@@ -48,10 +48,10 @@ class Calibration:
 class Policy:
     """A name, the severities that count as harmful, perhaps a threshold, and the rules.
 
-    ``categories`` pairs categories with their rules, in the protocol's order; the others go by the
-    base. ``observe``: say what would be flagged, and flag nothing. ``normalise``: judge the text
-    without its disguises too. ``model_sha256`` is the file that a threshold was calibrated for: on
-    another one it means nothing.
+    ``categories`` pairs categories with their rules, in the protocol's order; the base decides
+    about the others. ``observe``: report what would be flagged, but flag nothing. ``normalise``:
+    judge the text without its disguises too. ``model_sha256`` is the file that the threshold was
+    calibrated for; with another file the threshold means nothing.
     """
 
     name: str
@@ -70,17 +70,17 @@ class Policy:
 
     @property
     def needs_categories(self) -> bool:
-        """Whether it goes by the probabilities of categories, in a text that names none too."""
+        """Whether it needs the probabilities of categories even for texts that name none."""
         by_probability = any(isinstance(rule, float) for _, rule in self.categories)
         return by_probability or (self.threshold is not None and bool(self.categories))
 
     @property
     def goes_by_severity(self) -> bool:
-        """Whether the severity that a model names decides alone."""
+        """Whether the severity that the model names is all that decides."""
         return self.threshold is None and not self.categories
 
     def check_model(self, sha256: str, name: str) -> None:
-        """Raises PolicyError when this policy was calibrated for another model file."""
+        """Raises PolicyError if this policy was calibrated for another model file."""
         if self.model_sha256 is None or self.model_sha256 == sha256:
             return
         made_for = "" if self.calibration is None else f" ({self.calibration.model})"
@@ -99,14 +99,14 @@ OFFICIAL: dict[str, Policy] = {policy.name: policy for policy in (STRICT, LOOSE)
 
 
 def content_of(policy: Policy) -> dict[str, Any]:
-    """Everything that decides what a policy says, as plain values: not how it was calibrated."""
+    """Everything that affects a decision, as plain values; the calibration is left out."""
     content = asdict(policy)
     del content["name"], content["calibration"]
     return content
 
 
 def is_policy_name(text: str) -> bool:
-    """Whether a policy may be saved under that name: a plain file name, on any system."""
+    """Whether a policy may be saved under that name: a plain file name on every system."""
     return (
         _NAME.fullmatch(text) is not None
         and ".." not in text

@@ -1,13 +1,13 @@
-"""What a policy may say of one category, and of a refusal.
+"""The rules for one category, and for a refusal.
 
     ignore          the category flags nothing
-    unsafe          flag where the category is named and the severity is Unsafe
-    controversial   flag where it is named and the severity is Controversial or Unsafe
-    flag            flag wherever it is named
+    unsafe          flag if the category is named and the severity is Unsafe
+    controversial   flag if it is named and the severity is Controversial or Unsafe
+    flag            flag whenever it is named
     a number        flag from this probability of the category on
 
-A text called Safe names no category, so ``flag`` says today what ``controversial`` says; it goes on
-to say it where a model names a category beside Safe. This module decides nothing.
+A Safe answer names no category today, so ``flag`` has the same effect as ``controversial``; should
+a model ever name a category beside Safe, ``flag`` would still flag it. This module decides nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEVERITY_RULES: dict[str, int] = {
     "controversial": SEVERITY_RANK[CONTROVERSIAL],
     "flag": SEVERITY_RANK[SAFE],
 }
-"""The least severity, by its rank, from which a named category flags."""
+"""The rank of the severity from which on a named category flags."""
 RULE_WORDS: tuple[str, ...] = (IGNORE, *SEVERITY_RULES)
 
 RefusalRule = Literal["ignore", "flag", "pass"]

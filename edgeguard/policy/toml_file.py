@@ -1,4 +1,4 @@
-"""A policy as TOML: the form in which a person writes it, and in which ours are saved.
+"""A policy as TOML, the form in which people write policies and edgeguard saves them.
 
     base = "strict"                 # or "loose"; or: threshold = 0.3, over = "unsafe"
     refusal = "ignore"              # or "flag", "pass"
@@ -7,8 +7,8 @@
     [categories]
     politics = "ignore"             # or "unsafe", "controversial", "flag", or a probability
 
-Whatever is not exactly a policy is refused, in one line: a rule that was read wrong would flag
-nothing. This module opens no file and decides nothing.
+Anything that is not exactly a policy is refused with one line: a misread rule would flag nothing.
+This module opens no file and decides nothing.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from edgeguard.policy.rules import REFUSAL_RULES, RULE_WORDS, RefusalRule, Rule
 from edgeguard.protocol.names import CATEGORIES, Severity
 
 MOST = 1 << 16
-"""Bytes of a policy's file."""
+"""The most bytes of a policy's file."""
 
 _LONGEST = 60
-"""Characters of what somebody wrote, in an error."""
+"""The most characters of a user's text that an error quotes."""
 _OVER: dict[str, tuple[Severity, ...]] = {
     "+".join(severity.lower() for severity in policy.harmful): policy.harmful
     for policy in OFFICIAL.values()
 }
-"""What a threshold may be over: the harmful classes of the official policies."""
+"""The values of `over`: the harmful classes of the official policies."""
 _KEYS = (
     *("base", "threshold", "over", "refusal", "observe", "normalise"),
     *("model_sha256", "categories", "calibration"),
@@ -44,9 +44,9 @@ _TOO_LARGE = f"it has more than {MOST:,} bytes, which no policy needs"
 
 
 def read_policy(name: str, data: bytes) -> Policy:
-    """The policy that a file's content says; ``name`` is what verdicts call it.
+    """The policy in a file's content; verdicts call it ``name``.
 
-    Raises PolicyError, in one line, with what is wrong and what is right.
+    Raises PolicyError: one line with what is wrong and what is right.
     """
     try:
         return _policy(name, _table(data))
@@ -55,7 +55,7 @@ def read_policy(name: str, data: bytes) -> Policy:
 
 
 def write_policy(policy: Policy) -> str:
-    """The TOML of a policy, which ``read_policy`` reads back as the same."""
+    """The TOML of a policy, which ``read_policy`` reads back unchanged."""
     import tomli_w
 
     content: dict[str, Any] = {}
@@ -97,7 +97,7 @@ def _table(data: bytes) -> dict[str, Any]:
 
 
 def _line(error: Exception) -> str:
-    """An error's message on one line, and no longer than a person reads."""
+    """An error's message on one line, cut to a readable length."""
     return "".join(c if c.isprintable() else " " for c in str(error))[:200]
 
 
@@ -122,7 +122,7 @@ def _policy(name: str, table: Mapping[str, Any]) -> Policy:
 
 
 def _base(table: Mapping[str, Any]) -> tuple[tuple[Severity, ...], float | None]:
-    """The harmful class, and the threshold if there is one."""
+    """The severities that count as harmful, and the threshold if there is one."""
     if "threshold" not in table:
         if "over" in table:
             raise PolicyError("'over' says what a threshold is over, and there is no 'threshold'")
@@ -134,7 +134,7 @@ def _base(table: Mapping[str, Any]) -> tuple[tuple[Severity, ...], float | None]
 
 
 def _word(table: Mapping[str, Any], key: str, words: tuple[str, ...]) -> str:
-    """The word that a key holds; the first one where it is absent."""
+    """The word in a key; the first allowed one if the key is absent."""
     value = table.get(key, words[0])
     if not isinstance(value, str) or value not in words:
         said = ", ".join(f'"{word}"' for word in words)
@@ -214,6 +214,6 @@ def _shown(value: object) -> str:
         return "a table" if isinstance(value, dict) else "a list"
     try:
         text = repr(value) if isinstance(value, str) else str(value).lower()
-    except ValueError:  # an integer of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python converts
         return "a number with very many digits"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -6,7 +6,7 @@ from edgeguard.policy.policy import Policy
 
 
 def in_words(policy: Policy) -> str:
-    """What a policy says, in a line."""
+    """What a policy says, in one line."""
     over = " + ".join(f"P({severity})" for severity in policy.harmful)
     base = (
         f"flags {' and '.join(policy.harmful)}"

@@ -5,9 +5,10 @@
     Refusal: No                     (response mode only)
 
 The language is a small automaton. A state offers options; an option is a piece of text, what it
-decides, and the state after it. The decoder walks it with a model's logits, the grammar prints it
-as GBNF, the parser reads with it: one definition for all three. A Safe answer has no category, and
-a category is named at most once, so the language is finite. Source: model card of Qwen3Guard-Gen.
+decides, and the state after it. The decoder walks the automaton with a model's logits, the grammar
+prints it as GBNF, and the parser reads with it, so all three share one definition. A Safe answer
+has no category, and a category is named at most once, so the language is finite. Source: model card
+of Qwen3Guard-Gen.
 
 This module knows no tokens and no probabilities.
 """
@@ -34,7 +35,7 @@ Stage = Literal["severity", "category", "more", "refusal", "end"]
 
 @dataclass(frozen=True)
 class State:
-    """Where the writer of an answer stands, and which categories are named already."""
+    """A position in the answer, and the categories named so far."""
 
     stage: Stage
     named: frozenset[str] = frozenset()
@@ -64,7 +65,7 @@ _REFUSAL = State("refusal")
 
 
 def options(mode: Mode, state: State) -> tuple[Option, ...]:
-    """How an answer can go on from a state; an option with empty text ends the answer."""
+    """The ways to continue from a state; an option with empty text ends the answer."""
     if state.stage == "severity":
         return tuple(_severity(mode, name) for name in SEVERITIES)
     if state.stage == "category":
@@ -77,7 +78,7 @@ def options(mode: Mode, state: State) -> tuple[Option, ...]:
 
 
 def answer_of(path: tuple[tuple[State, Option], ...]) -> Answer:
-    """The answer that a walk from START to END has written."""
+    """The answer written by a walk from START to END."""
     decided = [(state.stage, option) for state, option in path]
     severity = next(option.value for stage, option in decided if stage == "severity")
     named = tuple(
@@ -99,7 +100,7 @@ def write(answer: Answer) -> str:
 
 
 def parse(mode: Mode, text: str) -> Answer:
-    """Read an answer; ValueError if the text is not in the language to the last character."""
+    """Read an answer; ValueError unless the whole text is in the language."""
     for path in _paths(mode, START, text):
         return answer_of(path)
     raise ValueError(f"not an answer of the {mode} language")

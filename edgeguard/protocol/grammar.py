@@ -1,9 +1,9 @@
 """The answer language printed as GBNF, for anything that runs llama.cpp's grammar sampler.
 
-One rule a state of the automaton in edgeguard.protocol.answer. No category can be named twice, so
-there is a rule for every set of categories named so far: 512 in prompt mode. Rule names hold
-letters, digits and hyphens only; llama.cpp ends a rule name at an underscore and some builds then
-answer without any constraint. Source: grammars/README.md of llama.cpp.
+Each state of the automaton in edgeguard.protocol.answer becomes one rule. No category can be named
+twice, so there is a rule for every set of categories named so far: 512 in prompt mode. Rule names
+consist of letters, digits and hyphens only: llama.cpp ends a rule name at an underscore, and some
+builds then answer without any constraint. Source: grammars/README.md of llama.cpp.
 
 This module does not run a grammar.
 """

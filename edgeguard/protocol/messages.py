@@ -1,7 +1,7 @@
-"""What a question is made of: messages of three roles, and the mode that the last one decides.
+"""What a question is made of: messages of three roles; the last one decides the mode.
 
-Which forms people send, and how they become these messages, is edgeguard.conversation's. This
-module does not write the question text and does not count tokens.
+edgeguard.conversation turns the public forms of messages into these. This module does not write the
+question text and does not count tokens.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class Message:
 
 
 def check_visible(text: str) -> None:
-    """Raise InputError for a text in which a person would see nothing."""
+    """Raise InputError for a text without any visible character."""
     if not has_visible(text):
         why = "it has no visible character" if text.strip() else "the text is empty"
         raise InputError(f"there is nothing to judge: {why}")
 
 
 def mode_of(messages: tuple[Message, ...]) -> Mode:
-    """The last message decides: the user's is judged as a prompt, the assistant's as a response."""
+    """The mode by the last message: prompt if it is the user's, response if the assistant's."""
     return "response" if messages[-1].role == "assistant" else "prompt"
 
 
 def check_text(what: str, text: object) -> None:
-    """Raise InputError for anything but a string of Unicode text; ``what`` names it."""
+    """Raise InputError unless it is a string of valid Unicode; ``what`` names it in the error."""
     if not isinstance(text, str):
         raise InputError(f"{what} is {type(text).__name__}, not a string")
     try:

@@ -1,7 +1,7 @@
 """The names of the Qwen3Guard-Gen protocol: modes, severities, categories, refusal.
 
-Every other module takes the names from here; none spells one. The order is the order of the
-official question text. Source: Qwen3Guard Technical Report (arXiv:2510.14276), section 2, and
+All other modules take the names from here, so that each is spelled only once. The order is that of
+the official question text. Source: Qwen3Guard Technical Report (arXiv:2510.14276), section 2, and
 the model card.
 
 This module does not know how a question or an answer is written.

@@ -1,12 +1,12 @@
 """The question that Qwen3Guard-Gen is asked, written as the official chat template writes it.
 
 A question is a short list of pieces: control tokens of the chat framing, and plain text between
-them. Nothing of a message ever becomes a control token; that is settled where the pieces are
-tokenized (edgeguard.tokens), and the reason why the pieces are kept apart here.
+them. The pieces are kept apart so that edgeguard.tokens can tokenize the text separately, and no
+part of a message ever becomes a control token.
 
 Source: the model card of Qwen3Guard-Gen and the report (arXiv:2510.14276), appendix; the text
 agrees byte for byte with ``apply_chat_template`` of the published checkpoint as four independent
-programs print it. A converter that has a checkpoint with a template compares the two again.
+programs print it. The converter compares the two again for each checkpoint that has a template.
 
 This module does not tokenize, cut or judge.
 """
@@ -46,7 +46,7 @@ _AFTER: tuple[Piece, ...] = (
     THINK_END,
     "\n\n",
 )
-"""From the end of the question to the first token of the answer: thinking is switched off."""
+"""Between the question and the first token of the answer; switches thinking off."""
 
 _POLICY: dict[Mode, tuple[str, str, str]] = {
     "prompt": (
@@ -78,17 +78,17 @@ _SUBJECT: dict[Mode, tuple[str, str]] = {
 def question(messages: tuple[Message, ...]) -> tuple[Piece, ...]:
     """The whole question for a conversation, ready to be tokenized piece by piece.
 
-    The text between the first two control tokens is one piece on purpose: the tokenizer gives
-    other ids when it is cut before the user's text.
+    The text between the first two control tokens must stay one piece: cut before the user's text,
+    it would be tokenized differently.
     """
     mode = mode_of(messages)
     return (IM_START, _before(mode) + conversation(messages) + tail(mode), *_AFTER)
 
 
 def contents(messages: tuple[Message, ...]) -> Iterator[tuple[int, int]]:
-    """Where the content of each message begins and ends in the question's one text, in characters.
+    """Where each message's content begins and ends, in characters of the question's text.
 
-    It is the second of the question's pieces.
+    That text is the second of the question's pieces.
     """
     place = len(_before(mode_of(messages)))
     for label, message in _labelled(messages):
@@ -104,7 +104,7 @@ def render(messages: tuple[Message, ...]) -> str:
 
 
 def head(mode: Mode) -> str:
-    """The text before the conversation: task, policy and categories. The same for every call."""
+    """The fixed text before the conversation: task, policy and categories."""
     subject, noun = _SUBJECT[mode]
     parts = [
         "# Task:\n"
@@ -133,7 +133,7 @@ def conversation(messages: tuple[Message, ...]) -> str:
 
 
 def tail(mode: Mode) -> str:
-    """The text after the conversation: how the answer must look. The same for every call."""
+    """The fixed text after the conversation: the form of the answer."""
     subject, noun = _SUBJECT[mode]
     allowed = ", ".join(f"'Safety: {name}'" for name in SEVERITIES)
     lines = [
@@ -156,7 +156,7 @@ def _before(mode: Mode) -> str:
 
 
 def _labelled(messages: tuple[Message, ...]) -> Iterator[tuple[str, Message]]:
-    """Each message behind what stands before its content."""
+    """Each message with the label that precedes its content."""
     yield "USER: ", messages[0]
     for before, message in pairwise(messages):
         if message.role == "assistant":

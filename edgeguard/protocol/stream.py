@@ -1,11 +1,11 @@
 """How Qwen3Guard-Stream is shown a conversation, and what its heads answer.
 
-It is asked no question: the conversation is written as Qwen3's own chat template writes it, and
-two pairs of heads give labels to tokens. The query heads judge the user's last message, at its
+The model is asked no question: the conversation is written as Qwen3's own chat template writes it,
+and two pairs of heads label tokens. The query heads judge the user's last message, at its
 ``<|im_end|>`` alone; the response heads judge every token of the assistant's answer.
 
-Sources: the model card and the report (arXiv:2510.14276); the orders are those of the maps in the
-checkpoint's config.json, which the converter holds against these.
+Sources: the model card and the report (arXiv:2510.14276). The order of the labels is that of the
+maps in the checkpoint's config.json, which the converter compares with these.
 
 This module knows no tokens and no numbers.
 """
@@ -49,14 +49,14 @@ MAPS: Mapping[str, tuple[str, ...]] = {
 """The maps in config.json, by their names there."""
 
 ANSWER_START = "\n\n"
-"""What stands before an answer's own text, in one run with it for the tokenizer."""
+"""Precedes an answer's own text; the tokenizer treats both as one text."""
 
 _BEFORE_ANSWER: tuple[Piece, ...] = (IM_START, "assistant\n", THINK_START, "\n\n", THINK_END)
 """An empty think block: the answer's header, which is never judged."""
 
 
 def categories(mode: Mode) -> tuple[str, ...]:
-    """The categories of a side, by the index that its head gives."""
+    """The categories of a side, by their index in its head's output."""
     return QUERY_CATEGORIES if mode == "prompt" else RESPONSE_CATEGORIES
 
 
@@ -69,17 +69,17 @@ def conversation(messages: tuple[Message, ...]) -> tuple[Piece, ...]:
 
 
 def before_answer() -> tuple[Piece, ...]:
-    """What follows a judged conversation up to the run that ANSWER_START begins."""
+    """The text between a judged conversation and the sequence that ANSWER_START begins."""
     return ("\n", *_BEFORE_ANSWER)
 
 
 def after_answer() -> tuple[Piece, ...]:
-    """What ends an answer; the authors' evaluation judges these two tokens as well."""
+    """The text that ends an answer; the authors' evaluation judges its two tokens as well."""
     return (IM_END, "\n")
 
 
 def answer_text(text: str) -> str:
-    """An answer as the template writes it: without the line breaks that it begins with."""
+    """An answer as the template writes it: without leading line breaks."""
     return text.lstrip("\n")
 
 

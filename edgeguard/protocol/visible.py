@@ -1,10 +1,10 @@
-"""Whether a text has anything in it to judge: one character that a person could see.
+"""Whether a text has anything to judge: at least one character that a person could see.
 
 A text without any comes from a program that lost the text, and "Safe" would hide that. By Unicode's
-general categories, spaces, line breaks, controls and format characters are not visible. Neither are
-the characters that Unicode calls default ignorable, letters and marks among them, nor the blank
-of Braille. Characters for private use and those that this Python does not know yet (category Co,
-Cn) count as visible: a font may have a picture for them, and the model reads their bytes.
+general categories, spaces, line breaks, controls and format characters are invisible. So are the
+characters that Unicode calls default ignorable, some letters and marks among them, and the blank of
+Braille. Characters for private use and those that this version of Python does not know (categories
+Co and Cn) count as visible: a font may have a glyph for them, and the model reads their bytes.
 
 Source: DerivedCoreProperties.txt of Unicode 15.1, Default_Ignorable_Code_Point.
 """
@@ -24,7 +24,7 @@ _RANGES = (
     (0x200B, 0x200F),
     (0x202A, 0x202E),
     (0x2060, 0x206F),
-    (0x2800, 0x2800),  # the blank pattern of Braille: no default ignorable, and nothing to see
+    (0x2800, 0x2800),  # the blank pattern of Braille is not default ignorable, but shows nothing
     (0x3164, 0x3164),
     (0xFE00, 0xFE0F),
     (0xFEFF, 0xFEFF),
@@ -45,6 +45,6 @@ def _is_visible(character: str) -> bool:
     if unicodedata.category(character) in _INVISIBLE_KINDS:
         return False
     code = ord(character)
-    if code & 0xFFFE == 0xFFFE:  # U+FFFE, U+FFFF and their like are never characters
+    if code & 0xFFFE == 0xFFFE:  # U+FFFE, U+FFFF and the other noncharacters
         return False
     return not any(first <= code <= last for first, last in _RANGES)

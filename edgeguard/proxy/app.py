@@ -1,9 +1,9 @@
-"""The application: the layers of the server, and behind them what judges and passes on.
+"""The application: the layers of the server, and inside them the proxy itself.
 
-    Observed, Access, Bounded   as edgeguard.server has them
+    Observed, Access, Bounded   as in edgeguard.server
     Proxy                       reads a request, asks guard and upstream, answers
 
-When the client leaves, all that was begun for it ends.
+When the client leaves, everything that was begun for it ends.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def make_app(
     worker: Worker,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
-    """The application of one proxy. The worker is started and stopped with it."""
+    """The application of one proxy. It starts and stops the worker."""
     connection_limit = ConnectionLimit()
     metrics = Metrics(worker, connection_limit)
     notes = Notes(metrics.request)
@@ -120,14 +120,14 @@ async def _lifespan(
 
 
 class _AnyKey:
-    """Takes the key from where Anthropic's and Azure's clients put it."""
+    """Accepts the key from the headers that Anthropic's and Azure's clients use."""
 
     def __init__(self, app: ASGIApp, wanted: bool) -> None:
         self._app = app
         self._wanted = wanted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write it where it is looked for."""
+        """Copy it to the header where the server looks for it."""
         if scope["type"] == "http" and self._wanted:
             headers = MutableHeaders(scope=scope)
             key = headers.get("x-api-key") or headers.get("api-key")
@@ -137,7 +137,7 @@ class _AnyKey:
 
 
 class Proxy:
-    """Answers what comes for the upstream."""
+    """Answers requests to the upstream."""
 
     def __init__(self, settings: ProxySettings, judge: Judge, upstream: Upstream) -> None:
         self._settings = settings
@@ -145,7 +145,7 @@ class Proxy:
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, for as long as its client is there."""
+        """Answer a request, as long as its client is connected."""
         if scope["type"] != "http":
             return
         started = time.perf_counter()
@@ -176,7 +176,7 @@ class Proxy:
             await answer(request.scope, request.receive, send)
 
     async def _unknown(self, request: Request, path: str, body: bytes, send: Send) -> None:
-        """Pass on what was allowed by name. Raises HttpError 404 for the rest."""
+        """Pass on an unknown path that was allowed by name. Raises HttpError 404 for the rest."""
         lists = request.method == "GET" and (path == _MODELS or path.startswith(f"{_MODELS}/"))
         if lists or self._settings.allows(path):
             await self._passed(request, path, body, send, {})
@@ -234,7 +234,8 @@ class Proxy:
             response = await sending
             await self._judged(request, said, case, decision, response, watch, send, started)
         finally:
-            # Begun first, and not given up: a client that leaves now cancels what is awaited here.
+            # Started first and shielded: if the client leaves now, whatever is awaited here is
+            # cancelled.
             ending = asyncio.ensure_future(_ended(sending))
             try:
                 if watch is not None:
@@ -309,7 +310,7 @@ class Proxy:
         marks: dict[str, str],
         send: Send,
     ) -> None:
-        """Pass on an error of the upstream; what it says is judged as an answer is."""
+        """Pass on an error of the upstream; its text is judged like an answer."""
         body = await read(response)
         text = whole.error_text(body)
         decision = await case.error(text) if text else Decision(False, None)
@@ -331,7 +332,7 @@ class Proxy:
         return asked(form, parse(body), reading, self._settings.allows)
 
     async def _refuse(self, request: Request, said: Asked, decision: Decision, send: Send) -> None:
-        """Answer instead of the upstream. Raises HttpError where that is an error."""
+        """Answer instead of the upstream. Raises HttpError if the refusal is an error."""
         if decision.verdict is None:
             raise HttpError(
                 503,
@@ -363,7 +364,7 @@ class Proxy:
         body: AsyncIterator[bytes],
         marks: dict[str, str],
     ) -> None:
-        """Send a body as it comes; an error's keeps the upstream's key to itself."""
+        """Send a body as it comes; the upstream's key is removed from errors."""
         headers = self._upstream.answer_headers(response) | marks
         raw = [
             (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
@@ -380,7 +381,7 @@ class Proxy:
         await send({"type": "http.response.body", "body": b""})
 
     def _marks(self, **decisions: Decision) -> dict[str, str]:
-        """What headers say of decisions, where they stop nothing."""
+        """Headers with the decisions, if these do not block anything."""
         if not (self._settings.observe or self._settings.fail_open):
             return {}
         return {f"{_SENSITIVE}{stage}": decision.word for stage, decision in decisions.items()}
@@ -397,7 +398,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 
 async def _ended(sending: asyncio.Future[httpx.Response] | None) -> None:
-    """End a request to the upstream, wherever it is."""
+    """End a request to the upstream, at whatever stage it is."""
     if sending is None:
         return
     if not sending.done():
@@ -413,7 +414,7 @@ async def _left(receive: Receive) -> None:
 
 
 def _path(request: Request) -> str:
-    """The path as clients mean it: with /v1 twice or not at all, or with a slash too many."""
+    """The path that clients mean: with /v1 twice or missing, or with a slash too many."""
     return _meant(request.scope["path"])
 
 
@@ -425,7 +426,7 @@ def _meant(path: str) -> str:
 
 
 def _top(path: str) -> str:
-    """What to allow: a path as far as it is no id."""
+    """The path to allow: its beginning, without any ids."""
     found = re.match(r"(?:/v1)?/[a-z_]{1,40}(?:/[a-z_]{1,40})?(?=/|$)", path)
     return found[0] if found else "and its path"
 

@@ -1,6 +1,7 @@
 """The audit log: a JSON line for each verdict, without the text, in a file that is rotated.
 
-A text stands in it as its sha256: who has the text can find it, and short texts can be guessed.
+A text is represented by its sha256: those who have the text can find it, and short texts can be
+guessed.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from edgeguard.verdict import Verdict
 
 MAX_BYTES = 10 * 1024 * 1024
 FILES = 5
-"""Files that are kept beside the one that is written."""
+"""How many rotated files are kept."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Audit:
-    """Writes what was decided; without a path it writes nothing."""
+    """Writes decisions; without a path, it writes nothing."""
 
     def __init__(
         self,
@@ -65,7 +66,10 @@ class Audit:
         verdict: Verdict | None,
         reason: str,
     ) -> None:
-        """One line. ``stage`` is prompt or answer; ``action`` passed, blocked, observed, failed."""
+        """Write a line for one verdict.
+
+        ``stage`` is prompt or answer; ``action`` passed, blocked, observed or failed.
+        """
         if self._file is None:
             return
         line = {
@@ -91,7 +95,7 @@ class Audit:
                 self._lost(error)
 
     def _lost(self, error: OSError) -> None:
-        """Count a line, and say once that they are lost: verdicts go on."""
+        """Count a lost line, and warn once; verdicts go on."""
         self._on_lost()
         if not self._is_losing:
             _logger.error("the audit log cannot be written, lines are lost: %s", error.strerror)
@@ -104,9 +108,9 @@ class Audit:
 
 
 class _File(RotatingFileHandler):
-    """A log in whole lines that its owner alone reads, whatever becomes of the file.
+    """A log of complete lines that only its owner can read.
 
-    A file that was moved or removed is made again; a line that finds no place is taken back.
+    If the file was moved or removed, a new one is made; a line that does not fit is taken back.
     """
 
     def _open(self) -> TextIOWrapper:
@@ -120,7 +124,7 @@ class _File(RotatingFileHandler):
         return self.stream.fileno()
 
     def write(self, line: str) -> None:
-        """Add a line. Raises OSError, and then has added nothing."""
+        """Add a line. If it raises OSError, nothing was added."""
         self._follow()
         data = f"{line}\n".encode()
         if 0 < self.maxBytes < os.fstat(self._number).st_size + len(data):
@@ -140,7 +144,7 @@ class _File(RotatingFileHandler):
             self._again()
 
     def _rotate(self) -> None:
-        """Begin a new file; where that cannot be, go on with the old one."""
+        """Begin a new file; if that fails, go on with the old one."""
         try:
             self.doRollover()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The metrics of a proxy, beside those of a server: what was blocked, and what was held back."""
+"""The metrics of a proxy, in addition to a server's: what was blocked, and what was held back."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Counts:
         self._actions.labels(stage, action).inc()
 
     def lost(self) -> None:
-        """A line of the audit log was lost."""
+        """Count a lost line of the audit log."""
         self._lost.inc()
 
     def first(self, seconds: float) -> None:
-        """The first text was released."""
+        """Count the time until the first text was released."""
         self._first.observe(seconds)
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

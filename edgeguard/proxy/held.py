@@ -1,8 +1,9 @@
 """The events of an answer that wait for their verdict: released as far as the text is judged.
 
-Every text in an event counts, whatever its field; they stand one after the other in one transcript,
-which is what is judged. Where a text goes on that another one interrupted, its last words stand
-there again, so that nothing is judged in shreds. This module judges nothing.
+Every text in an event counts, whatever its field; all texts are joined into one transcript, which
+is what is judged. When a text continues after another one interrupted it, its last words are
+repeated in the transcript, so that no fragment is judged without context. This module judges
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from edgeguard.proxy.sse import Event, event
 from edgeguard.proxy.words import Path, Words, are_arguments, unescaped, without_tokens, words
 
 _REPEATS = (".done", ".created", ".in_progress", ".completed", ".incomplete", ".failed", ".added")
-"""Endings of events of the Responses API that say again what was said."""
+"""Endings of the types of Responses API events that repeat earlier text."""
 _CUT: frozenset[Path] = frozenset(
     {
         ("choices", 0, "delta", "content"),
@@ -29,7 +30,7 @@ _CUT: frozenset[Path] = frozenset(
         ("delta", "thinking"),
     }
 )
-"""Texts that a client puts together from pieces, so that a piece may become two."""
+"""Texts that clients join from pieces, so that a piece may be cut in two."""
 _CUT_DELTAS = ("output_text.delta", "refusal.delta", "reasoning_text.delta", "summary_text.delta")
 _PLACES = ("index", "output_index", "content_index", "summary_index")
 AGAIN = 200
@@ -44,13 +45,13 @@ class _Waiting:
     event: Event
     start: int
     end: int
-    cut: Path | None  # where its only text stands, if it may be cut
+    cut: Path | None  # the path of its only text, if that may be cut
 
 
 class Held:
-    """What came and is not released. Places count the characters of the transcript.
+    """Events that came and are not released. Places count the characters of the transcript.
 
-    ``released`` is the place up to which it was released.
+    ``released`` is the place up to which events were released.
     """
 
     def __init__(self, said: Collection[str] = ()) -> None:
@@ -61,17 +62,17 @@ class Held:
         self._half = False
         self._text = ""
         self._ends: dict[Path, str] = {}  # the last words of each text
-        self._pending: dict[Path, str] = {}  # an escape that is not complete
+        self._pending: dict[Path, str] = {}  # an incomplete escape sequence
         self.released = 0
 
     @property
     def length(self) -> int:
-        """How long the transcript is."""
+        """The length of the transcript."""
         return len(self._text) + self._half
 
     @property
     def text(self) -> str:
-        """All that came."""
+        """The whole transcript."""
         return self._text
 
     @property
@@ -80,7 +81,7 @@ class Held:
         return self.length - self._waiting[0].start if self._waiting else 0
 
     def add(self, new: Event) -> str:
-        """Take an event; what it adds to the transcript."""
+        """Add an event; returns what it adds to the transcript."""
         start, added, incomplete = self.length, "", False
         found = list(words(without_tokens(new.value), said=self._said))
         for one in found:
@@ -88,7 +89,7 @@ class Held:
             text = self._read(new, one, kind)
             incomplete = incomplete or kind in self._pending
             if not text or ((one.protocol or _repeats(new)) and text in self._text):
-                continue  # all of it is in the transcript, and waits for its verdict there
+                continue  # the transcript has it already, where it waits for its verdict
             added += self._goes_on(kind) + self._put(text)
             self._ends[kind] = (self._ends.get(kind, "") + _joined(text))[-AGAIN:]
         alone = len(found) == 1 and self.length - start == len(found[0].text) == len(added)
@@ -97,12 +98,12 @@ class Held:
         return added
 
     def end(self) -> str:
-        """Nothing comes any more; what that adds to the transcript."""
+        """End the answer; returns what that adds to the transcript."""
         pending, self._pending = self._pending, {}
         return "".join(self._goes_on(kind) + self._put(text) for kind, text in pending.items())
 
     def release(self, safe_to: int) -> Iterator[Event]:
-        """The events up to there; one that goes further is cut, if it may be."""
+        """The events up to there; one that extends beyond is cut, if it may be."""
         while self._waiting:
             first = self._waiting[0]
             if first.end <= safe_to:
@@ -119,31 +120,31 @@ class Held:
             return
 
     def drop(self) -> None:
-        """Nothing of it is released any more."""
+        """Drop all held events."""
         self._waiting.clear()
 
     def _read(self, new: Event, found: Words, kind: Path) -> str:
-        """A text as its reader sees it: without the escapes in the arguments of a call."""
+        """A text as its reader sees it: without the escapes in the arguments of a tool call."""
         if not are_arguments(found, (new.value or {}).get("type")):
             return found.text
         text = self._pending.pop(kind, "") + found.text
         parts = _INCOMPLETE.fullmatch(text)
         if parts is None:
-            return text  # it is no JSON
+            return text  # not JSON
         if parts[2]:
             self._pending[kind] = parts[2]
         return unescaped(parts[1])
 
     def _goes_on(self, kind: Path) -> str:
-        """What stands before a text of this kind, if the one before was of another."""
+        """What precedes a text of this kind, if the previous text was of another."""
         is_other, self._kind = bool(self._text) and kind != self._kind, kind
         return self._put(f"\n{self._ends.get(kind, '')}") if is_other else ""
 
     def _put(self, text: str) -> str:
-        """Add to the transcript, which counts a character that comes in two halves once."""
+        """Add to the transcript; a character that comes in two halves counts once."""
         both = ("\ud83d" if self._half else "") + text
         self._half = "\ud800" <= both[-1] <= "\udbff"
-        # The halves are joined as edgeguard.watch.pieces joins them; what they are is no matter.
+        # Halves are joined as in edgeguard.watch.pieces; any high half gives the same length.
         self._text += _joined(both[:-1] if self._half else both)
         return text
 
@@ -175,7 +176,7 @@ def _can_cut(new: Event, found: Words) -> bool:
 
 
 def _cut(old: Event, path: Path, at: int) -> tuple[Event, Event]:
-    """Two events out of one, which together say what it says."""
+    """Split an event into two that together say the same."""
     pieces = []
     for piece in (slice(None, at), slice(at, None)):
         value: Any = copy.deepcopy(old.value)
@@ -183,6 +184,6 @@ def _cut(old: Event, path: Path, at: int) -> tuple[Event, Event]:
         for part in path[:-1]:
             inner = inner[part]
         inner[path[-1]] = inner[path[-1]][piece]
-        bare: Any = without_tokens(value)  # they are those of the whole piece
+        bare: Any = without_tokens(value)  # those of the whole piece
         pieces.append(event(bare, old.name))
     return pieces[0], pieces[1]

@@ -1,8 +1,8 @@
-"""Verdicts of prompts and answers, and what a failure of the guard means.
+"""Verdicts on prompts and answers, and what a failure of the guard means.
 
-A verdict is noted in the metrics and in the audit log. What was judged a while ago, as a system
-text or the definitions of tools, is remembered by its digest. Whether something is flagged is the
-guard's to say; whether that stops it is said by the settings: ``observe`` lets it through.
+A verdict is recorded in the metrics and in the audit log. Recent verdicts are remembered by digest,
+since a system text or the definitions of tools come again and again. The guard decides whether
+something is flagged; the settings decide whether that stops it: ``observe`` lets it through.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of a prompt or an answer. ``verdict`` is None where the guard failed."""
+    """What happens to a prompt or an answer. ``verdict`` is None if the guard failed."""
 
     stops: bool
     verdict: Verdict | None
@@ -39,7 +39,7 @@ class Decision:
 
     @property
     def word(self) -> str:
-        """For a header: what was found."""
+        """The result in one word, for a header."""
         if self.verdict is None:
             return "not judged"
         return "flagged" if self.verdict.flagged else "passed"
@@ -54,7 +54,7 @@ class Case:
         self._route = route
 
     async def prompt(self, parts: Sequence[Conversation]) -> Decision | None:
-        """Judge what is asked; the first part that is flagged counts. None without parts."""
+        """Judge the prompt; the first flagged part counts. None without parts."""
         judged: Decision | None = None
         for part in parts:
             judged = await self._check("prompt", part)
@@ -63,11 +63,11 @@ class Case:
         return judged
 
     async def answer(self, asked: Asked, text: str) -> Decision:
-        """Judge an answer that came whole."""
+        """Judge an answer that came in one piece."""
         return await self._check("answer", asked.conversation.answered(text))
 
     async def begin(self, asked: Asked) -> tuple[Decision, AsyncWatch | None]:
-        """Judge what is asked, and begin to watch its answer; no watch if it is not judged."""
+        """Judge the prompt, and begin to watch its answer; no watch if it was not judged."""
         before = await self.prompt(asked.parts[:-1])
         if before is not None and (before.stops or before.failed):
             return before, None
@@ -80,11 +80,11 @@ class Case:
         assert watch.prompt is not None
         self._judge.metrics.verdict(watch.prompt)
         found = self._decided("prompt", watch.prompt, text)
-        was_flagged = before is not None and before.word == "flagged"  # it is only observed
+        was_flagged = before is not None and before.word == "flagged"  # flagged, but only observed
         return (before if was_flagged and before else found), watch
 
     def watch(self, asked: Asked) -> AsyncWatch:
-        """Judge an answer that grows."""
+        """Begin to watch an answer that grows."""
         settings = self._judge.settings
         return self._judge.guard.watch(
             asked.conversation,
@@ -94,28 +94,28 @@ class Case:
         )
 
     def watched(self, verdict: Verdict, text: str) -> Decision:
-        """An answer that grew has a verdict."""
+        """Record the verdict on an answer that grew."""
         self._judge.metrics.verdict(verdict)
         return self._decided("answer", verdict, text)
 
     def failure(self, stage: str, error: BaseException, text: str) -> Decision:
-        """The guard has no verdict."""
+        """Record that the guard has no verdict."""
         _logger.error("request %s: the %s was not judged: %s", self._id, stage, reason_of(error))
         goes_on = self._judge.settings.fail_open or self._judge.settings.observe
         self._note(stage, "failed_open" if goes_on else "failed", text, None, type(error).__name__)
         return Decision(not goes_on, None, failed=True)
 
     async def error(self, text: str) -> Decision:
-        """Judge what the upstream says of an error, whoever asked."""
+        """Judge the text of an upstream's error, for any client."""
         return await self._check("answer", UNKNOWN.answered(text))
 
     def empty(self) -> Decision:
-        """An answer without any text."""
+        """Record an answer without any text."""
         self._note("answer", "passed", "", None, "there is no text")
         return Decision(False, None)
 
     def unread(self, stage: str, why: str) -> None:
-        """Note what cannot be judged: it is refused, or only observed."""
+        """Record something that cannot be judged: it is refused, or only observed."""
         action = "observed" if self._judge.settings.observe else "refused"
         self._note(stage, action, "", None, why)
 

@@ -1,7 +1,8 @@
-"""What a request brings in, or asks for, and the guard cannot see: refused, or allowed by name.
+"""Parts of a request that the guard cannot see: refused, unless allowed by name.
 
-What the upstream keeps, what it fetches itself (searches, other servers, files), what is answered
-later, and what says an answer in another way than as its text. This module judges nothing.
+These are things that the upstream stores, fetches itself (searches, other servers, files) or
+answers later, and options that make it answer in a form other than text. This module judges
+nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _VERSION = re.compile(r"(_preview)?(_\d[\d_]*)?$")
 
 
 def check(body: dict[str, Any], allows: Allows, *, skip_media: bool) -> None:
-    """Raise HttpError 400 for the first thing that the guard cannot see and nobody allowed."""
+    """Raise HttpError 400 for the first thing that the guard cannot see and that is not allowed."""
     for param, name, why in _found(body, skip_media):
         if not allows(name):
             raise HttpError(
@@ -56,7 +57,7 @@ def check(body: dict[str, Any], allows: Allows, *, skip_media: bool) -> None:
 
 
 def _found(body: dict[str, Any], skip_media: bool) -> Iterator[tuple[str, str, str]]:
-    """Parameter, name to allow, and what is wrong with it."""
+    """The parameter, the name to allow, and what is wrong with it."""
     for name in sorted(FIELDS & body.keys()):
         if body[name]:
             kept = name in _KEPT

@@ -1,7 +1,7 @@
-"""What a client gets instead of what was blocked, in the form of the API that it speaks.
+"""What a client gets in place of a blocked answer, in the form of the API that it uses.
 
-A short text and the reason that the API has for it, with usage and an end; or an error. A stream
-may have begun: what goes on from there takes its ids, and closes what is open. This module decides
+This is either a short text with the API's reason, usage and an end, or an error. A stream may have
+begun already: its continuation uses the same ids and closes what is open. This module decides
 nothing.
 """
 
@@ -22,7 +22,7 @@ _DONE = Event("", DONE, None)
 
 
 class Shown:
-    """What a client has seen of a stream: its ids, and what is open in it."""
+    """What a client has seen of a stream: its ids, and which parts are open."""
 
     def __init__(self) -> None:
         self.first: Body = {}
@@ -33,7 +33,7 @@ class Shown:
         self.any_text = False
 
     def note(self, sent: Event) -> None:
-        """An event was sent."""
+        """Note an event that was sent."""
         value = sent.value or {}
         inner = value.get("response") or value.get("message") or value
         if not self.first and isinstance(inner, dict):
@@ -52,7 +52,7 @@ class Shown:
 
 
 def error(message: str, code: str = _FILTER, status: int = 400) -> HttpError:
-    """The error that says it."""
+    """The refusal as an error."""
     return HttpError(status, message, code=code)
 
 
@@ -62,7 +62,7 @@ def whole(asked: Asked, text: str) -> Body:
 
 
 def stream(asked: Asked, text: str, shown: Shown) -> list[Event]:
-    """The rest of a stream, of which the client has seen so much."""
+    """The rest of a stream, given what the client has seen."""
     text = f"\n\n{text}" if shown.any_text else text
     return _STREAM[asked.form](asked, text, shown)
 

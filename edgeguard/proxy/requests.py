@@ -1,8 +1,9 @@
 """What is judged of a request, in each of the forms of the public APIs.
 
-A conversation, of which the messages since the user's last one are judged; and beside it texts of
-their own: system texts, the definitions of tools, and every other field that holds text. What
-cannot be judged is an HttpError, unless it is allowed by name. This module judges nothing.
+In the conversation, the messages from the user's last one on are judged. System texts, the
+definitions of tools, and every other field that contains text are judged as texts of their own.
+Anything that cannot be judged is an HttpError, unless it is allowed by name. This module judges
+nothing.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ _SETTINGS = frozenset(
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be judged of a request before its answer is shown."""
+    """What must be judged of a request before its answer is shown."""
 
     form: Form
     body: Body
     conversation: Conversation
-    """What the answer answers."""
+    """The conversation that is answered."""
     parts: tuple[Conversation, ...]
-    """What is judged; the last is ``conversation`` where that ends with something to judge."""
+    """What is judged; the last one is ``conversation`` if that ends with something to judge."""
 
     @property
     def streams(self) -> bool:
@@ -62,7 +63,7 @@ class Asked:
 
     @property
     def said(self) -> frozenset[str]:
-        """Every string that the client sent: an answer may repeat it."""
+        """Every string that the client sent; an answer may repeat them."""
         return frozenset(strings(self.body))
 
 
@@ -100,9 +101,9 @@ def _parts(conversation: Conversation, beside: list[str]) -> list[Conversation]:
 
 
 def _unread(values: list[object], conversation: Conversation, beside: list[str]) -> list[str]:
-    """What stands in the messages and not in the conversation that was read out of them.
+    """Texts in the messages that the conversation read from them does not contain.
 
-    Such as an earlier thinking, which the upstream reads, and fields of one upstream alone.
+    For example earlier thinking, which the upstream reads, and fields of one upstream alone.
     """
     seen = [message.content for message in conversation.messages] + beside
 
@@ -114,7 +115,7 @@ def _unread(values: list[object], conversation: Conversation, beside: list[str])
 
 
 def _inner(text: str) -> list[str]:
-    """The texts in the arguments of a call, which the conversation may show written otherwise."""
+    """The texts in the arguments of a tool call, which the conversation may write differently."""
     try:
         found = [one.text for one in words(json.loads(text))]
     except (ValueError, RecursionError):

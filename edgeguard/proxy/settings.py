@@ -17,7 +17,7 @@ UPSTREAM_TIMEOUT = 600.0
 JUDGE_TIMEOUT = 60.0
 """Seconds that one pass of the guard may take before it counts as failed."""
 MAX_BODY = 8 * 1024 * 1024
-"""Bytes of a request: conversations carry tools' results along."""
+"""The most bytes of a request; conversations contain the results of tools."""
 REFUSAL = "This cannot be shown: it was stopped by a content filter."
 PROMPTS = ("parallel", "first")
 BLOCKS = ("text", "error")
@@ -65,7 +65,7 @@ class ProxySettings:
                 raise InputError(f"{name} must be a number of seconds above 0")
 
     def url(self, path: str) -> str:
-        """Where a path of ours is at the upstream, which has /v1 in its address or has not."""
+        """The upstream's URL for one of our paths; its base URL may or may not end in /v1."""
         base = self.upstream.rstrip("/")
         if base.endswith("/v1"):
             base = base.removesuffix("/v1") if not path.startswith("/v1/") else base
@@ -73,9 +73,9 @@ class ProxySettings:
         return base + path
 
     def allows(self, name: str) -> bool:
-        """Whether what cannot be judged was allowed by name: a field, or a path.
+        """Whether a field or path that cannot be judged was allowed by name.
 
-        A path is allowed with what lies below it: /v1/files with /v1/files/file-1/content.
+        A path is allowed with everything below it: /v1/files with /v1/files/file-1/content.
         """
         if not name.startswith("/"):
             return name in self.allow

@@ -1,7 +1,7 @@
-"""Server-sent events out of bytes, which come cut anywhere: in a line, or in a character.
+"""Server-sent events from bytes that may be cut anywhere: inside a line, or inside a character.
 
-Read as the standard has it: lines end with CR, LF or both, a mark of the byte order is passed over,
-comments too. This module knows no API. Errors are GarbageError.
+They are read as in the standard: lines end with CR, LF or both; a byte order mark and comments are
+skipped. This module knows no API. Errors are GarbageError.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from edgeguard.errors import InputError
 from edgeguard.strict_json import parse_json
 
 MAX_EVENT = 1024 * 1024
-"""Bytes of one event; what is longer is no event of a model."""
+"""The most bytes of an event; models send no longer ones."""
 DONE = "[DONE]"
 _BOM = b"\xef\xbb\xbf"
 _NAME = re.compile(r"[A-Za-z0-9_.]{0,80}")
 
 
 class GarbageError(Exception):
-    """The upstream sends what cannot be read, and so cannot be judged."""
+    """The upstream sent something that cannot be read, and so cannot be judged."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event: its name, and its data as it came and as JSON; None for `[DONE]`."""
+    """An event: its name, and its data as text and as JSON; None for `[DONE]`."""
 
     name: str
     data: str
@@ -45,7 +45,7 @@ def event(value: dict[str, object], name: str = "") -> Event:
 
 
 class Events:
-    """Takes the bytes of a stream, and gives its events."""
+    """Takes the bytes of a stream, and returns its events."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -55,7 +55,7 @@ class Events:
 
     @property
     def unread(self) -> bytes:
-        """What came and made no event yet; after a GarbageError, with what was wrong."""
+        """Bytes that are not yet an event; after a GarbageError, including the invalid ones."""
         return b"".join(line + b"\n" for line in self._lines) + self._rest
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
@@ -69,7 +69,7 @@ class Events:
         yield from self._read(self._whole_lines())
 
     def end(self) -> Iterator[Event]:
-        """The last event, where only the empty line behind it is missing. Raises GarbageError."""
+        """The last event, if only the empty line after it is missing. Raises GarbageError."""
         if self._rest in (b"", b"\r"):
             yield from self._read([b""])
 
@@ -102,7 +102,7 @@ class Events:
 
 
 def _check(line: bytes) -> None:
-    """Raise GarbageError for a line that is none of an event stream."""
+    """Raise GarbageError for a line that does not belong to an event stream."""
     name, _, _ = _decoded(line).partition(":")
     if name not in ("", "event", "data", "id", "retry"):
         raise GarbageError("a line is none of an event stream")
@@ -116,7 +116,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _event(lines: list[bytes]) -> Event | None:
-    """The event of some lines; comments and fields that nobody reads make none."""
+    """The event in some lines; None for comments and unused fields."""
     name, data = "", []
     for line in lines:
         field, _, value = _decoded(line).partition(":")
@@ -139,5 +139,5 @@ def _read(name: str, data: str) -> Event:
         raise GarbageError(str(error)) from None
     if not isinstance(value, dict):
         raise GarbageError("an event is no object")
-    # One line, whatever it came as: the client's reader of lines must see what was read here.
+    # Always sent as one line, so that the client reads the same lines as this parser did.
     return Event(name, json.dumps(value) if "\n" in data else data, value)

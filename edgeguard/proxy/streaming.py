@@ -1,8 +1,8 @@
 """An answer that is judged while it is written, and shown no further than its last verdict.
 
-A task reads the upstream; here the text is fed to the guard, one check at a time, and what came
-meanwhile is fed together with the next. When the client leaves, when the answer is flagged, or when
-anything fails, the upstream's request is cancelled.
+A task reads from the upstream. Here the text is fed to the guard, one check at a time; text that
+arrives during a check is fed together afterwards. When the client leaves, when the answer is
+flagged, or when anything fails, the upstream's request is cancelled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgeguard.proxy.words import media_in, without_tokens
 AHEAD = 256
 """Events that are read ahead of the guard; then the upstream waits."""
 PIECE = 512
-"""Characters that are fed at once: what is judged of a burst is shown between two of them."""
+"""The most characters fed at once, so that a burst of text is shown bit by bit."""
 _LAST = frozenset(
     {"message_stop", "response.completed", "response.incomplete", "response.failed", "error"}
 )
@@ -37,7 +37,7 @@ _Item = Event | bytes | BaseException | None
 
 
 class Streaming:
-    """One answer on its way."""
+    """One answer on its way to the client."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Streaming:
         watch: AsyncWatch | None,
         on_first: Callable[[], None] = lambda: None,
     ) -> None:
-        """Without a watch the guard failed, and all goes on. ``on_first``: a text is shown."""
+        """Without a watch, the guard failed and all passes. ``on_first``: text is shown."""
         self._asked = asked
         self._case = case
         self._settings = settings
@@ -55,14 +55,14 @@ class Streaming:
         self._on_first = on_first
         self._held = Held(asked.said)
         self._shown = Shown()
-        self._piece = ""  # what came and was not fed
-        self._unread: list[bytes] = []  # what is no event, where all passes
+        self._piece = ""  # text that was not fed yet
+        self._unread: list[bytes] = []  # bytes that are not events, if everything passes
         self._done = False  # whether the upstream sent [DONE]
         self._stopped = False
         self._open = watch is None
 
     async def body(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """What the client gets."""
+        """The bytes for the client."""
         queue: asyncio.Queue[_Item] = asyncio.Queue(AHEAD)
         reader = asyncio.ensure_future(_read(chunks, queue, lambda: self._passes))
         try:
@@ -91,7 +91,7 @@ class Streaming:
             yield last.raw()
 
     def _take(self, batch: list[_Item]) -> list[BaseException | None]:
-        """Hold what came; how it ended, if it did."""
+        """Hold new items; if the stream ended, returns how."""
         for item in batch:
             try:
                 if isinstance(item, GarbageError):
@@ -107,7 +107,7 @@ class Streaming:
                 if not self._passes:
                     self._piece += self._held.end()
                     return [error]
-                self._open = True  # it is only observed: no verdict, and all goes on
+                self._open = True  # in observe mode: no verdict, and everything passes
                 self._case.unread("answer", "upstream_garbage")
                 if isinstance(item, Event):
                     self._held.add(item)
@@ -127,7 +127,7 @@ class Streaming:
         self._piece += self._held.add(new if kept is new.value else event(kept, new.name))
 
     async def _feed(self) -> AsyncIterator[bytes]:
-        """Have what came judged, and show what may be shown."""
+        """Have new text judged, and show what may be shown."""
         if self._passes:
             for sent in [*self._release_all(), *self._unread]:
                 yield sent
@@ -173,7 +173,7 @@ class Streaming:
 
     @property
     def _passes(self) -> bool:
-        """Whether all is shown, judged or not."""
+        """Whether everything is shown, judged or not."""
         return self._open or self._settings.observe
 
     def _show(self) -> list[bytes]:
@@ -184,7 +184,8 @@ class Streaming:
         return self._release(self._watch.state.safe_to)
 
     def _release_all(self) -> list[bytes]:
-        return self._release(self._held.length + 1)  # one may wait for what never came
+        # an event may wait for something that never came
+        return self._release(self._held.length + 1)
 
     def _release(self, safe_to: int) -> list[bytes]:
         return [self._sent(one) for one in self._held.release(safe_to)]
@@ -197,7 +198,7 @@ class Streaming:
         return one.raw()
 
     def _refuse(self) -> list[bytes]:
-        """It is flagged: nothing more of it is shown."""
+        """The answer is flagged: nothing more of it is shown."""
         self._stopped = True
         self._held.drop()
         text = self._settings.refusal
@@ -208,7 +209,7 @@ class Streaming:
         return [one.raw() for one in found]
 
     def _failed(self, error: BaseException) -> list[bytes]:
-        """The guard has no verdict of what waits."""
+        """The guard has no verdict on the text that waits."""
         if not self._case.failure("answer", error, self._held.text).stops:
             self._open = True
             return self._release_all()
@@ -219,7 +220,7 @@ class Streaming:
         return [one.raw() for one in found]
 
     def _end(self, failure: BaseException | None) -> list[Event]:
-        """How it ended: as it should, or with what was wrong at the upstream."""
+        """The end of the answer: as it should be, or with the upstream's error."""
         if failure is None:
             return [Event("", DONE, None)] if self._done else []
         if not isinstance(failure, (GarbageError, httpx.HTTPError)):
@@ -236,9 +237,9 @@ class Streaming:
 async def _read(
     chunks: AsyncIterator[bytes], queue: asyncio.Queue[_Item], passes: Callable[[], bool]
 ) -> None:
-    """Put what comes into the queue, and at last None or what was wrong.
+    """Put events into the queue, and at the end None or an error.
 
-    What is no event is wrong, but where all ``passes``: from there on the bytes are put.
+    Bytes that are not an event are an error, unless everything ``passes``: then they are put too.
     """
     reader = Events()
     try:
@@ -248,14 +249,14 @@ async def _read(
         if passes():
             await queue.put(reader.unread)
             await _rest(chunks, queue)
-    except Exception as error:  # whatever it is, who waits must know
+    except Exception as error:  # any exception, since the reader of the queue must know
         await queue.put(error)
 
 
 async def _until_end(
     chunks: AsyncIterator[bytes], reader: Events, queue: asyncio.Queue[_Item]
 ) -> httpx.ReadError | None:
-    """Put the events; an error if they end without an end."""
+    """Put the events; returns an error if they stop without a proper end."""
     ended = False
     async for chunk in chunks:
         for found in reader.feed(chunk):
@@ -279,7 +280,7 @@ async def _rest(chunks: AsyncIterator[bytes], queue: asyncio.Queue[_Item]) -> No
 
 
 def _several(value: dict[str, object]) -> bool:
-    """Whether an event holds more than the one answer that is judged."""
+    """Whether an event contains more than the one answer that is judged."""
     choices = value.get("choices")
     if not isinstance(choices, list):
         return choices is not None
@@ -300,7 +301,7 @@ def _finishes(found: Event) -> bool:
 
 
 async def _batch(queue: asyncio.Queue[_Item]) -> list[_Item]:
-    """All that is there, at least one."""
+    """Everything in the queue, at least one item."""
     found = [await queue.get()]
     while not queue.empty():
         found.append(queue.get_nowait())
@@ -308,7 +309,7 @@ async def _batch(queue: asyncio.Queue[_Item]) -> list[_Item]:
 
 
 def _mark(decision: Decision) -> bytes:
-    """What was found, as a comment: clients pass over it."""
+    """The decision as a comment, which clients ignore."""
     verdict = decision.verdict
     mark = {
         "answer": decision.word,

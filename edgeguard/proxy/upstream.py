@@ -1,7 +1,7 @@
 """Requests to the model behind the proxy, over httpx.
 
-The client's key and the upstream's are apart: where the proxy has a key of its own for clients, or
-one for the upstream, what the client sent as a key goes no further. This module reads no answer.
+The client's key and the upstream's are kept apart: if the proxy has a key of its own for clients,
+or one for the upstream, the client's key is not passed on. This module reads no answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeguard.proxy.settings import ProxySettings
 from edgeguard.server.http_errors import HttpError
 
 MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer that comes whole."""
+"""The most bytes of an answer that comes in one piece."""
 _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length", "content-encoding",
@@ -25,12 +25,12 @@ _NOT_TOLD = {"location", "content-location", "refresh", "link", "alt-svc", "serv
 """Headers of an answer that would lead a client past the proxy, or are the proxy's own."""
 _NOT_TOLD_KINDS = ("access-control-", "x-edgeguard-", "strict-transport-", "cross-origin-")
 _PACKED = {"identity", "gzip", "deflate"}
-"""What is unpacked if it comes, although nobody asked for it."""
+"""Encodings that are decoded if they come, although none was asked for."""
 _KEYS = {"authorization", "x-api-key", "api-key"}
 
 
 class Upstream:
-    """The model behind."""
+    """The model behind the proxy."""
 
     def __init__(self, settings: ProxySettings, transport: httpx.AsyncBaseTransport | None = None):
         self._settings = settings
@@ -44,7 +44,7 @@ class Upstream:
     async def send(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: object
     ) -> httpx.Response:
-        """The answer, whose body is still to be read; bytes are passed on as they are.
+        """The answer, whose body is still to be read; the bytes of a body are passed on unchanged.
 
         Raises HttpError 502, 504.
         """
@@ -87,7 +87,7 @@ class Upstream:
         return self._settings.upstream_key is not None or self._settings.has_client_key
 
     def answer_headers(self, response: httpx.Response) -> dict[str, str]:
-        """What a client is told of the upstream's headers."""
+        """The upstream's headers that are passed on to the client."""
         named = {"x-request-id": "x-upstream-request-id"}
         return {
             named.get(name.lower(), name): self.without_key(value)
@@ -96,7 +96,7 @@ class Upstream:
         }
 
     def without_key(self, text: str) -> str:
-        """The text without the upstream's key, which some quote in their errors."""
+        """The text without the upstream's key, which some upstreams quote in errors."""
         key = self._settings.upstream_key
         return text if key is None else text.replace(key, "[key]")
 

@@ -1,7 +1,7 @@
-"""An answer that comes in one piece: its texts, and the answer as a client gets it.
+"""An answer that comes in one piece: its texts, and the answer as the client gets it.
 
-Log probabilities say the text once more with others that were likely; they are taken out unless
-they are allowed. This module judges nothing.
+Log probabilities repeat the text, along with likely alternatives; they are removed unless they are
+allowed. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeguard.strict_json import parse_json
 
 @dataclass(frozen=True)
 class Whole:
-    """All text of an answer, and the bytes that a client gets if it passes."""
+    """All text of an answer, and the bytes that the client gets if it passes."""
 
     text: str
     body: bytes
@@ -28,7 +28,7 @@ class Whole:
 def read_answer(
     body: bytes, *, said: Collection[str] = (), skip_media: bool = False, tokens: bool = False
 ) -> Whole:
-    """Read an answer. Raises HttpError 502 for what cannot be judged.
+    """Read an answer. Raises HttpError 502 if it cannot be judged.
 
     ``said``: what the client sent. ``tokens``: log probabilities may stay.
     """
@@ -51,7 +51,7 @@ def read_answer(
 
 
 def text_in(value: object, said: Collection[str] = ()) -> str:
-    """All text in a value, a line each, without those that stand there again."""
+    """All text in a value, one text per line, without repetitions."""
     texts = dict.fromkeys(
         unescaped(found.text) if are_arguments(found, None) else found.text
         for found in words(value, said=said)
@@ -61,7 +61,7 @@ def text_in(value: object, said: Collection[str] = ()) -> str:
 
 
 def error_text(body: bytes) -> str:
-    """All text of an upstream's error, which may be JSON or not."""
+    """All text of an upstream's error, which may or may not be JSON."""
     try:
         return text_in(parse_json(body, "the error"))
     except InputError:

@@ -1,8 +1,8 @@
-"""The texts in a JSON value: every string and every name but those that are known to be no text.
+"""The texts in a JSON value: every string and name, except those that are known not to be text.
 
-A field that nobody here has heard of is read as text, so that none passes unread. A field that is
-known to hold a word of the protocol does so only as long as it looks like one: a sentence in an id
-is a text. This module knows the names of the public APIs and judges nothing.
+An unknown field is read as text, so that nothing passes unread. A field known to contain a protocol
+word is skipped only if its value looks like one: a sentence in an id is text. This module knows the
+names of the public APIs and judges nothing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _COUNTS = frozenset(
         "prompt_filter_results", "x_groq", "billing",
     }
 )  # fmt: skip
-"""Fields of counts and states, in which words of the protocol have names that nobody lists."""
+"""Fields of counts and states, whose inner names are not documented but are no text."""
 _ECHOES = frozenset(
     {
         "instructions", "tools", "metadata", "text", "reasoning", "tool_choice", "prompt", "user",
         "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "conversation",
     }
 )  # fmt: skip
-"""What an answer of the Responses API repeats of the request."""
+"""Fields of the request that an answer of the Responses API repeats."""
 _ECHO: Path = (-1,)
-"""Where such a field is: a path that no other has."""
+"""Marks the path of such a field; no real path has it."""
 _SEALED = frozenset({"signature", "encrypted_content", "thought_signature", "embedding"})
-"""Fields that are sealed or packed: no reader sees a text there, if it is one line of base64."""
+"""Fields that are encrypted or encoded: not readable text, if it is one line of base64."""
 _SEALED_TYPES = frozenset({"redacted_thinking", "reasoning.encrypted"})
 _TOKENS = frozenset(
     {
@@ -49,9 +49,9 @@ _TOKENS = frozenset(
         "prompt_token_ids", "logprobs_result",
     }
 )  # fmt: skip
-"""Fields that say a text once more as tokens, with others that were likely."""
+"""Fields that repeat a text as tokens, with likely alternatives."""
 _ARGUMENTS = frozenset({"input", "arguments", "args", "parameters"})
-"""What a tool is called with: there no name is one of the protocol."""
+"""The arguments of a tool call, in which no name belongs to the protocol."""
 _MEDIA = frozenset(
     {"audio", "image", "images", "image_url", "input_image", "b64_json", "file", "video"}
     | {"partial_image_b64", "inline_data", "inlineData"}
@@ -71,7 +71,7 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 @dataclass(frozen=True)
 class Words:
-    """A text, and where it stands; ``protocol``: in a field that mostly holds no text."""
+    """A text, and its path; ``protocol``: in a field that usually contains no text."""
 
     path: Path
     text: str
@@ -79,7 +79,7 @@ class Words:
 
 
 def words(value: object, path: Path = (), said: Collection[str] = ()) -> Iterator[Words]:
-    """Every text in a value, in its order. ``said``: what the client itself sent."""
+    """Every text in a value, in order. ``said``: strings that the client itself sent."""
     if isinstance(value, str):
         yield from _string(value, path, said)
     elif isinstance(value, dict):
@@ -88,7 +88,7 @@ def words(value: object, path: Path = (), said: Collection[str] = ()) -> Iterato
             if not _KEY.fullmatch(name):
                 yield Words((*path, "{}"), name)
             if name in _ARGUMENTS and isinstance(inner, (dict, list)) and path[:1] != _ECHO:
-                if inner:  # its names are the caller's, and say something too
+                if inner:  # the caller chose its names, so they are text too
                     yield Words((*path, name), json.dumps(inner, ensure_ascii=False))
             elif is_echo and name in _ECHOES:
                 yield from words(inner, (*_ECHO, name), said)
@@ -105,12 +105,12 @@ def _string(text: str, path: Path, said: Collection[str]) -> Iterator[Words]:
     if not text or (protocol and (text in said or _WORD.fullmatch(text))):
         return
     if (name in _SEALED or not _MEDIA.isdisjoint(path)) and _BASE64.fullmatch(_bare(text)):
-        return  # in a medium, it is one that may pass: see media_in
+        return  # the content of an allowed medium: see media_in
     yield Words(path, text, protocol)
 
 
 def _bare(text: str) -> str:
-    """What is packed in an address of the kind `data:image/png;base64,…`."""
+    """The base64 content of an address like `data:image/png;base64,…`."""
     return text.partition(";base64,")[2] if text.startswith("data:") else text
 
 
@@ -130,7 +130,7 @@ def strings(value: object) -> Iterator[str]:
 
 
 def without_tokens(value: object) -> object:
-    """The value without what says its text as tokens; the same object where there is none."""
+    """The value without its text as tokens; the same object if there are none."""
     if isinstance(value, dict):
         found = {
             name: _emptied(inner) if name in _TOKENS and inner else without_tokens(inner)
@@ -148,7 +148,7 @@ def _emptied(value: object) -> object:
 
 
 def unescaped(text: str) -> str:
-    """The arguments of a call, which are JSON in a string, as their reader sees them."""
+    """The arguments of a tool call, which are JSON in a string, as their reader sees them."""
     return _ESCAPE.sub(_letter, text)
 
 
@@ -166,7 +166,7 @@ def are_arguments(found: Words, kind: object) -> bool:
 
 
 def media_in(value: object) -> bool:
-    """Whether there is a picture or a sound in it."""
+    """Whether it contains a picture or a sound."""
     if isinstance(value, dict):
         named = any(name in _MEDIA and inner for name, inner in value.items())
         kind = value.get("type")
@@ -176,7 +176,7 @@ def media_in(value: object) -> bool:
 
 
 def _number(inner: object, place: int) -> int:
-    """What an entry is called: some streams number the parts of an answer, not those of a list."""
+    """The name of an entry: some streams number the parts of an answer instead of a list's."""
     index = inner.get("index") if isinstance(inner, dict) else None
     return index if isinstance(index, int) else place
 

@@ -1,9 +1,9 @@
-"""Who may ask: the host, the origin, the key.
+"""Who may ask: checks the host, the origin and the key.
 
-Without a key, a web page in the user's browser is the one to keep out: a request must name this
-machine as its host (a page that rebinds its own name cannot) and come from no foreign origin. What
-is turned away here, or further in with an HttpError, becomes an answer. Nothing here reads what a
-body says.
+Without a key, web pages in the user's browser must be kept out: a request must name this machine as
+its host (which a page that rebinds its own DNS name cannot do) and must not come from a foreign
+origin. Requests refused here, and HttpErrors from further in, become answers. Nothing here reads
+the content of a body.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The forms of the answers, as the OpenAPI document has them.
+"""The forms of the answers, as the OpenAPI document describes them.
 
-Answers are written where they are made; the tests hold each of them against its form here. The
-verdict's form is edgeguard/verdict.schema.json, and is not written twice: edgeguard.server.openapi
-puts it in. This module answers nothing.
+The answers themselves are written by other modules; tests compare each of them with its form here.
+The verdict's form is edgeguard/verdict.schema.json and not repeated here: edgeguard.server.openapi
+inserts it. This module answers nothing.
 """
 
 from __future__ import annotations

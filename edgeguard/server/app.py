@@ -1,8 +1,8 @@
 """The ASGI application: the endpoints, and the layers that a request passes before them.
 
     Observed   its id, its line in the log, the metrics; HEAD as GET; no exception gets out
-    Access     who asks; errors become answers
-    Bounded    the body, read whole up to its limit
+    Access     who may ask; errors become answers
+    Bounded    the body, read completely up to its limit
 
 This module starts no server.
 """

@@ -1,8 +1,8 @@
-"""A request's body on its way in: its kind, its size, its time, and how much of all there may be.
+"""Limits on a request's body: its type, its size, its time, and the total of all bodies.
 
-What the headers forbid is refused before the client is told to send (100 Continue). All bodies that
-are held at one time, those of requests that wait for the model included, have a bound together, so
-that memory has one. This module does not read what a body says.
+A body whose headers are refused is refused before the client is told to send it (100 Continue). All
+bodies held at one time, including those of requests that wait for the model, share one limit, which
+bounds the memory. This module does not read the content of a body.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Which of OpenAI's 13 moderation keys each of the model's nine categories fills.
 
-A key is filled where the definition of a category in the Qwen3Guard report (section 2) covers it:
+A key is filled if the definition of a category in the Qwen3Guard report (section 2) covers it:
 Violent covers instructions for violence and weapons as well as depictions; Unethical Acts names
-hate speech and harassment. The finer keys (threatening, minors, graphic, intent, instructions) have
-no source. Four categories have no key of OpenAI's: a client that reads the categories alone would
-let their texts pass, so they have further keys, in their own names. What is flagged without any
-category, or could not be judged, fills `other`.
+hate speech and harassment. No category covers the finer keys (threatening, minors, graphic, intent,
+instructions). Four categories have no key of OpenAI's. A client that reads only the categories
+would let their texts pass, so they have additional keys, under their own names. A text that is
+flagged without any category, or could not be judged, fills `other`.
 
 This module flags nothing.
 """

@@ -1,9 +1,10 @@
 """`POST /v1/chat/completions`: the model's own answer to a conversation, as vLLM serves it.
 
 The answer is the verdict in the model's own format. It is complete before the first byte is sent,
-also with `stream`, so an error is always an HTTP status. Parameters of sampling are accepted and
-mean nothing: the answer is decided in a closed language. What would change the answer's meaning is
-refused. `max_tokens` cuts the answer at a token, as everywhere, with finish_reason `length`.
+also with `stream`, so an error is always an HTTP status. Sampling parameters are accepted and have
+no effect, since the answer is decoded in a closed language. Parameters that would change the
+answer's meaning are refused. `max_tokens` cuts the answer at a token, as everywhere, with
+finish_reason `length`.
 """
 
 from __future__ import annotations

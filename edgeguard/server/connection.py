@@ -1,14 +1,15 @@
-"""One connection: uvicorn's, with an end to everything that a client can draw out.
+"""One HTTP connection: uvicorn's, with time limits on everything that a client can delay.
 
     a request's head   HEAD_SECONDS from its first byte, or from the connection's
     between requests   IDLE_SECONDS
     an answer          ANSWER_SECONDS from the first byte that the client does not take
     a body             edgeguard.server.body
 
-A client that closes its side has left, or only says that nothing more will come (`nc -N`). TCP does
-not tell the two apart until something is sent, so an interim answer is: who left resets the
-connection within a round trip. What h11 refuses is answered in OpenAI's form and counted. A
-WebSocket's handshake hands the connection on (edgeguard.server.socket_connection).
+A client that closes its side has either left, or only says that nothing more will come (`nc -N`).
+TCP does not tell the two apart until something is sent, so an interim answer is sent: a client that
+left resets the connection within a round trip. Requests that h11 refuses are answered in OpenAI's
+form and counted. A WebSocket's handshake hands the connection over to
+edgeguard.server.socket_connection.
 
 This module knows no path and no model.
 """

@@ -1,8 +1,8 @@
-"""How many connections a server keeps, and which one goes when there are too many.
+"""Limits the number of connections, and chooses which one to close when there are too many.
 
-Each connection takes a file descriptor, and a process has few; without one it can accept nobody. So
-their number is bounded below that: of those that ask nothing at the moment, the one that has been
-quiet for the longest makes room. This module reads no byte of them.
+Each connection needs a file descriptor, and a process has few; without a free one it can accept
+nobody. So the number of connections is kept lower than that: of those without a request, the one
+that has been idle longest is closed. This module reads no byte of them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`POST /dify/moderation`: what Dify asks of an API extension.
 
-Dify lets an answer pass when its moderation fails (api/core/moderation/output_moderation.py), so a
-text that cannot be judged is flagged. It sends the variables and the query of a user, or the text
-of an answer as it grows, and no prompt with that. This module makes no verdict.
+Dify lets an answer pass if its moderation fails (api/core/moderation/output_moderation.py), so a
+text that cannot be judged is flagged. Dify sends the variables and the query of a user, or the text
+of an answer as it grows, the latter without its prompt. This module makes no verdict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The endpoints: each gets its body, has it judged, and writes the answer in its own form.
 
-Their docstrings are what the OpenAPI document says of them (edgeguard.server.routes). The forms are
-in edgeguard.server.chat, moderations and native; edgeguard.server.judging has texts judged. This
+Their docstrings appear in the OpenAPI document (edgeguard.server.routes). The forms are in
+edgeguard.server.chat, moderations and native; edgeguard.server.judging has texts judged. This
 module knows no header and no limit.
 """
 

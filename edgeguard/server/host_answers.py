@@ -1,7 +1,7 @@
-"""The forms of the answers to hosts, as the OpenAPI document has them.
+"""The forms of the answers to hosts, as the OpenAPI document describes them.
 
-As edgeguard.server.answers; these are written in the modules that are named after the hosts. This
-module answers nothing.
+Like edgeguard.server.answers; the modules named after the hosts write the answers. This module
+answers nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Where hosts find what they ask for: Ollama's API, LiteLLM's guardrail, the webhooks.
+"""The routes for other programs: Ollama's API, LiteLLM's guardrail, the webhooks.
 
-As edgeguard.server.routes, which has the server's own. This module answers nothing.
+Like edgeguard.server.routes, which has the server's own. This module answers nothing.
 """
 
 from __future__ import annotations

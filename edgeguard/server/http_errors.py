@@ -2,9 +2,9 @@
 
 On the paths of Anthropic and Ollama they have the form that those clients read.
 
-Clients written for OpenAI, vLLM or SGLang read this form, and retry on 503 after `Retry-After`.
-The moderated text is never part of a message. This module decides no status but those of
-edgeguard's own exceptions.
+Clients written for OpenAI, vLLM or SGLang read this form, and retry on 503 after `Retry-After`. The
+moderated text is never part of a message. This module chooses statuses only for edgeguard's own
+exceptions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A body's JSON, read strictly and within bounds of memory.
+"""A body's JSON, read strictly and within limits on memory.
 
-Parsing turns a byte into up to thirty, so what a body holds is counted first, in its bytes: values
-and levels of nesting. This module does not know what the JSON means.
+A parsed byte can take up to thirty bytes of memory, so the values and levels of nesting are counted
+in the bytes of the body before it is parsed. This module does not know what the JSON means.
 """
 
 from __future__ import annotations

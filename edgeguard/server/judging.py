@@ -1,4 +1,4 @@
-"""Has the texts of a request judged: from what was asked to a verdict or an error for each.
+"""Has the texts of a request judged, and returns a verdict or an error for each.
 
 A client that leaves frees the model at once. This module writes no answer.
 """

@@ -1,7 +1,7 @@
 """The sockets that a server listens on: one for each address of its host.
 
-`localhost` is 127.0.0.1 and ::1, and `::` is both families, as a person means it. This module
-accepts no connection.
+`localhost` means both 127.0.0.1 and ::1, and `::` both address families, as people expect. This
+module accepts no connection.
 """
 
 from __future__ import annotations

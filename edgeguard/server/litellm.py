@@ -1,12 +1,12 @@
 """`POST /beta/litellm_basic_guardrail_api`: the guardrail that LiteLLM's proxy asks over HTTP.
 
 LiteLLM asks twice: for the request, with its messages, and for the answer, with its text alone; a
-stream asks again as the text grows. Both have the same call id. If wanted, the messages are kept
-under it for a while, in memory and within bounds, so that the answer is judged as one to them.
+stream asks again as the text grows. Both have the same call id. On request, the messages are kept
+under this id for a while, in limited memory, so that the answer can be judged as an answer to them.
 
-LiteLLM takes an answer without an action for "let it pass", so whatever cannot be judged is an HTTP
-error here, or BLOCKED with the reason. The texts of fields that have no name here are judged with
-the rest. This module makes no verdict.
+LiteLLM takes an answer without an action as permission, so anything that cannot be judged is an
+HTTP error here, or BLOCKED with the reason. Texts in unknown fields are judged with the rest. This
+module makes no verdict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a server says on stderr: a line for each request, and what an operator must know.
+"""The server's log on stderr: a line for each request, and messages for the operator.
 
-As text for a person, or as one JSON object a line. A line holds no text, and no path or name that a
-client chose. Nothing that is logged can fail: a full or closed stderr ends no request.
+A line is text for a person, or one JSON object. It contains no moderated text, and no path or name
+that a client chose. Logging cannot fail: a full or closed stderr ends no request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tokens of an answer with their log probabilities, in OpenAI's form.
 
-The model chooses inside a closed language. Where several tokens may come next, the log probability
-is that of the softmax over these, and they are the alternatives. Where one may, it is 0. So the sum
+The model chooses inside a closed language. If several tokens may come next, the log probability is
+that of the softmax over these, and they are the alternatives. If only one may, it is 0. So the sum
 over an answer is its log probability among all answers of the language. An answer that was put
 together from several windows has a probability for its severity alone; its other tokens have 0.
 

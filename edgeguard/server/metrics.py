@@ -1,8 +1,8 @@
-"""What `/metrics` shows: counts and times, never a text and never a name that a client chose.
+"""The metrics at `/metrics`: counts and times, never a text or a name that a client chose.
 
-A registry of our own, so that two servers in one process, or a program that has metrics already,
-do not mix. This module measures nothing by itself; what changes by the moment is asked for when the
-metrics are read.
+They are in a registry of their own, so that they do not mix with those of another server in the
+process or of a program with its own metrics. This module measures nothing itself; values that
+change all the time are read when the metrics are.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """`POST /v1/moderations`: OpenAI's shape, with the full verdict in an `edgeguard` block.
 
-A key is true where the policy flags the text and a named category fills the key. Its score is
-P(Unsafe) + P(Controversial), whatever the policy: shared out among the categories where the verdict
-has their probabilities, else given to each named one. Keys without a source are false and 0, and
-have no applied input type. A text of a list that cannot be judged is flagged, with its error in the
-block. A bare text is a user's, unless the request says that it is an answer. This module makes no
-verdict; edgeguard.server.categories is the mapping.
+A key is true if the policy flags the text and a named category fills the key. Its score is
+P(Unsafe) + P(Controversial), whatever the policy: divided among the categories if the verdict has
+their probabilities, else given to each named one. Keys that no category fills are false and 0, and
+have no applied input type. In a list, a text that cannot be judged is flagged, with its error in
+the block. A plain text is taken as a user's, unless the request says that it is an answer. This
+module makes no verdict; edgeguard.server.categories is the mapping.
 """
 
 from __future__ import annotations

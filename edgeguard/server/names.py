@@ -1,9 +1,10 @@
-"""Which names of a model a request may give.
+"""Which model names a request may give.
 
-Clients name the model as the place does where they have it from: Hugging Face, Ollama, LM Studio, a
-file. All that names Qwen3Guard-Gen in the size that is loaded, or in no size, is meant; so are the
-names given with `--alias`, or any with `--any-model`. Another size or a Stream model is not: its
-verdicts would be others. Answers say what is served, whatever it was called.
+Clients use the model's name from the place where they got it: Hugging Face, Ollama, LM Studio, a
+file. Every name of Qwen3Guard-Gen in the loaded size, or without a size, is accepted; so are the
+names given with `--alias`, or any name with `--any-model`. Another size or a Stream model is
+refused, because its verdicts would differ. Answers name the model that is served, whatever the
+client called it.
 
 This module loads nothing.
 """

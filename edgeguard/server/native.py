@@ -2,9 +2,9 @@
 
 A request is a prompt, a prompt with its response, a conversation, or `inputs`, a list of these. The
 answer is the verdict as edgeguard/verdict.schema.json describes it, or `verdicts`, a list in the
-order of the inputs; a text that cannot be judged has `{"error": …}` in its place, with its index.
-The messages of a conversation go to the guard as they are, which reads every public form of them.
-This module makes no verdict.
+order of the inputs; in place of a text that cannot be judged it has `{"error": …}` with its index.
+The messages of a conversation are passed to the guard unchanged, which reads every public form of
+them. This module makes no verdict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Tells who started the server how far it is, in the protocol of systemd's sd_notify(3).
+"""Reports the server's progress to whatever started it, in the protocol of sd_notify(3).
 
-The address of a datagram socket is in NOTIFY_SOCKET; without it, nothing is said. A message that
-is lost is no reason to stop serving. This module decides nothing.
+NOTIFY_SOCKET contains the address of a datagram socket; without it, nothing is sent. A lost message
+does not stop the server. This module decides nothing.
 """
 
 from __future__ import annotations

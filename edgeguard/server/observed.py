@@ -1,8 +1,8 @@
-"""What is noted of every request: its id, a line in the log, a count; and no exception gets out.
+"""Gives every request an id, a line in the log and a count; and lets no exception out.
 
-The id is the client's X-Request-Id where that is sane, else made here; it stands in the answer's
-header, in the log and in an error. The line names the route and never the path: a path may quote a
-text. This module turns nobody away.
+The id is the client's X-Request-Id if that is well-formed, else made here; it is in the answer's
+header, in the log and in errors. The line names the route and never the path, which may quote a
+text. This module refuses no request.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Ollama's API, as far as a guard needs it: what its clients ask, and the answers in its forms.
+"""Ollama's API, as far as a guard needs it: the requests of its clients, and answers in its forms.
 
-The model's own answer to a conversation (`/api/chat`) or to a prompt (`/api/generate`), whole or as
-lines of JSON; what is said of the model is what is known of it. Whatever would change the question
-or the answer (a template, a format, pictures) is refused. Durations are nanoseconds. Source:
-docs/api.md of Ollama.
+It gives the model's own answer to a conversation (`/api/chat`) or to a prompt (`/api/generate`), in
+one piece or as lines of JSON, and details of the model as far as they are known. Options that would
+change the question or the answer (a template, a format, pictures) are refused. Durations are
+nanoseconds. Source: docs/api.md of Ollama.
 
-This module has nothing judged.
+This module only converts; it has nothing judged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The OpenAPI document: what FastAPI makes of the endpoints, and what it cannot know.
+"""The OpenAPI document: FastAPI's description of the endpoints, completed.
 
 Requests come from the pydantic models that check them, answers from edgeguard.server.answers, the
-verdict from edgeguard/verdict.schema.json, so that nothing is written twice. What is said here of
-an operation is its errors, its headers and that a key may be asked for.
+verdict from edgeguard/verdict.schema.json, so that nothing is written twice. This module adds to
+each operation its errors, its headers and that a key may be required.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""An example of each operation: what is sent, what comes back, and the line of curl that does it.
+"""An example of each operation: a request, its answer, and the curl command for it.
 
-The answers have the forms of edgeguard.server.answers; a test holds each against its schema. This
+The answers have the forms of edgeguard.server.answers; a test compares each with its schema. This
 module answers nothing.
 """
 

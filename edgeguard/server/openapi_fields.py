@@ -1,8 +1,8 @@
-"""What the OpenAPI document says of each field, where the field does not say it itself.
+"""Descriptions for the OpenAPI document, of fields that do not describe themselves.
 
-Fields are named as `Schema.field`. Parameters of clients that change nothing are described by what
-they are: taken whatever they say, or taken only where they ask for what is done anyway. A test
-looks for fields without a word. This module describes, and reads no request.
+Fields are named as `Schema.field`. Client parameters without an effect are described as such:
+accepted with any value, or only with values that ask for what is done anyway. A test finds fields
+without a description. This module reads no request.
 """
 
 from __future__ import annotations

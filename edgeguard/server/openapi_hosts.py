@@ -1,6 +1,6 @@
-"""What the OpenAPI document says of the operations of hosts: examples, and a word for each field.
+"""Examples and field descriptions for the operations of other programs, for the OpenAPI document.
 
-edgeguard.server.openapi_examples and openapi_fields put them in, beside those of the server's own
+edgeguard.server.openapi_examples and openapi_fields insert them beside those of the server's own
 operations. This module reads no request and answers nothing.
 """
 

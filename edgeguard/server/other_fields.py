@@ -1,7 +1,8 @@
-"""The text in the fields that a host sends and nobody here has heard of.
+"""The text in fields that a host sends and that are unknown here.
 
-A newer version of a host may send more. Its texts are judged with the rest, so that nothing passes
-because it is new; files among them cannot be, and are an error. This module judges nothing.
+A newer version of a host may send more fields. Their texts are judged with the rest, so that
+nothing passes because it is new; files among them cannot be judged, and are an error. This module
+judges nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The two pages, without anything from outside, and the policy that keeps it so.
+"""The server's two pages, without any resource from outside, and a policy that enforces that.
 
-The page to try it on is one file. The API's page is Swagger UI, which the package fastapi-offline
-brings, and which is served from here. The Content-Security-Policy allows a page's own script and
-style by their sha256, files and requests of this server, and nothing else: no other host, no inline
-handler, no frame around it.
+The page to try the server on is one file. The API's page is Swagger UI from the package
+fastapi-offline, served from here. The Content-Security-Policy allows a page's own script and style
+by their sha256, and files and requests of this server; no other host, no inline handler, no frame.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Parameters of chat completions that servers other than OpenAI have, and clients of these send.
+"""Chat completion parameters that other servers than OpenAI's have, and their clients send.
 
-Taken is what cannot change the answer: anything of sampling, for the answer is decided, and the
-values that ask for what is done anyway. The rest is refused with 400, for its sender would get
-another answer than it asked for. Sources: the requests of vLLM, SGLang, llama-server, LM Studio and
-OpenRouter.
+Parameters that cannot change the answer are accepted: those of sampling, since the answer is not
+sampled, and values that ask for what is done anyway. The rest is refused with 400, because the
+client would not get the answer it asked for. Sources: the requests of vLLM, SGLang, llama-server,
+LM Studio and OpenRouter.
 
-This module does nothing with them.
+This module only checks them.
 """
 
 from __future__ import annotations

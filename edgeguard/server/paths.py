@@ -1,9 +1,9 @@
-"""The one path that is meant by the ways in which clients put it together.
+"""Normalises the paths that clients put together in different ways.
 
-A base URL with a slash too many, with `/v1` twice or without it is a common mistake, and its 404 is
-not harmless: openai-guardrails then sends the text to OpenAI. So these are taken, and targets in
-absolute form, as RFC 9112 asks (3.2.2). What is still unknown and would have judged something is
-refused with 400.
+A base URL with a slash too many, with `/v1` twice or without it is a common mistake, and a 404
+would be harmful: openai-guardrails then sends the text to OpenAI. So these paths are accepted, and
+targets in absolute form, as RFC 9112 (3.2.2) requires. A path that is still unknown and would have
+judged something is refused with 400.
 
 This module answers nothing.
 """

@@ -1,8 +1,8 @@
 """`POST /portkey/guardrail`: what Portkey's gateway asks of a webhook, before and after a request.
 
-The gateway takes an error of a webhook for consent (unless its check has `failOnError`), so what
-cannot be judged is a verdict of false here. It shows the request as the client sent it, and the
-answer where that is no stream. This module makes no verdict.
+The gateway takes an error of a webhook as consent (unless its check has `failOnError`), so a text
+that cannot be judged gets a verdict of false here. The gateway sends the client's original request,
+and the answer unless that is a stream. This module makes no verdict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From the messages of a request to the conversations that the model is asked about.
 
-A conversation that cannot be judged gives its own error, and not the whole request's. This module
-knows no form of a request, and judges nothing.
+If one conversation cannot be judged, only that one gets an error, not the whole request. This
+module knows no form of a request, and judges nothing.
 """
 
 from __future__ import annotations

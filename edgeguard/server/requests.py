@@ -1,7 +1,7 @@
 """From the bytes of a request's body to a checked value, or an error that says what is wrong.
 
-Shapes are pydantic models without unknown names and without conversion from one type to another.
-Errors name the place, and never quote what was sent or a class of ours.
+The forms are pydantic models that refuse unknown names and convert no types. Errors name the
+position, and never quote the input or one of our classes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where each endpoint is, what the document says of it, and how FastAPI is used.
+"""The route of each endpoint, its description, and how FastAPI is used.
 
-FastAPI describes the endpoints from their signatures, and our own reader reads the bodies: FastAPI
-would read them with a laxer JSON, answer in another form, and keep the bytes, the values and the
-model of a body while its request waits.
+FastAPI describes the endpoints from their signatures, but our own reader reads the bodies: FastAPI
+would parse them less strictly, report errors in another form, and keep the bytes, the values and
+the model of a body in memory while its request waits.
 
 This module answers nothing.
 """

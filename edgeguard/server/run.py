@@ -1,9 +1,9 @@
 """Starts the server and stops it: the sockets, uvicorn, the worker, and how the process ends.
 
-The sockets are bound before the model is loaded, so a port that is taken is known at once. A model
-that fails ends the process with its error. On SIGINT, SIGTERM or SIGHUP nothing new is accepted,
-what runs and what waits is finished within FINISH_SECONDS, and the model is freed; while it loads,
-the load is ended. A second signal ends the process at once.
+The sockets are bound before the model is loaded, so a port in use is reported at once. A model that
+fails ends the process with its error. On SIGINT, SIGTERM or SIGHUP no new requests are accepted,
+those that run or wait are finished within FINISH_SECONDS, and the model is freed; a load that is
+running is stopped. A second signal ends the process at once.
 """
 
 from __future__ import annotations

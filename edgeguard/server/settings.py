@@ -1,4 +1,4 @@
-"""What a server is started with, and what is refused before anything is loaded.
+"""What a server is started with, and which settings are refused before anything is loaded.
 
 This module needs no extra: `edgeguard serve --help` reads its defaults.
 """

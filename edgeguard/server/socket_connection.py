@@ -1,8 +1,8 @@
-"""One WebSocket's connection: uvicorn's, with the limits and the silence of an HTTP connection.
+"""One WebSocket connection: uvicorn's, with the same limits and logging as an HTTP connection.
 
-It counts among the connections (edgeguard.server.connection_limit), and is let go if it does not
-take what it is sent. Nothing that a client says is logged: uvicorn would log the path, and its
-library every frame. This module knows no path and no model.
+It counts as one of the connections (edgeguard.server.connection_limit), and is closed if the client
+does not take what it is sent. Nothing that a client sends is logged: uvicorn would log the path,
+and its library every frame. This module knows no path and no model.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """The WebSocket at /v1/guard/stream: pieces of a response in, events out.
 
-The client's messages, of which the first says what is answered:
+The client's messages, the first of which gives the prompt:
 
     {"prompt": "…", "in_a_row": 2}    the fields of the request, without ``response``
     {"piece": "…"}                    more of the response, cut anywhere
     bytes                             the same, in UTF-8
     {"end": true}                     nothing more comes: judge the rest
 
-The server's are ``{"event": "state", "data": …}``, with the names and the data of
-edgeguard.server.watching; after ``verdict`` or ``error`` it closes. What comes while the model
-computes is fed together. A socket that is closed ends the computation at once. This module judges
-nothing.
+The server's messages are ``{"event": "state", "data": …}``, with the names and the data of
+edgeguard.server.watching; after ``verdict`` or ``error`` it closes the socket. Pieces that come
+while the model computes are fed together. Closing the socket ends the computation at once. This
+module judges nothing.
 """
 
 from __future__ import annotations

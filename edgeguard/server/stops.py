@@ -1,7 +1,8 @@
-"""Texts at which an answer should be cut: taken where no answer can hold them.
+"""Texts at which an answer should be cut: accepted if they cannot occur in an answer.
 
-Clients send `stop` from habit: an empty line, "<|im_end|>". A text that can stand in an answer
-would cut it, and a verdict without its categories is another one. This module cuts nothing.
+Clients often send `stop` by default, such as an empty line or "<|im_end|>". A text that can occur
+would cut the answer, and without its categories it would be another verdict. This module cuts
+nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a client does not take: how long it may leave what it is sent, before it is let go.
+"""How long a client may leave data unread before its connection is closed.
 
 Both kinds of connection have one of these. This module reads and writes no byte.
 """

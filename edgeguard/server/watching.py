@@ -1,14 +1,14 @@
-"""A response judged while it is written, as events: what /v1/guard/stream says, in both its forms.
+"""A response judged while it is written, as the events of /v1/guard/stream in both its forms.
 
-    prompt     first: the verdict of what is answered, or null where that is not known
+    prompt     first: the verdict on the prompt, or null if that is not known
     state      after each pass: how far the text is judged, and how far it may be shown
     verdict    at the end; the same form as /v1/guard
-    error      where it cannot go on; nothing behind the last state is judged
+    error      if it cannot go on; nothing after the last state is judged
 
-As server-sent events the whole response is in the request, and the prompt is judged before the
-first event, so what is wrong with it is an HTTP error. Over a WebSocket the response comes in
-pieces (edgeguard.server.socket_stream). A client that leaves frees the model. This module judges
-nothing (edgeguard.watch does).
+With server-sent events, the whole response is in the request, and the prompt is judged before the
+first event, so a problem with it is an HTTP error. Over a WebSocket, the response comes in pieces
+(edgeguard.server.socket_stream). A client that leaves frees the model. This module judges nothing
+(edgeguard.watch does).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files of services: private, whole, and as they were where an installation fails.
+"""Files of services: private, written atomically, and restored if an installation fails.
 
 This module does not know what is in them.
 """
@@ -15,7 +15,7 @@ from edgeguard.files import replace_text
 
 
 def config_folder() -> Path:
-    """The user's folder for settings, as the XDG Base Directory Specification has it."""
+    """The user's folder for settings, by the XDG Base Directory Specification."""
     named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return named if named.is_absolute() else Path.home() / ".config"
 
@@ -23,20 +23,20 @@ def config_folder() -> Path:
 def write_private(file: Path, text: str) -> None:
     """Write a file that only the user can read. Raises ServiceError."""
     try:
-        replace_text(file, text)  # through a temporary file, which is private
+        replace_text(file, text)  # atomically, through a temporary file that is private
     except OSError as error:
         raise ServiceError(f"cannot write {file}: {error.strerror or error}") from error
 
 
 def remove_empty(*folders: Path) -> None:
-    """Remove folders that hold nothing, the innermost first."""
+    """Remove empty folders, the innermost first."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
 
 class Written:
-    """Puts files back as they were, unless they are to be kept."""
+    """Restores the previous files, unless ``keep`` is called."""
 
     def __init__(self, *files: Path) -> None:
         self._before = {file: self._content(file) for file in files}
@@ -47,7 +47,7 @@ class Written:
         return file.read_text(encoding="utf-8") if file.exists() else None
 
     def keep(self) -> None:
-        """What was written stays."""
+        """Keep the new files."""
         self._kept = True
 
     def __enter__(self) -> Written:
@@ -59,7 +59,7 @@ class Written:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put back what was there before."""
+        """Restore the previous files."""
         if self._kept:
             return
         for file, content in self._before.items():

@@ -1,7 +1,7 @@
-"""Agents of the user's launchd on macOS: written, started, asked and taken away.
+"""Agents of the user's launchd on macOS: install, start, query, remove.
 
-Written after launchd.plist(5) and launchctl(1), and tried against a stand-in for launchctl only:
-this project has had no Mac. This module decides nothing about what is run.
+Written by launchd.plist(5) and launchctl(1), and tested only with a stand-in for launchctl: this
+project has had no Mac. This module decides nothing about what is run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from edgeguard.service.state import Condition, State
 from edgeguard.service.unit import Unit
 
 _OURS = "EdgeguardSaid"
-"""A key that launchd does not know: by it a file is ours, and says where the service listens."""
+"""A key unknown to launchd that marks a file as ours and says where the service listens."""
 
 
 class Launchd:
-    """The launchd of this user, while they are logged in at the screen."""
+    """The launchd of this user, as long as they are logged in at the screen."""
 
     def check(self, unit: Unit) -> None:
-        """See that the agent can be installed. Raises ServiceError."""
+        """Check that the agent can be installed. Raises ServiceError."""
         self._content(unit.kind)
         if _launchctl("print", _domain()).returncode:
             raise ServiceError(
@@ -37,17 +37,17 @@ class Launchd:
             )
 
     def stop(self, kind: str) -> bool:
-        """Stop it where it runs; whether it did."""
+        """Stop the agent if it runs; returns whether it did."""
         return _launchctl("bootout", f"{_domain()}/{_label(kind)}").returncode == 0
 
     def start(self, kind: str) -> None:
-        """Start it. Raises ServiceError."""
+        """Start the agent. Raises ServiceError."""
         done = _launchctl("bootstrap", _domain(), str(self.file(kind)))
         if done.returncode:
             raise ServiceError(f"launchctl bootstrap failed: {done.stderr.strip()}")
 
     def install(self, unit: Unit, said: str) -> list[str]:
-        """Write it, have it start now and at every login. Raises ServiceError."""
+        """Write the agent, and have it start now and at every login. Raises ServiceError."""
         file, log = self.file(unit.kind), self.log(unit.kind)
         log.parent.mkdir(parents=True, exist_ok=True)
         with Written(file) as written:
@@ -57,14 +57,14 @@ class Launchd:
         return []
 
     def remove(self, kind: str) -> None:
-        """Stop it and take its files away. Raises ServiceError."""
+        """Stop the agent and remove its files. Raises ServiceError."""
         self._content(kind)
         self.stop(kind)
         for path in (self.file(kind), self.log(kind)):
             path.unlink(missing_ok=True)
 
     def state(self, kind: str) -> State | None:
-        """How it is; None where it is not installed."""
+        """Its state; None if it is not installed."""
         content = self._content(kind)
         if content is None:
             return None
@@ -86,19 +86,19 @@ class Launchd:
         )
 
     def log_command(self, kind: str) -> str:
-        """What shows its log."""
+        """The command that shows its log."""
         return f"tail -f '{self.log(kind)}'"
 
     def file(self, kind: str) -> Path:
-        """Where the agent lies."""
+        """The file of the agent."""
         return Path.home() / "Library" / "LaunchAgents" / f"{_label(kind)}.plist"
 
     def log(self, kind: str) -> Path:
-        """Where launchd writes what it says."""
+        """The file to which launchd writes its output."""
         return Path.home() / "Library" / "Logs" / f"{_label(kind)}.log"
 
     def _content(self, kind: str) -> dict[str, Any] | None:
-        """One of our agents; None where there is none. Raises ServiceError for another's."""
+        """The content of our agent; None if there is none. Raises ServiceError for another's."""
         file = self.file(kind)
         if not os.path.lexists(file):
             return None
@@ -123,7 +123,7 @@ def agent(unit: Unit, log: Path, said: str) -> dict[str, Any]:
         "KeepAlive": {"SuccessfulExit": False},
         "ThrottleInterval": 10,
         "ExitTimeOut": 40,
-        "ProcessType": "Interactive",  # others have their processor time and files throttled
+        "ProcessType": "Interactive",  # processor time and files are throttled for other types
         "Umask": 0o077,
         "HardResourceLimits": {"Core": 0},
         "StandardOutPath": str(log),

@@ -1,4 +1,4 @@
-"""The manager of services of this system, and what installing, removing and asking are.
+"""The service manager of this system, and the steps of installing, removing and querying.
 
 This module writes no file of its own.
 """
@@ -20,33 +20,33 @@ class Manager(Protocol):
     """Runs services."""
 
     def check(self, unit: Unit) -> None:
-        """See that it can be installed."""
+        """Check that the unit can be installed."""
 
     def stop(self, kind: str) -> bool:
-        """Stop it where it runs; whether it did."""
+        """Stop the service if it runs; returns whether it did."""
         ...
 
     def start(self, kind: str) -> None:
-        """Start it."""
+        """Start the service."""
 
     def install(self, unit: Unit, said: str) -> list[str]:
-        """Write and start it; ``said``: what it says when it is ready."""
+        """Write and start the service; ``said`` is its message when it is ready."""
         ...
 
     def remove(self, kind: str) -> None:
-        """Stop it and take its files away."""
+        """Stop the service and remove its files."""
 
     def state(self, kind: str) -> State | None:
-        """How it is; None where it is not installed."""
+        """Its state; None if it is not installed."""
         ...
 
     def log_command(self, kind: str) -> str:
-        """What shows its log."""
+        """The command that shows its log."""
         ...
 
 
 def manager() -> Manager:
-    """The one of this system. Raises ServiceError where edgeguard knows none."""
+    """The manager of this system. Raises ServiceError if edgeguard supports none."""
     if sys.platform == "darwin":
         return Launchd()
     if sys.platform.startswith("linux"):
@@ -58,9 +58,9 @@ def manager() -> Manager:
 
 
 def install(unit: Unit) -> list[str]:
-    """Install a service and start it; what there is to say about it.
+    """Install a service and start it; returns notes for the user.
 
-    It is run by hand first. Where that fails, one that was there before runs on. Raises
+    The command is first run by hand. If that fails, an existing service runs on. Raises
     ServiceError, InputError.
     """
     services = manager()
@@ -75,7 +75,7 @@ def install(unit: Unit) -> list[str]:
 
 
 def remove(kind: str | None) -> str:
-    """Take a service away, or the one there is; which it was. Raises ServiceError."""
+    """Remove the named service, or the only one; returns its kind. Raises ServiceError."""
     services = manager()
     found = [state.kind for state in states()]
     if kind is None and len(found) == 1:
@@ -89,6 +89,6 @@ def remove(kind: str | None) -> str:
 
 
 def states() -> list[State]:
-    """How each installed service is. Raises ServiceError."""
+    """The state of each installed service. Raises ServiceError."""
     services = manager()
     return [state for kind in KINDS if (state := services.state(kind)) is not None]

@@ -1,7 +1,7 @@
-"""Runs the command of a service once, by hand, until it is ready, and ends it.
+"""Runs the command of a service once, by hand, until it is ready, and then ends it.
 
-So that a wrong option, a missing model or a port that is taken is said at once and in full, and
-not found later in the log of a service that will not start. This module installs nothing.
+So a wrong option, a missing model or a port in use is reported in full at once, and need not be
+found later in the log of a service that does not start. This module installs nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _TURN = 0.2
 
 
 def rehearse(unit: Unit) -> str:
-    """Run it as the service would run, and return what it says when it is ready.
+    """Run the command as the service would, and return its message when it is ready.
 
-    Raises ServiceError when it ends instead; what it said is on stderr then.
+    Raises ServiceError if it ends instead; its output is on stderr then.
     """
     unit.folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -58,7 +58,7 @@ def rehearse(unit: Unit) -> str:
 
 
 def _ready(told: socket.socket, process: subprocess.Popen[bytes]) -> str | None:
-    """What it says of itself when it is ready; None where it ends before."""
+    """Its message when it is ready; None if it ends before."""
     while process.poll() is None:
         if not select.select([told], [], [], _TURN)[0]:
             continue

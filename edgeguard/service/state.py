@@ -1,4 +1,4 @@
-"""How a service is: what its manager says of it, and whether it answers.
+"""The state of a service: what its manager reports, and whether it answers requests.
 
 This module changes nothing.
 """
@@ -19,7 +19,7 @@ _READY = re.compile(r"^(?P<model>.+) is ready at (?P<address>http://\S+)$")
 
 @dataclass(frozen=True)
 class State:
-    """An installed service. ``said``: what it said of itself when it was ready."""
+    """An installed service. ``said`` is its message when it became ready."""
 
     kind: str
     condition: Condition
@@ -28,23 +28,23 @@ class State:
     restarts: int | None = None
     said: str = ""
     detail: str = ""
-    """What else there is to know: why it failed, that its file was changed."""
+    """Further details: why it failed, that its file was changed."""
 
     @property
     def address(self) -> str | None:
-        """Where it listens."""
+        """The address where it listens."""
         found = _READY.match(self.said)
         return found["address"] if found else None
 
     @property
     def model(self) -> str | None:
-        """The model that it was ready with."""
+        """The model that it loaded."""
         found = _READY.match(self.said)
         return found["model"] if found else None
 
 
 def answers(address: str) -> bool:
-    """Whether texts can be judged there."""
+    """Whether it can judge texts now."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{address}/health", timeout=_SECONDS) as answer:

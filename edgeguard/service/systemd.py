@@ -1,7 +1,7 @@
-"""Services of the user's systemd: written, started, asked and taken away.
+"""Services of the user's systemd: install, start, query, remove.
 
-The unit lies where systemd(1) has the user look for it, the variables beside edgeguard's own
-settings and readable by the user alone. This module decides nothing about what is run.
+The unit is in the folder that systemd(1) names for users. Its variables are beside edgeguard's own
+settings, readable by the user alone. This module decides nothing about what is run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from edgeguard.service.unit import Unit
 
 _SHOWN = "ActiveState,SubState,MainPID,NRestarts,StatusText,Result,ExecMainStatus,FragmentPath"
 _NO_NAMESPACES = ("217", "226")
-"""How a service ends that could not be given its sandbox, as systemd.exec(5) lists it."""
+"""Exit codes of a service that could not get its sandbox, from systemd.exec(5)."""
 
 
 class Systemd:
     """The systemd of this user."""
 
     def check(self, unit: Unit) -> None:
-        """See that the unit can be installed. Raises ServiceError, InputError."""
+        """Check that the unit can be installed. Raises ServiceError, InputError."""
         if (path := unseen(unit)) is not None:
             raise InputError(
                 f"{path} lies where a service has a folder of its own: move it out of /tmp"
@@ -46,7 +46,7 @@ class Systemd:
             )
 
     def stop(self, kind: str) -> bool:
-        """Stop it where it runs; whether it did."""
+        """Stop the unit if it runs; returns whether it did."""
         name = self.file(kind).name
         runs = _show(name).get("ActiveState") in ("active", "activating")
         if runs:
@@ -54,13 +54,13 @@ class Systemd:
         return runs
 
     def start(self, kind: str) -> None:
-        """Start it, and wait until it is ready. Raises ServiceError."""
+        """Start the unit, and wait until it is ready. Raises ServiceError."""
         _ask("start", self.file(kind).name)
 
     def install(self, unit: Unit, _said: str) -> list[str]:
-        """Write it, have it start now and at every login; what there is to say about it.
+        """Write the unit, and have it start now and at every login; returns notes for the user.
 
-        Raises ServiceError, and leaves what was there before.
+        Raises ServiceError, and then restores what was there before.
         """
         file, variables = self.file(unit.kind), self.variables(unit.kind)
         with Written(file, variables) as written:
@@ -80,20 +80,20 @@ class Systemd:
         return notes + _lingering()
 
     def remove(self, kind: str) -> None:
-        """Stop it and take its files away. Raises ServiceError."""
+        """Stop the unit and remove its files. Raises ServiceError."""
         file = self.file(kind)
         _text(file)
         _ask("disable", "--now", file.name)
         for path in (file, self.variables(kind)):
             path.unlink(missing_ok=True)
         _ask("daemon-reload")
-        with suppress(ServiceError):  # it had not failed
+        with suppress(ServiceError):  # raises if it had not failed
             _ask("reset-failed", file.name)
         remove_empty(file.parent / "default.target.wants", file.parent, file.parent.parent)
         remove_empty(self.variables(kind).parent)
 
     def state(self, kind: str) -> State | None:
-        """How it is; None where it is not installed."""
+        """Its state; None if it is not installed."""
         file = self.file(kind)
         if (text := _text(file)) is None:
             return None
@@ -112,15 +112,15 @@ class Systemd:
         )
 
     def log_command(self, kind: str) -> str:
-        """What shows its log."""
+        """The command that shows its log."""
         return f"journalctl --user --unit {self.file(kind).stem}"
 
     def file(self, kind: str) -> Path:
-        """Where the unit lies."""
+        """The file of the unit."""
         return config_folder() / "systemd" / "user" / f"edgeguard-{kind}.service"
 
     def variables(self, kind: str) -> Path:
-        """Where its variables lie."""
+        """The file of its variables."""
         return config_folder() / "edgeguard" / f"{kind}.env"
 
     def _started(self, file: Path, *, last: bool) -> bool:
@@ -139,7 +139,7 @@ class Systemd:
 
 
 def _text(file: Path) -> str | None:
-    """One of our units; None where there is none. Raises ServiceError where it is another's."""
+    """The text of our unit; None if there is none. Raises ServiceError if it is another's."""
     if not os.path.lexists(file):
         return None
     try:
@@ -166,7 +166,7 @@ def _show(name: str) -> dict[str, str]:
 
 
 def _log(name: str) -> str:
-    """The end of its log, where there is a journal."""
+    """The end of its log, if there is a journal."""
     command = ["journalctl", "--user", "--unit", name, "--lines=15", "--output=cat", "--quiet"]
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
@@ -175,7 +175,7 @@ def _log(name: str) -> str:
 
 
 def _lingering() -> list[str]:
-    """What to type so that it runs without anybody being logged in, where it does not."""
+    """The command that lets it run while nobody is logged in, if that is not set up yet."""
     command = ["loginctl", "show-user", "--property=Linger", "--value", str(os.getuid())]
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
@@ -185,7 +185,7 @@ def _lingering() -> list[str]:
 
 
 def _ask(*words: str) -> str:
-    """What `systemctl --user` answers. Raises ServiceError."""
+    """The output of `systemctl --user`. Raises ServiceError."""
     try:
         done = subprocess.run(
             ["systemctl", "--user", "--no-pager", "--no-ask-password", *words],

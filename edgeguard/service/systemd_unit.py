@@ -1,7 +1,7 @@
-"""The text of a unit for the user's systemd, and how to tell our own from another's.
+"""The text of a unit for the user's systemd, and how to recognise our own units.
 
-The first lines hold a digest of the rest, so a unit that somebody changed is known. This module
-reads and writes no file.
+The first line has a digest of the rest, so a unit that somebody changed can be recognised. This
+module reads and writes no file.
 
 Sources: systemd.service(5), systemd.exec(5), systemd.syntax(7).
 """
@@ -24,10 +24,10 @@ ProtectHome=read-only
 {writes}
 ProtectProc=invisible
 """
-# ProcSubset=pid is not here: the processor's features and cores are read from /proc.
-# What only root could do, such as ProtectKernelModules, is not here: the user cannot.
-# MemoryDenyWriteExecute is not here: Python's ctypes, through which llama.cpp calls back, needs
-# memory that is both where libffi was built without static trampolines, as in some Pythons.
+# ProcSubset=pid is left out: the processor's features and cores are read from /proc. Options that
+# need root, such as ProtectKernelModules, are left out too. So is MemoryDenyWriteExecute: llama.cpp
+# calls back through Python's ctypes, which needs memory that is writable and executable if libffi
+# was built without static trampolines, as in some Pythons.
 _UNIT = """\
 [Unit]
 Description=edgeguard {kind}: safety verdicts on this machine
@@ -63,7 +63,7 @@ WantedBy=default.target
 
 
 def unit_text(unit: Unit, variables: Path, *, namespaces: bool) -> str:
-    """The unit. Without ``namespaces``, what systemd can do on a system where users have none."""
+    """The unit. Without ``namespaces``, its options work on a system without user namespaces."""
     private = _NAMESPACES.format(
         writes="\n".join(f"ReadWritePaths={_word(str(folder))}" for folder in unit.writes)
     )
@@ -90,13 +90,13 @@ def is_ours(text: str) -> bool:
 
 
 def is_changed(text: str) -> bool:
-    """Whether one of ours was changed since."""
+    """Whether one of our units was changed since."""
     first, _, body = text.partition("\n")
     return first != f"{_MARK}{_digest(body)}"
 
 
 def unseen(unit: Unit) -> str | None:
-    """A path of the command in a folder of which a service has its own; None if there is none."""
+    """A path of the command inside a folder that the service sees its own version of; or None."""
     paths = [word for word in unit.command if word.startswith("/")]
     paths += [str(folder) for folder in unit.writes]
     for path in paths:
@@ -114,7 +114,7 @@ def _specifiers(text: str) -> str:
 
 
 def _word(word: str) -> str:
-    """A quoted word; a dollar stays one, for the colon before the command turns variables off."""
+    """A quoted word. Dollar signs stay, since the colon before the command disables variables."""
     return _quoted(_specifiers(word))
 
 

@@ -1,10 +1,10 @@
-"""What a service runs: the command, its variables, the folders that it writes.
+"""What a service runs: the command, its variables, and the folders that it writes to.
 
 A service has another working folder and other variables than the shell that installs it, so paths
-are absolute here and nothing is taken from a shell unsaid. Keys are variables and never words of
-the command, which others on the machine can read.
+are absolute here, and the shell's variables are not passed on. Keys are passed in variables and
+never in the command, which other users of the machine can read.
 
-This module starts nothing and knows no manager of services.
+This module starts nothing and knows no service manager.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINES = ("\n", "\r", "\0")
 
 @dataclass(frozen=True)
 class Unit:
-    """A service to be. Raises InputError for what no file of a service can hold."""
+    """The definition of a service. Raises InputError for values that its file cannot contain."""
 
     kind: str
     command: tuple[str, ...]
@@ -40,12 +40,12 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The name of the service, the same everywhere."""
+        """The name of the service, the same for every manager."""
         return f"edgeguard-{self.kind}"
 
     @property
     def folder(self) -> Path:
-        """The folder that it runs in: our own, where nobody lays modules."""
+        """Its working folder: our own, where nobody else puts modules."""
         return Path(self.variables[HOME_VARIABLE])
 
 
@@ -73,15 +73,15 @@ def make_unit(
 
 
 def program() -> tuple[str, ...]:
-    """The words that start this edgeguard. Raises ServiceError where they are not known."""
+    """The words that start this edgeguard. Raises ServiceError if they are not known."""
     if not sys.executable:
         raise ServiceError("it is not known which Python runs edgeguard, so none can be installed")
-    # Not the program on the path: it need not be this one. A frozen program is itself.
+    # Not the program on the path, which may be another one. A frozen program starts itself.
     python = os.path.abspath(sys.executable)  # noqa: PTH100 - a link into a venv stays a link
     return (python,) if getattr(sys, "frozen", False) else (python, "-m", "edgeguard")
 
 
 def environment(unit: Unit) -> dict[str, str]:
-    """The variables that a service has: a few of every process, and its own."""
+    """The variables of the service: a few that every process has, and its own."""
     kept = ("HOME", "USER", "LOGNAME", "PATH", "LANG", "LC_ALL", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(unit.variables)

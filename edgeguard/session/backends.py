@@ -1,9 +1,9 @@
-"""The back ends of a llama.cpp that comes with several, one for each family of processors.
+"""Loads the CPU back end of a llama.cpp that comes with several, one per family of processors.
 
-Such a build (GGML_BACKEND_DL; scripts/wheels makes one) keeps what computes in libraries of their
-own, libggml-cpu-NAME, and can do nothing until one of them is loaded: llama_cpp never does that.
-ggml chooses which, by what the processor can; this module only asks it to, and says what it chose.
-A build for one processor has its back end inside, and is left alone.
+Such a build (GGML_BACKEND_DL; scripts/wheels makes one) keeps its compute code in separate
+libraries, libggml-cpu-NAME, and can do nothing until one of them is loaded, which llama_cpp does
+not do. ggml chooses the best one for the processor; this module only asks it to, and reports the
+choice. A build for a single processor has its back end built in, and nothing is done.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FILE = re.compile(r"(?:lib)?ggml-cpu-(.+)\.(?:so|dylib|dll)")
 
 
 def load_backends(library: ctypes.CDLL, folder: Path | None) -> None:
-    """Load the best of the back ends in a folder, unless the library has one already.
+    """Load the best back end in a folder, unless the library has one already.
 
-    Raises SessionError where none of them can be used here.
+    Raises SessionError if none of them works here.
     """
     count = getattr(library, "ggml_backend_reg_count", None)
     if count is None or folder is None or count():
@@ -34,7 +34,7 @@ def load_backends(library: ctypes.CDLL, folder: Path | None) -> None:
 
 
 def chosen_variant(library: ctypes.CDLL) -> str:
-    """The family of processors whose back end computes; empty where there is no choice."""
+    """The family of processors that the loaded back end is for; empty if there was no choice."""
     file = _file_of(_features_function(library))
     found = _FILE.fullmatch(Path(os.fsdecode(file)).name)
     return found[1] if found else ""
@@ -49,13 +49,13 @@ def _none_fits(folder: Path) -> str:
 
 
 def _features_function(library: ctypes.CDLL) -> int | None:
-    """The address of a function of the CPU's back end, wherever it was loaded from."""
+    """The address of a function of the CPU's back end, whichever library it is in."""
     try:
         by_name, address = (
             library.ggml_backend_reg_by_name,
             library.ggml_backend_reg_get_proc_address,
         )
-    except AttributeError:  # Windows does not look into the libraries below this one
+    except AttributeError:  # Windows does not search the libraries that this one depends on
         return None
     by_name.argtypes, by_name.restype = [ctypes.c_char_p], ctypes.c_void_p
     address.argtypes, address.restype = [ctypes.c_void_p, ctypes.c_char_p], ctypes.c_void_p
@@ -76,7 +76,7 @@ class _Symbol(ctypes.Structure):
 
 
 def _file_of(address: int | None) -> bytes:
-    """The library that an address belongs to; empty where the system cannot say."""
+    """The library that an address belongs to; empty if the system cannot say."""
     if address is None or os.name == "nt":
         return b""
     process: Any = ctypes.CDLL(None)

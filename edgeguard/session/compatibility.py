@@ -1,10 +1,10 @@
-"""What a model file claims of itself, held against what the protocol needs.
+"""Compares what a model file says of itself with what the protocol needs.
 
 A file with another tokenizer, another architecture or another purpose would still answer, and the
-answer would look like a verdict. So whatever does not fit is an error when the file is loaded.
-The chat template in the file is not used and not trusted: the question is written by our code.
+answer would look like a verdict. So every mismatch is an error when the file is loaded. The chat
+template in the file is neither used nor trusted: our code writes the question.
 
-This module cannot see damaged weights; the sha256 of an installed model does.
+This module cannot notice damaged weights; the sha256 of an installed model can.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAME = re.compile(
     r"(?:[ _.-](?:\d|gguf|i?q\d|b?f16|instruct).*)?",
     re.IGNORECASE | re.ASCII,
 )
-"""A name of the family, perhaps behind its owner's, with a size or a type after it."""
+"""A name of the family, optionally with its owner before it, and a size or type after it."""
 _STREAM_NAME = re.compile(r"qwen3[ _-]?guard[ _-]?stream", re.IGNORECASE | re.ASCII)
 
 
@@ -44,7 +44,7 @@ def check_compatible(session: Session, path: str) -> None:
 
 
 def check_stream(session: StreamSession, path: str) -> heads.Weights:
-    """The heads of a Qwen3Guard-Stream; ModelError, naming the file, unless it can be one."""
+    """The heads of a Qwen3Guard-Stream. Raises ModelError, naming the file, if it cannot be one."""
     _check_form(session, path)
     if session.info.protocol != stream.PROTOCOL:
         _refuse(path, f"it was made for {session.info.protocol!r}", "Qwen3Guard-Stream")
@@ -53,6 +53,11 @@ def check_stream(session: StreamSession, path: str) -> heads.Weights:
         return heads.read(session.metadata, session.hidden)
     except ValueError as error:
         _refuse(path, str(error), "Qwen3Guard-Stream")
+
+
+def is_gen_name(name: str) -> bool:
+    """Whether a model's name says Qwen3Guard-Gen."""
+    return bool(_NAME.fullmatch(name))
 
 
 def _check_form(session: Session, path: str) -> None:
@@ -67,7 +72,7 @@ def _check_form(session: Session, path: str) -> None:
 
 
 def _check_purpose(session: Session, path: str) -> None:
-    """Our converter records the protocol; other people's files are known by their name only."""
+    """Our converter records the protocol; other files can only be judged by their name."""
     info = session.info
     if info.protocol is not None and info.protocol != PROTOCOL:
         _refuse(path, f"it was made for the protocol {info.protocol!r}, not {PROTOCOL!r}")
@@ -78,7 +83,7 @@ def _check_purpose(session: Session, path: str) -> None:
                 f"it calls itself {info.name!r}, and holds no heads: other converters leave them "
                 "out, and without them it judges nothing",
             )
-        if not _NAME.fullmatch(info.name):
+        if not is_gen_name(info.name):
             _refuse(path, f"it calls itself {info.name!r}, not Qwen3Guard-Gen")
         _logger.info("no protocol recorded in the file; its name says Qwen3Guard-Gen")
 

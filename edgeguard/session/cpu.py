@@ -1,9 +1,9 @@
 """How many cores to compute on: the physical ones that this process may use.
 
-Two threads on one physical core share its arithmetic units, and a thread that waits for a core it
-cannot have stalls all the others. A container's quota of processor time counts as fewer cores: with
-more threads than that, all of them are stopped for the rest of each period. This module does not
-measure speed.
+Two threads on one physical core share its arithmetic units, and a thread that waits for a core
+stalls all the others. A container's quota of processor time counts as fewer cores: with more
+threads than the quota allows, all of them are paused for the rest of each period. This module does
+not measure speed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """The physical cores that this process may use, and has the time of; at least 1."""
+    """The physical cores that this process may use, within its quota; at least 1."""
     cores, quota = physical_cores(), quota_cores()
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
@@ -25,10 +25,10 @@ def usable_cores() -> int:
 def quota_cores(
     root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> float | None:
-    """How many cores' time this process may use, by its control group or one around it.
+    """How many cores' worth of time the control groups of this process allow.
 
-    None without a quota, and where there are no control groups. Source: the kernel's cgroup-v2
-    (cpu.max) and cgroup-v1 (cpu.cfs_quota_us) documentation.
+    None without a quota or without control groups. Source: the kernel's cgroup-v2 (cpu.max) and
+    cgroup-v1 (cpu.cfs_quota_us) documentation.
     """
     try:
         lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -39,7 +39,7 @@ def quota_cores(
 
 
 def _quotas(root: Path, _number: str, controllers: str, group: str) -> Iterator[float]:
-    """The quotas of a group and of those around it, as far as they can be seen from here."""
+    """The quotas of a control group and its parents, as far as they are visible from here."""
     if controllers and "cpu" not in controllers.split(","):
         return
     tops = [root / controllers, root / "cpu", root] if controllers else [root, root / "unified"]

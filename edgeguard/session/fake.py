@@ -1,8 +1,8 @@
-"""A session without a model: it answers each question with what a script says.
+"""A session without a model: a script answers each question.
 
-It has the shape of the real session, down to tokens (bytes, one token each, and a few control
-tokens), so everything above it can be tested in microseconds, with the errors and the odd answers
-that no real model gives on demand. It does not imitate a model's probabilities.
+It behaves like the real session, down to tokens (one per byte, and a few control tokens). So
+everything above it can be tested in microseconds, with errors and odd answers that no real model
+gives on demand. It does not imitate a model's probabilities.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FAKE_INFO = ModelInfo(
 
 
 class FakeSession:
-    """Answers the question text with ``script(question text)``; the calls are kept in ``reads``."""
+    """Answers the question text with ``script(question text)``; records the calls in ``reads``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class FakeSession:
         confidence: float = 10.0,
         seconds: float = 0.0,
     ) -> None:
-        """``confidence`` is the logit of the scripted token; all others have 0.
+        """``confidence`` is the logit of the scripted token; all others are 0.
 
         ``seconds`` is how long each ``read`` takes, unless the flag ends it.
         """
@@ -62,6 +62,7 @@ class FakeSession:
         self.reads: list[tuple[int, ...]] = []
         self.exact: list[bool] = []
         self.ahead: tuple[int, ...] = ()
+        self.wanted: tuple[int, ...] = ()
         self.passes = 0
         self.settings: Settings | None = None
         self._script = script
@@ -80,7 +81,7 @@ class FakeSession:
         return _CONTROL.get(text)
 
     def token_bytes(self, token: int) -> bytes:
-        """The byte itself; nothing for a control token."""
+        """The byte itself; empty for a control token."""
         return bytes([token]) if token < 256 else b""
 
     def read(
@@ -92,8 +93,9 @@ class FakeSession:
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),
     ) -> NDArray[np.float32]:
-        """Hold a question, and give the scripted token after what is written of the answer."""
+        """Hold a question, and return the scripted token after the part of the answer written."""
         if len(tokens) + room > self.n_ctx:
             raise SessionError(f"{len(tokens)} + {room} tokens do not fit {self.n_ctx}")
         if not 0 <= prefix <= len(tokens) - suffix <= len(tokens):
@@ -101,6 +103,7 @@ class FakeSession:
         self.take_time()
         self.exact.append(exact)
         self.ahead = tuple(ahead)
+        self.wanted = tuple(wanted)
         self.reads.append(tuple(tokens))
         text = b"".join(self.token_bytes(token) for token in tokens).decode("utf-8", "replace")
         self._question = max(i for i, token in enumerate(tokens) if token >= 256) + 3
@@ -108,8 +111,11 @@ class FakeSession:
         self._held = list(tokens)
         return self._logits()
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
-        """Go on with the script."""
+    def extend(
+        self, tokens: Sequence[int], *, back: int = 0, wanted: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
+        """Continue with the script."""
+        self.wanted = tuple(wanted)
         if self._held is None:
             raise ClosedError("the session is closed")
         del self._held[len(self._held) - back :]
@@ -117,7 +123,7 @@ class FakeSession:
         return self._logits()
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> FakeSequences:  # noqa: ARG002
-        """As many fake sessions as sequences."""
+        """That many fake sessions, one per sequence."""
         return self._sequences
 
     def alike(self) -> FakeSession:
@@ -129,7 +135,7 @@ class FakeSession:
         return other
 
     def use(self, settings: Settings) -> None:
-        """Take note of the settings."""
+        """Record the settings."""
         self.settings = settings
 
     def close(self) -> None:
@@ -158,7 +164,7 @@ class FakeSession:
 
 
 class FakeSequences:
-    """Several fake sessions; ``passes`` has the numbers of the sequences of each joint pass."""
+    """Several fake sessions; ``passes`` records which sequences each joint pass contained."""
 
     def __init__(self, session: FakeSession, most: int = 4) -> None:
         self.passes: list[tuple[int, ...]] = []
@@ -181,7 +187,7 @@ class FakeSequences:
         self._taken.remove(sequence)
 
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
-        """Ask each session what is asked of its sequence; or raise ``error``, once."""
+        """Pass each request to its sequence's session; or raise ``error``, once."""
         self.passes.append(tuple(asked))
         error, self.error = self.error, None
         if error is not None:

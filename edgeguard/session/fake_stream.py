@@ -1,7 +1,7 @@
-"""A Qwen3Guard-Stream without a model: a script gives each token its label.
+"""A Qwen3Guard-Stream without a model: a script labels each token.
 
-Its tokens are bytes, as FakeSession's; its hidden states are such that real heads, whose weights it
-has in its metadata as a file would, read the script's labels out of them.
+Its tokens are bytes, as FakeSession's. Its metadata contains real heads, as a file would, and its
+hidden states are made so that these heads produce the script's labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Script = Callable[[str, str], Severity | tuple[Severity, str]]
-"""What a token is called: given the role and its message up to the token. A severity, perhaps with
+"""The label of a token, given the role and its message up to the token: a severity, perhaps with
 a category."""
 
 _HIDDEN = 32
@@ -35,7 +35,7 @@ def _safe(_role: str, _text: str) -> Severity:
 
 
 class FakeStreamSession(FakeSession):
-    """Gives hidden states as ``script`` says; see StreamSession."""
+    """Returns hidden states that follow ``script``; see StreamSession."""
 
     def __init__(self, script: Script = _safe, *, n_ctx: int = 8192, seconds: float = 0.0) -> None:
         """``seconds`` is how long a token takes, unless the flag ends it."""
@@ -46,7 +46,7 @@ class FakeStreamSession(FakeSession):
         self._keys: dict[str, str] = {}
 
     def metadata(self, key: str) -> str | None:
-        """The heads, as a file has them."""
+        """The heads, stored as in a file."""
         if not self._keys:
             self._keys = _keys()
         return self._keys.get(key)
@@ -60,7 +60,7 @@ class FakeStreamSession(FakeSession):
 
 
 class FakeStates:
-    """See States; ``computed`` counts the tokens that were computed, ``passes`` the calls."""
+    """See States; ``computed`` counts the tokens computed, ``passes`` the calls."""
 
     def __init__(self, session: FakeStreamSession, script: Script) -> None:
         self.computed = 0
@@ -71,7 +71,7 @@ class FakeStates:
         self._script = script
 
     def read(self, tokens: Sequence[int], first: int) -> NDArray[np.float32]:
-        """The states that the script's labels are read out of."""
+        """The states from which the heads compute the script's labels."""
         import numpy as np
 
         if len(tokens) > self._session.n_ctx:
@@ -104,7 +104,7 @@ class FakeStates:
 
 
 def _message(session: FakeStreamSession, tokens: Sequence[int]) -> tuple[str, str]:
-    """The role and the text of the message in which the last token is."""
+    """The role and the text of the message that the last token belongs to."""
     begin, end = session.control_token(IM_START.text), session.control_token(IM_END.text)
     start = max(place for place, token in enumerate(tokens) if token == begin)
     data = b"".join(session.token_bytes(token) for token in tokens[start + 1 :] if token != end)
@@ -113,12 +113,12 @@ def _message(session: FakeStreamSession, tokens: Sequence[int]) -> tuple[str, st
 
 
 def _keys() -> dict[str, str]:
-    """Heads that read a label where a state has a one."""
+    """Heads that produce a label for each state with a one at its index."""
     import numpy as np
 
     found = {heads.PREFIX + name: labels for name, labels in heads.maps().items()}
     found[heads.EPSILON] = "1e-06"
-    tiny = np.float32(1e-9)  # heads with zeros for numbers would be taken for damaged ones
+    tiny = np.float32(1e-9)  # all-zero heads would be taken for damaged ones
     for name, shape in heads.shapes(_HIDDEN, _HIDDEN).items():
         head = np.full(shape, tiny, "<f4")
         if name.endswith(heads.NORM):

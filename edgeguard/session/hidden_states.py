@@ -1,13 +1,14 @@
 """One sequence of tokens in llama.cpp's KV cache, and the hidden states after the final norm.
 
-    read   cuts the sequence back to what the new one shares with it, computes the rest, and gives
-           the states of those tokens that are wanted
+    read   cuts the sequence back to the prefix it shares with the new one, computes the rest, and
+           returns the states of the tokens asked for
 
-Tokens without a wanted state are computed in passes as large as the settings say; the others in
-passes of at most OUTPUTS, because llama.cpp ends the process at one output more than it was told
-of. A pass ends at the final norm: the product with the vocabulary's matrix, which is a quarter of a
-short one, is not computed (callback of the scheduler; 1 ms a pass). Flash attention is off: it
-costs short passes at depth more than twice their time (benchmarks/results/stream.md).
+Tokens whose state is not needed are computed in passes as large as the settings allow; the others
+in passes of at most OUTPUTS, because llama.cpp ends the process at one output more than it was told
+of. A pass ends at the final norm: a callback of the scheduler skips the product with the vocabulary
+matrix, a quarter of the work of a short pass (the callback costs 1 ms a pass). Flash attention is
+off, since it more than doubles the time of short passes in a long context
+(benchmarks/results/stream.md).
 
 This module knows nothing of text and of heads.
 """
@@ -40,7 +41,7 @@ _NORM = (b"result_norm", b"result_embd_pooled")
 
 
 class HiddenStates:
-    """See States; ``size`` bounds the sequence, in tokens."""
+    """See States; ``size`` limits the sequence, in tokens."""
 
     def __init__(self, model: Any, *, size: int, settings: Settings, flag: StopFlag) -> None:
         self._model = model
@@ -50,13 +51,13 @@ class HiddenStates:
         self._hidden = int(lib.llama_model_n_embd(model))
         self._context: Any = None
         self._ends = stops_after(_NORM)
-        # None: unknown, because a computation broke off; the cache is then cleared before use.
+        # None: unknown after a computation that broke off; the cache is then cleared before use.
         self._held: list[int] | None = []
         self.computed = 0
         """Tokens that were computed so far."""
 
     def read(self, tokens: Sequence[int], first: int) -> NDArray[np.float32]:
-        """Hold exactly these tokens, and give the states from ``first`` on; see States."""
+        """Hold exactly these tokens, and return the states from ``first`` on; see States."""
         wanted = list(tokens)
         if not 0 <= first <= len(wanted) or not wanted:
             raise SessionError(f"{first} is no place in {len(wanted)} tokens")
@@ -73,12 +74,12 @@ class HiddenStates:
         return np.concatenate(states)
 
     def use(self, settings: Settings) -> None:
-        """Compute with other settings from now on; what was computed is forgotten."""
+        """Compute with other settings from now on; everything computed so far is dropped."""
         self.free()
         self._settings = settings
 
     def free(self) -> None:
-        """Give the memory back; the context is made anew when it is needed."""
+        """Free the memory; the context is made again when it is needed."""
         if self._context is not None:
             lib.llama_free(self._context)
             self._context = None
@@ -86,7 +87,7 @@ class HiddenStates:
 
     @property
     def n_ctx(self) -> int:
-        """The tokens that the cache has room for now; 0 before the first use."""
+        """The capacity of the cache in tokens; 0 before the first use."""
         return int(lib.llama_n_ctx(self._context)) if self._context is not None else 0
 
     @property
@@ -107,11 +108,12 @@ class HiddenStates:
         self._held = (held or [])[:number]
 
     def _compute(self, tokens: list[int], outputs: bool) -> NDArray[np.float32]:
-        """One pass over tokens behind those held; the states of all of them, or of none."""
-        held, self._held = self._held, None  # whatever goes wrong, the state is then unknown
+        """Compute one pass over the next tokens; returns the states of all, or of none."""
+        # if anything goes wrong, the content of the cache is unknown
+        held, self._held = self._held, None
         assert held is not None
         count = len(tokens)
-        ids = (lib.llama_token * count)(*tokens)  # the batch only points to it
+        ids = (lib.llama_token * count)(*tokens)  # the native batch only points to this array
         wanted = (ctypes.c_int8 * count)(*([int(outputs)] * count))
         batch = lib.llama_batch_get_one(ids, count)
         batch.logits = wanted
@@ -131,7 +133,7 @@ class HiddenStates:
         return states
 
     def _fit(self, tokens: int) -> None:
-        """Have a context that holds so many tokens: it doubles, and never shrinks."""
+        """Make sure that the context can hold so many tokens: it doubles, and never shrinks."""
         if self.n_ctx >= tokens:
             return
         wanted = _SMALLEST
@@ -140,7 +142,7 @@ class HiddenStates:
         self._move(max(tokens, min(wanted, self._size)))
 
     def _move(self, n_ctx: int) -> None:
-        """Go on with a context of another size, which holds the same tokens."""
+        """Continue with a context of another size that holds the same tokens."""
         held = self._held or []
         size = lib.llama_state_seq_get_size(self._context, 0) if held else 0
         state = (ctypes.c_uint8 * size)()
@@ -165,7 +167,7 @@ class HiddenStates:
 
 
 def _passes(kept: int, first: int, end: int, n_batch: int) -> list[tuple[int, int, bool]]:
-    """Where each pass begins and ends, and whether its states are wanted."""
+    """Where each pass begins and ends, and whether its states are needed."""
     without = [(at, min(at + n_batch, first), False) for at in range(kept, first, n_batch)]
     step = min(OUTPUTS, n_batch)
     return without + [(at, min(at + step, end), True) for at in range(first, end, step)]

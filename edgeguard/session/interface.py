@@ -1,7 +1,7 @@
-"""What the rest of edgeguard needs of a loaded model, and nothing of llama.cpp.
+"""What the rest of edgeguard needs of a loaded model, without anything of llama.cpp.
 
-Two classes have this shape: LlamaSession runs llama.cpp, FakeSession follows a script and lets
-everything above be tested without a model. A session is used by one thread; see
+Two classes implement it: LlamaSession runs llama.cpp; FakeSession follows a script, so that
+everything above can be tested without a model. A session is used by one thread; see
 edgeguard.session.thread.
 """
 
@@ -40,7 +40,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Read:
-    """A call of ``Session.read``, written down."""
+    """The arguments of one call of ``Session.read``."""
 
     tokens: tuple[int, ...]
     room: int
@@ -48,37 +48,39 @@ class Read:
     suffix: int = 0
     exact: bool = True
     ahead: tuple[int, ...] = ()
+    wanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Extend:
-    """A call of ``Session.extend``, written down."""
+    """The arguments of one call of ``Session.extend``."""
 
     tokens: tuple[int, ...]
     back: int = 0
+    wanted: tuple[int, ...] = ()
 
 
 class Sequences(Protocol):
-    """Several sequences of tokens in one context; each is a number from 0 on.
+    """Several sequences of tokens in one context, numbered from 0.
 
-    What all of them need is computed in one pass, which costs less than a pass for each. The
+    Their tokens are computed in shared passes, which cost less than a pass for each sequence. The
     logits differ in late digits from those of a sequence that is computed alone.
     """
 
     def take(self, tokens: int) -> int | None:
-        """The number of a free sequence, to hold so many tokens behind its prefix at most.
+        """The number of a free sequence for at most so many tokens after its prefix.
 
-        None where no sequence, or too little of the room they share, is free.
+        None if no sequence is free, or too little of the space that they share.
         """
 
     def give(self, sequence: int) -> None:
-        """A sequence is no longer needed."""
+        """Free a sequence."""
 
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
-        """Do what is asked of each sequence; the logits after its last token: (n_vocab,).
+        """Carry out one request per sequence; the logits after its last token: (n_vocab,).
 
-        ``Read`` begins a sequence anew; ``exact`` and ``suffix`` mean nothing here. Raises
-        SessionError; what the sequences hold is then forgotten.
+        ``Read`` begins a sequence anew; its ``exact`` and ``suffix`` are ignored. Raises
+        SessionError; the content of the sequences is then lost.
         """
 
 
@@ -87,11 +89,11 @@ class Session(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """What the file claims; edgeguard.session.compatibility checks it."""
+        """What the file says of itself; edgeguard.session.compatibility checks it."""
 
     @property
     def n_ctx(self) -> int:
-        """The most tokens that a question with its answer may have."""
+        """The most tokens that a question and its answer may have together."""
 
     @property
     def flag(self) -> StopFlag:
@@ -102,7 +104,7 @@ class Session(Protocol):
         """The ids that end an answer."""
 
     def tokenize(self, text: str) -> list[int]:
-        """The ids of a plain text. Nothing in it is ever read as a special token."""
+        """The ids of a plain text. Nothing in it is read as a special token."""
 
     def control_token(self, text: str) -> int | None:
         """The id of a control token by its text; None if the vocabulary has no such token."""
@@ -119,27 +121,32 @@ class Session(Protocol):
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens, and return the logits after the last: float32, (n_vocab,).
 
         ``room`` is how many tokens ``extend`` may add. The first ``prefix`` tokens are the same in
-        many calls and are computed once; the last ``suffix`` are the same too, and are in the way
-        of a text that grows before them. ``exact``: the result does not depend on earlier calls;
-        else whatever they computed is used again, which costs late digits; see
-        edgeguard.session.prefix_cache. ``ahead`` is what ``extend`` will most likely be called
-        with: it is computed in the same pass, and costs little there. Raises SessionError.
+        many calls and are computed once. The last ``suffix`` are the same too, but follow the text,
+        so they do not count when a grown text is compared with the one held. ``exact``: the result
+        does not depend on earlier calls; otherwise everything they computed is reused, which
+        changes late digits; see edgeguard.session.prefix_cache. ``ahead`` is the most likely
+        argument of the next ``extend``: it is computed in the same pass, where it costs little.
+        ``wanted`` are the tokens whose logits are looked at one by one; a session may give all
+        others as a single token that has their whole probability. Raises SessionError.
         """
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+    def extend(
+        self, tokens: Sequence[int], *, back: int = 0, wanted: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Add tokens to those held, and return the logits after the last: float32, (n_vocab,).
 
-        ``back``: first give up so many of the tokens held.
+        ``back``: first drop so many of the tokens held. ``wanted``: as in ``read``.
         """
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Sequences:
-        """Several sequences beside the one that ``read`` holds; the same object every time.
+        """Several sequences beside the one that ``read`` holds; the same object at every call.
 
-        ``prefixes``: what the questions begin with; only the first call's count.
+        ``prefixes``: the ids that questions begin with; only those of the first call are used.
         """
 
     def close(self) -> None:

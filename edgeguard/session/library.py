@@ -46,6 +46,7 @@ __all__ = [
     "library_identity",
     "library_info",
     "load_model",
+    "load_vocabulary",
     "start_library",
     "stops_after",
 ]
@@ -169,6 +170,20 @@ def load_model(
             "`edgeguard verify`, or fetch it again with `edgeguard pull`"
         )
     return model, "cpu"
+
+
+def load_vocabulary(path: Path, flag: StopFlag) -> Any:
+    """The vocabulary of a file, without its weights; the file is trusted. Raises ModelError."""
+    start_library()
+    watch = _Watch(flag, None)
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    params.progress_callback = watch.callback
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    if not model:
+        watch.raise_if_ended()
+        raise ModelError(f"llama.cpp cannot read the vocabulary in {path}; install edgeguard again")
+    return model
 
 
 def stops_after(names: tuple[bytes, ...]) -> Any:

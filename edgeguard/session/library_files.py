@@ -1,7 +1,7 @@
-"""The files of llama.cpp's library, found and told apart without loading them.
+"""The files of llama.cpp's library, found and identified without loading them.
 
-A library that was built for another processor ends the process that loads it, so what is asked
-before a first try (edgeguard.trial) must not load it. This module does not either.
+A library built for another processor ends the process that loads it, so edgeguard.trial must know
+the files before its first try. This module never loads them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _WITHOUT_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 
 def rebuild_command() -> str:
-    """What a person types to build the library for this machine.
+    """The command that builds the library for this machine.
 
-    On x86-64 without AMX, which GCC compiles wrong; scripts/build-llama-cpp of a clone keeps it.
+    On x86-64 it is built without AMX, which GCC compiles wrong. A clone's scripts/build-llama-cpp
+    works around that and keeps AMX.
     """
     if platform.machine() != "x86_64" or os.name == "nt":
         return _PIP
@@ -31,7 +32,7 @@ def rebuild_command() -> str:
 
 @cache
 def library_files() -> tuple[str, ...]:
-    """Each file with its size and time, which a new build changes; empty where there are none."""
+    """Each file with its size and time, which change with a new build; empty if there are none."""
     folder = library_folder()
     if folder is None or not folder.is_dir():
         return ()
@@ -40,12 +41,12 @@ def library_files() -> tuple[str, ...]:
 
 
 def backend_files(folder: Path) -> tuple[Path, ...]:
-    """The back ends for families of processors in it; none in a build for one processor."""
+    """The back ends for families of processors; none in a build for one processor."""
     return tuple(sorted(file for file in folder.glob("*ggml-cpu-*") if file.is_file()))
 
 
 def library_folder() -> Path | None:
-    """Where llama-cpp-python looks for the library; None where it is not installed."""
+    """Where llama-cpp-python looks for the library; None if it is not installed."""
     chosen = os.environ.get("LLAMA_CPP_LIB_PATH")
     if chosen:
         return Path(chosen)

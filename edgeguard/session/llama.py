@@ -108,6 +108,7 @@ class LlamaSession:
         suffix: int = 0,
         exact: bool = True,
         ahead: Sequence[int] = (),
+        wanted: Sequence[int] = (),  # noqa: ARG002 - there are all
     ) -> NDArray[np.float32]:
         """Hold exactly these tokens; see Session.read."""
         cache = self._open()._cache_for(tuple(tokens[:prefix]))
@@ -121,7 +122,13 @@ class LlamaSession:
             ahead=list(ahead),
         )
 
-    def extend(self, tokens: Sequence[int], *, back: int = 0) -> NDArray[np.float32]:
+    def extend(
+        self,
+        tokens: Sequence[int],
+        *,
+        back: int = 0,
+        wanted: Sequence[int] = (),  # noqa: ARG002 - there are all
+    ) -> NDArray[np.float32]:
         """Add tokens to those held; see Session.extend."""
         reading = self._open()._reading
         if reading is None:

@@ -1,9 +1,9 @@
-"""Whether so much memory can be had, asked before native code asks.
+"""Checks that memory is available before native code allocates it.
 
-llama.cpp and OpenBLAS end the process where a small allocation of theirs fails, the latter with
-exit code 1. So a room is reserved and given back first: an anonymous mapping, which costs no time
-and touches no page. A limit of address space (ulimit -v) or of committed memory (Windows) shows in
-it; the end of physical memory, where the system kills a process, does not.
+llama.cpp and OpenBLAS end the process if a small allocation of theirs fails, the latter with exit
+code 1. So an anonymous mapping of the needed size is made and dropped first, which takes no time
+and touches no page. It fails where address space (ulimit -v) or committed memory (Windows) is
+limited; it cannot tell when physical memory runs out and the system kills a process.
 
 This module knows nothing of models.
 """
@@ -16,13 +16,13 @@ from edgeguard.errors import SessionError
 
 MIB = 1 << 20
 LIBRARIES = 160 * MIB
-"""What numpy's and llama.cpp's libraries take, buffers of their own included."""
+"""Memory that numpy's and llama.cpp's libraries need, including their own buffers."""
 SPARE = 96 * MIB
-"""What llama.cpp takes besides weights and KV cache: vocabulary, graphs, buffers."""
+"""Memory that llama.cpp needs besides weights and KV cache: vocabulary, graphs, buffers."""
 
 
 def check_room(size: int, purpose: str) -> None:
-    """Raise SessionError unless ``size`` bytes can be had at this moment."""
+    """Raise SessionError unless ``size`` bytes are available now."""
     try:
         mmap.mmap(-1, max(size, 1)).close()
     except (OSError, ValueError, OverflowError, MemoryError) as error:
@@ -30,7 +30,7 @@ def check_room(size: int, purpose: str) -> None:
 
 
 def not_enough(purpose: str, size: int | None = None) -> SessionError:
-    """The error for memory that is not there."""
+    """The error for missing memory."""
     needs = f" ({size / 1e6:.0f} MB)" if size else ""
     return SessionError(
         f"there is not enough memory {purpose}{needs}: end other programs, raise the limit of this "
@@ -39,6 +39,6 @@ def not_enough(purpose: str, size: int | None = None) -> SessionError:
 
 
 def is_about_memory(message: str) -> bool:
-    """Whether a native library's words say that an allocation failed."""
+    """Whether an error message of a native library says that an allocation failed."""
     said = message.lower()
     return any(word in said for word in ("bad_alloc", "memory", "failed to allocate"))

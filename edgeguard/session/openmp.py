@@ -1,13 +1,14 @@
 """How long OpenMP's threads spin at a barrier before they sleep.
 
-llama.cpp's threads meet at some hundred barriers a pass. libgomp lets them spin there for
-milliseconds, which is fine on a machine that does nothing else. Beside another program that
-computes, the thread that holds the others up waits for a core, and the others burn theirs
-meanwhile: a check takes 3 to 20 times as long (benchmarks/results/neighbours.md). A short spin
-costs little alone and spares most of that.
+llama.cpp's threads meet at some hundred barriers in each pass. libgomp lets them spin there for
+milliseconds, which is fine on an otherwise idle machine. But if another program is computing, the
+last thread may be waiting for a core while the others waste theirs on spinning, and a check takes 3
+to 20 times as long (benchmarks/results/neighbours.md). A short spin avoids most of that, and costs
+little on an idle machine.
 
-libgomp reads the variable when it is loaded, and offers no function for it. This module sets it
-for that moment only, and not where the user has set one of OpenMP's own.
+libgomp reads its settings from environment variables when it is loaded, and has no function for
+them. This module sets the variable for that moment only, and not if the user has set one of
+OpenMP's variables.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _THE_USERS = (_VARIABLE, "OMP_WAIT_POLICY")
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Load libraries in this block whose OpenMP threads shall sleep soon."""
+    """Load libraries in this block, so that their OpenMP threads go to sleep soon."""
     if any(name in os.environ for name in _THE_USERS):
         yield
         return

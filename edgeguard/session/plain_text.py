@@ -1,10 +1,10 @@
-"""Keeps a text plain where llama.cpp would read parts of it as tokens of their own.
+"""Keeps a text plain where llama.cpp would read parts of it as special tokens.
 
-`llama_tokenize` with parse_special = false leaves control tokens alone, but still turns tokens of
-the type USER_DEFINED (`<think>`, `<tool_call>`, … in Qwen3's vocabulary) into their one id. A text
-that holds such a word is therefore handed over in parts, cut inside the word. The cut is put after
-the word's last letter: the pre-tokenizer always ends a run of letters there, so the ids are the
-same as those of the whole text under a tokenizer without added tokens.
+`llama_tokenize` with parse_special = false ignores control tokens, but still turns the text of a
+token of type USER_DEFINED (`<think>`, `<tool_call>`, … in Qwen3's vocabulary) into its one id. So a
+text that contains such a word is tokenized in parts, cut inside the word. The cut comes after the
+word's last letter: the pre-tokenizer always ends a run of letters there, so the ids are those of
+the whole text under a tokenizer without added tokens.
 
 This module does not tokenize.
 """
@@ -17,11 +17,11 @@ from itertools import pairwise
 
 
 class PlainText:
-    """Cuts texts so that none of the given words is ever handed over whole."""
+    """Cuts texts so that none of the given words is ever passed on whole."""
 
     def __init__(self, words: Iterable[str]) -> None:
         ordered = sorted({word for word in words if len(word) > 1}, key=len, reverse=True)
-        # A lookahead finds words that overlap too; whichever starts at a place, all are cut.
+        # The lookahead also finds overlapping words; of words with the same start, the longest.
         pattern = "|".join(re.escape(word) for word in ordered)
         self._words = re.compile(f"(?=({pattern}))") if ordered else None
 
@@ -35,7 +35,7 @@ class PlainText:
 
 
 def _inside(word: str) -> int:
-    """Where to cut a word: after its last letter that something follows, else after its first."""
+    """Where to cut a word: after its last letter if something follows it, else after its first."""
     for position in range(len(word) - 1, 0, -1):
         if word[position - 1].isalpha() and not word[position].isalpha():
             return position

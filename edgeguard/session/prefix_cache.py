@@ -1,14 +1,14 @@
-"""What is computed once: the prefix cache of one context.
+"""The prefix cache of one context: reuses what was computed for the beginning of a question.
 
-    the prefix of a mode   the text that every question of it begins with, computed in batches of
-                           its own, or read from disk where an earlier process computed it so
-    the common prefix      the longest run of ids that the tokens held and the new ones begin with
+    the prefix of a mode   the text that every question of the mode begins with, computed in batches
+                           of its own, or read from disk if an earlier process computed it so
+    the common prefix      the longest sequence of ids that the held and the new tokens begin with
 
-An exact read uses the common prefix only as far as a computation from nothing has the same batches:
-a question then gives the same bits whether it is the first of a process or the thousandth. Any
-other read uses all of it where it goes on from the question held, as a growing text does, or where
-much is saved. Its numbers then differ from an exact one's as far as another split into batches
-makes them differ, which is in late digits.
+An exact read reuses the common prefix only as far as a computation from nothing would have had the
+same batches: so a question gives the same bits whether it is the first of a process or the
+thousandth. An inexact read reuses all of it if the new tokens continue the question held, as a
+growing text does, or if that saves much. Its numbers may differ in late digits, because the tokens
+were split into other batches.
 
 This module knows nothing of text, and calls nothing of llama.cpp.
 """
@@ -25,28 +25,27 @@ from edgeguard.session.context import Context
 from edgeguard.session.prefix_files import PrefixFiles
 
 _LITTLE = 16
-"""Tokens that an inexact read must save where a text goes on; for fewer, nobody would want other
-digits."""
+"""Tokens that an inexact read must save if the text continues; fewer are not worth other digits."""
 _MUCH = 128
-"""Those that it must save between any others: half a second with the 0.6B model on two cores."""
+"""Tokens that it must save otherwise: half a second with the 0.6B model on two cores."""
 _JOINED = 8
-"""The last tokens of a text may change when it goes on: the end of a word, and what the tokenizer
-joined with the blank line after it."""
+"""How many of a text's last tokens may change when it continues: the end of a word, and characters
+that the tokenizer joined with the blank line after it."""
 
 
 class PrefixCache:
     """Reads questions that begin alike into one context."""
 
     def __init__(self, context: Context, files: PrefixFiles | None = None) -> None:
-        """``files`` keeps the prefix for other processes."""
+        """``files`` stores the prefix for other processes."""
         self.context = context
         self._files = files
-        # So many of the tokens held were computed in the batches of a computation from nothing.
+        # How many of the held tokens were computed in the same batches as from nothing.
         self._exact = 0
-        self._conversation = 0  # where that of the question held ends: behind it is the suffix
+        self._conversation = 0  # where the held question's conversation ends and its suffix begins
         self._end = 0
         self._ahead: tuple[list[int], NDArray[np.float32]] | None = None
-        self._doubted: list[int] | None = None  # a prefix from disk, nothing computed behind it yet
+        self._doubted: list[int] | None = None  # a prefix from disk that is not yet proven good
 
     def read(
         self,
@@ -58,7 +57,7 @@ class PrefixCache:
         room: int,
         ahead: list[int],
     ) -> NDArray[np.float32]:
-        """Hold exactly these tokens; the logits after the last: float32, (n_vocab,)."""
+        """Hold exactly these tokens; returns the logits after the last: float32, (n_vocab,)."""
         if not tokens or len(tokens) + room > self.context.size:
             raise SessionError(
                 f"{len(tokens)} + {room} tokens do not fit the context of {self.context.size}"
@@ -82,7 +81,7 @@ class PrefixCache:
             return self._compute(new, ahead)
 
     def extend(self, tokens: list[int], back: int = 0) -> NDArray[np.float32]:
-        """Add tokens to those held without the last ``back``; the logits after: (n_vocab,)."""
+        """Drop the last ``back`` tokens, then add these; returns the logits: (n_vocab,)."""
         computed, self._ahead = self._ahead, None
         held = self.context.tokens
         if computed is not None and held is not None:
@@ -98,9 +97,9 @@ class PrefixCache:
         return self.context.compute(tokens)
 
     def state_of(self, prefix: list[int]) -> memoryview | None:
-        """The cells of a prefix, for another context; nothing else is held after it.
+        """The KV cells of a prefix, for another context; only the prefix is held afterwards.
 
-        None where llama.cpp does not give them. Raises SessionError.
+        None if llama.cpp does not return them. Raises SessionError.
         """
         kept = min(self._keep([*prefix, -1], len(prefix), exact=True), len(prefix))
         self.context.fit(len(prefix))
@@ -112,13 +111,13 @@ class PrefixCache:
         return self.context.state()
 
     def free(self) -> None:
-        """Give the memory back; it is taken again when it is needed."""
+        """Free the memory; it is allocated again when it is needed."""
         self.context.free()
 
-    # What is used again
+    # What is reused
 
     def _keep(self, tokens: list[int], prefix: int, exact: bool) -> int:
-        """Cut the context back to what is of use, and return how much that is."""
+        """Cut the context back to the tokens that can be reused, and return their number."""
         common = _common(self.context.tokens or [], tokens[:-1])
         if common < prefix:
             kept = border = 0
@@ -127,7 +126,7 @@ class PrefixCache:
             border = prefix + max(0, min(common, self._exact) - prefix) // size * size
             is_same = common == len(tokens) - 1
             kept = border if exact or is_same or common - border < self._least(common) else common
-        if kept == border:  # what follows is computed in the batches of a computation from nothing
+        if kept == border:  # the rest is batched as from nothing
             self._exact = len(tokens)
         else:
             self._exact = min(self._exact, kept)
@@ -135,7 +134,7 @@ class PrefixCache:
         return kept
 
     def _least(self, common: int) -> int:
-        """How much an inexact read must save, where so many ids are common."""
+        """How many tokens an inexact read must save, given how many ids are common."""
         goes_on = common >= self._conversation - _JOINED
         return _LITTLE if goes_on else _MUCH
 
@@ -144,7 +143,7 @@ class PrefixCache:
         self.context.keep(kept)
 
     def _compute(self, tokens: list[int], ahead: list[int]) -> NDArray[np.float32]:
-        """The logits after the tokens of a question; those after ``ahead`` are put by."""
+        """The logits after the tokens of a question; those after ``ahead`` are stored."""
         if ahead:
             logits, later = self.context.compute_both(tokens, ahead)
             self._ahead = (ahead, later)
@@ -168,7 +167,7 @@ class PrefixCache:
                 self._files.add(prefix, state)
 
     def _load(self, files: PrefixFiles, prefix: list[int]) -> bool:
-        """Take the prefix from disk; it is doubted until something was computed behind it."""
+        """Read the prefix from disk; it is doubtful until a computation after it succeeds."""
         state = files.find(prefix)
         if state is None:
             return False
@@ -179,7 +178,7 @@ class PrefixCache:
         return False
 
     def _drop_prefix(self) -> bool:
-        """Remove a prefix from disk that nothing could be computed behind; False: there is none."""
+        """Remove a doubtful prefix from disk after a failed computation; False if there is none."""
         prefix, self._doubted = self._doubted, None
         if prefix is None or self._files is None:
             return False
@@ -189,5 +188,5 @@ class PrefixCache:
 
 
 def _common(first: list[int], second: list[int]) -> int:
-    """How many ids two lists begin with."""
+    """How many ids two lists have in common at their beginning."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second)))

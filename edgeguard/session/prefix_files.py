@@ -1,13 +1,12 @@
-"""The computed prefixes of questions on disk, so that a new process need not compute them again.
+"""Stores computed prefixes of questions on disk, so that a new process need not compute them again.
 
-A prefix is the text that every question of a mode begins with. Its KV cache is one file in a folder
-of EDGEGUARD_HOME. The file's name holds a digest of everything that the state depends on and the
-sha256 of the state as it was in memory: another model, library or setting asks for another name,
-and what is read is used only if it is what was meant. Writers rename whole files, so processes may
-share the folder. It may be removed at any time; what cannot be read or written costs time and
-nothing else.
+A prefix is the text that every question of a mode begins with; its KV cache is one file in a folder
+of EDGEGUARD_HOME. The file's name contains a digest of everything that the state depends on, so
+another model, library or setting uses another file, and the sha256 of the state, so a damaged file
+is not used. Files are replaced atomically, so processes may share the folder. It may be removed at
+any time; if it cannot be read or written, that only costs time.
 
-The files hold our own text only, nothing of a message. This module does not know llama.cpp.
+The files contain our own text only, and nothing of a message. This module does not know llama.cpp.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ from pathlib import Path
 from edgeguard.files import read_regular
 
 MAX_BYTES = 256 << 20
-"""The most that the folder holds; the prefix of a mode of the 0.6B model takes 23 to 33 MB."""
+"""The size limit of the folder; the prefix of a mode takes 23 to 33 MB with the 0.6B model."""
 
-_FORM = 3  # of the files and their names; another one makes old files unknown
+_FORM = 3  # version of the files and their names; a new one makes old files unknown
 _ABANDONED_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
 class PrefixFiles:
-    """The files of one model, library and set of settings in a folder that others use too."""
+    """The files of one model, library and group of settings, in a folder shared with others."""
 
     def __init__(self, folder: Path, depends_on: Mapping[str, object]) -> None:
-        """``depends_on``: whatever would make another state of the same tokens."""
+        """``depends_on``: everything that affects the state of the same tokens."""
         self._folder = folder
         self._depends_on = dict(depends_on)
 
     def find(self, prefix: Sequence[int]) -> bytearray | None:
-        """The state of a prefix, as it was given to ``add``; None if there is none."""
+        """The state of a prefix that ``add`` stored; None if there is none."""
         for path in self._of(prefix):
             try:
                 state = read_regular(path, MAX_BYTES)
@@ -49,15 +48,15 @@ class PrefixFiles:
                 _log.info("a computed prefix cannot be read: %s", error)
                 continue
             if hashlib.sha256(state).hexdigest() == path.stem.partition("-")[2]:
-                with suppress(OSError):  # a folder that may only be read serves as well
-                    os.utime(path)  # the folder's least recently used go first
+                with suppress(OSError):  # a read-only folder can still be read from
+                    os.utime(path)  # marks the file as used; the least recently used go first
                 return state
             _log.warning("a computed prefix in %s was damaged; it is made again", self._folder)
             _remove(path)
         return None
 
     def add(self, prefix: Sequence[int], state: bytes | bytearray | memoryview) -> None:
-        """Keep a state, if the folder takes it."""
+        """Store a state, if the folder can be written."""
         name = f"{self._key(prefix)}-{hashlib.sha256(state).hexdigest()}.state"
         new = None
         try:
@@ -75,7 +74,7 @@ class PrefixFiles:
                 _remove(new)
 
     def drop(self, prefix: Sequence[int]) -> None:
-        """Remove a state that turned out to be of no use."""
+        """Remove a state that turned out to be useless."""
         for path in self._of(prefix):
             _remove(path)
 
@@ -89,7 +88,7 @@ class PrefixFiles:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     def _bound(self) -> None:
-        """Remove the least recently used files beyond the bound, and what killed writers left."""
+        """Remove the least recently used files over the limit, and leftovers of killed writers."""
         left = MAX_BYTES
         for path, size in self._newest_first():
             left -= size

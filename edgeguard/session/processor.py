@@ -1,4 +1,4 @@
-"""Which processor this is, and what it can: enough to tell two kinds apart.
+"""Describes the processor and its features, enough to tell two kinds apart.
 
 A build of llama.cpp that works on one kind can end the process on another. This module counts no
 cores (edgeguard.session.cpu does).
@@ -20,12 +20,12 @@ _FIELDS = frozenset(
     | {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"}
     | {"isa", "uarch"}
 )
-"""The lines of Linux' /proc/cpuinfo that are the same for every core and at any time."""
+"""The lines of Linux's /proc/cpuinfo that are the same for every core and at any time."""
 
 
 @cache
 def processor() -> str:
-    """The kind of processor, with its features where the system tells them; one line each."""
+    """The kind of processor, with its features if the system lists them; one line each."""
     if sys.platform == "darwin":
         return f"{platform.machine()}\n{_sysctl('machdep.cpu.brand_string')}"
     if sys.platform == "win32":
@@ -34,7 +34,7 @@ def processor() -> str:
 
 
 def processor_flags(text: str | None = None) -> frozenset[str]:
-    """The names of its features, as Linux has them; empty where the system does not tell."""
+    """The names of its features, as Linux lists them; empty if the system does not."""
     lines = (processor() if text is None else text).splitlines()
     wanted = "flags" if platform.machine() == "x86_64" else "Features"
     fields = (line.partition(":") for line in lines)
@@ -44,7 +44,7 @@ def processor_flags(text: str | None = None) -> frozenset[str]:
 
 
 def _cpuinfo(path: Path) -> str:
-    """Every different line that counts: on ARM, fast and slow cores are of different kinds."""
+    """Every distinct relevant line: on ARM, fast and slow cores differ."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""What a Qwen3Guard-Stream needs of a loaded model besides what any does (interface).
+"""What a Qwen3Guard-Stream needs of a loaded model beyond the session's common interface.
 
-LlamaSession has this shape too, and FakeStreamSession follows a script.
+LlamaSession implements it too; FakeStreamSession follows a script.
 """
 
 from __future__ import annotations
@@ -16,29 +16,28 @@ if TYPE_CHECKING:
 
 
 class States(Protocol):
-    """One sequence of tokens in a context of its own, and the hidden states of those asked for."""
+    """One sequence of tokens in a context of its own, and the hidden states asked for."""
 
     def read(self, tokens: Sequence[int], first: int) -> NDArray[np.float32]:
-        """Hold exactly these tokens; the states after the final norm from ``first`` on.
+        """Hold exactly these tokens; returns the states after the final norm from ``first`` on.
 
-        Returns float32 of the shape (len(tokens) - first, hidden). What the tokens have in common
-        with those held is not computed again, as far as ``first``. Raises SessionError,
-        CancelledError.
+        They are float32 of the shape (len(tokens) - first, hidden). Tokens before ``first`` that
+        are held already are not computed again. Raises SessionError, CancelledError.
         """
 
     def free(self) -> None:
-        """Give the memory back; calling it again does nothing."""
+        """Free the memory; calling it again does nothing."""
 
 
 class StreamSession(Session, Protocol):
-    """A loaded model that gives hidden states."""
+    """A loaded model that returns hidden states."""
 
     @property
     def hidden(self) -> int:
-        """How many values a state has."""
+        """The size of a state, in values."""
 
     def metadata(self, key: str) -> str | None:
-        """A text in the file's header; None where it has no such key."""
+        """A text from the file's header; None if it has no such key."""
 
     def hidden_states(self) -> States:
         """A new, empty context. The session frees it at the latest when it is closed."""

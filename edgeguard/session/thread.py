@@ -1,11 +1,11 @@
-"""The one thread that touches a model, and the calls that wait for it in order.
+"""The one thread that touches a model, and the queue of calls to it.
 
-Everything native runs here, from load to free, and the callers wait. So a caller can leave in the
-middle of a computation (a time limit, a cancellation, Ctrl-C): the stop flag ends it some
-milliseconds later. A signal's exception never lands in a callback of llama.cpp, since Python
-raises it in the main thread. A child that was forked can load a model of its own, since OpenMP's
-pool belongs to the thread that computes, and that thread is not in the child. And no memory is
-freed under a computation, since the same thread does both.
+Everything native runs in this thread, from load to free, while the callers wait. This has four
+benefits. A caller can leave in the middle of a computation (time limit, cancellation, Ctrl-C): the
+stop flag ends it some milliseconds later. A signal's exception never lands in a callback of
+llama.cpp, since Python raises it in the main thread. A forked child can load a model of its own,
+since OpenMP's thread pool belongs to the thread that computes, which the child does not have. And
+memory is never freed during a computation, since the same thread does both.
 
 This module knows nothing of texts and calls nothing of llama.cpp.
 """
@@ -42,10 +42,9 @@ class ModelThread:
     def __init__(
         self, flag: StopFlag, idle: tuple[float, Callable[[], None]] | None = None
     ) -> None:
-        """``flag`` is the one that stops what the functions compute.
+        """``flag`` stops the computation of a function.
 
-        ``idle`` is a function that the thread calls by itself each time that it has had nothing to
-        do for so many seconds.
+        ``idle``: a function, and after how many seconds without work the thread shall call it.
         """
         self._flag = flag
         self._process = os.getpid()
@@ -65,10 +64,10 @@ class ModelThread:
         cancel: Cancellation | None = None,
         deadline: float | None = None,
     ) -> T:
-        """What the function returns or raises, called in the thread.
+        """Call the function in the thread; returns or raises what it does.
 
-        ``deadline`` is a time of ``time.monotonic()``. Raises CancelledError, TimeoutError; and
-        ClosedError; SessionError in a forked child.
+        ``deadline`` is a time of ``time.monotonic()``. Raises CancelledError, TimeoutError,
+        ClosedError, and SessionError in a forked child.
         """
         self._check_process()
         job = _Job(function)
@@ -86,10 +85,10 @@ class ModelThread:
         return job.outcome()
 
     def stop(self, last: Callable[[], None] | None = None, *, abort: bool = False) -> None:
-        """End the thread after the call that runs; what waits ends with ClosedError.
+        """End the thread after the running call; the calls that wait end with ClosedError.
 
-        ``last`` is what it does at the very end. ``abort``: stop the call that runs as well. In a
-        forked child, where the thread is not, nothing happens.
+        ``last`` is called at the very end. ``abort``: stop the running call as well. Does nothing
+        in a forked child, which does not have the thread.
         """
         if self._process != os.getpid():
             return
@@ -104,7 +103,7 @@ class ModelThread:
             self._thread.join(_EXIT_SECONDS if abort else None)
 
     def _check_process(self) -> None:
-        # Before any lock: it may have been copied locked.
+        # Before taking any lock: a fork may have copied it in its locked state.
         if self._process != os.getpid():
             raise SessionError(
                 "this guard was made in another process, and a model does not survive a fork: "
@@ -138,7 +137,7 @@ class ModelThread:
                     self._running = None
                     self._flag.clear()
                     job.finish()
-            del job  # what it returned belongs to the caller alone
+            del job  # the result belongs to the caller alone
         if self._last is not None:
             self._last()
 
@@ -158,11 +157,11 @@ class ModelThread:
             return self._running
 
     def _rest(self, seconds: float, function: Callable[[], None]) -> None:
-        """Return when something is to be done; call the function where nothing was for so long."""
+        """Wait for work; if none comes for long enough, call the idle function."""
         with self._condition:
             if self._condition.wait_for(lambda: self._closed or self._waiting, seconds):
                 return
-        function()  # without the lock: who comes now waits in line
+        function()  # without the lock, so that new callers can queue up
 
 
 class _Job(Generic[T]):
@@ -191,10 +190,10 @@ class _Job(Generic[T]):
         self._done.set()
 
     def wait(self, deadline: float | None) -> bool:
-        """Whether it was done by the deadline."""
+        """Wait; returns whether it was done by the deadline."""
         if deadline is not None:
             return self._done.wait(max(0.0, deadline - time.monotonic()))
-        # Windows does not interrupt a wait without an end by Ctrl-C.
+        # On Windows, Ctrl-C does not interrupt a wait without a time limit.
         while not self._done.wait(0.1 if os.name == "nt" else None):
             pass
         return True

@@ -1,7 +1,7 @@
 """Tokens of several sequences for one pass, in the arrays that llama.cpp reads.
 
-``llama_batch_init`` would allocate a list for each token; here they are parts of one array. This
-module computes nothing.
+``llama_batch_init`` would allocate a list of sequences for each token; here, all lists are parts of
+one array. This module computes nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class TokenBatch:
         self._count = 0
         self._tokens = np.zeros(size, np.int32)
         self._places = np.zeros(size, np.int32)
-        self._numbers = np.ones(size, np.int32)  # each token is in one sequence
+        self._numbers = np.ones(size, np.int32)  # each token belongs to one sequence
         self._sequences = np.zeros(size, np.int32)
         self._outputs = np.zeros(size, np.int8)
-        # llama.cpp takes, for each token, where its list of sequences begins.
+        # llama.cpp wants a pointer to each token's list of sequences.
         first, step = self._sequences.ctypes.data, self._sequences.itemsize
         self._lists = np.arange(first, first + size * step, step, dtype=np.uintp)
 
@@ -34,21 +34,21 @@ class TokenBatch:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more fits one pass."""
+        """Whether the pass is full."""
         return self._count == len(self._tokens)
 
     def add(self, token: int, place: int, sequence: int, output: bool) -> None:
-        """Add a token at a place of a sequence; with ``output``, its logits are wanted."""
+        """Add a token at a position of a sequence; with ``output``, its logits are computed."""
         at, self._count = self._count, self._count + 1
         self._tokens[at], self._places[at] = token, place
         self._sequences[at], self._outputs[at] = sequence, output
 
     def clear(self) -> None:
-        """Begin another pass."""
+        """Empty it for another pass."""
         self._count = 0
 
     def native(self) -> Any:
-        """What llama_decode takes; it points into this object."""
+        """The argument for llama_decode; it points into this object."""
         return lib.llama_batch(
             n_tokens=self._count,
             token=_pointer(self._tokens, lib.llama_token),

@@ -1,8 +1,8 @@
-"""What differs between the versions of llama-cpp-python that are allowed: the one place that knows.
+"""The differences between the supported versions of llama-cpp-python, in one place.
 
-pyproject.toml says which are allowed, and scripts/test-versions tries them. ctypes takes an
-unknown field of a structure without a word and loses it, so every field that a version may lack is
-set here.
+pyproject.toml says which versions are supported, and scripts/test-versions tries them. ctypes
+silently accepts and loses an unknown field of a structure, so every field that a version may lack
+is set here.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 
 def library_version(lib: Any) -> str:
-    """llama.cpp's own version; empty before llama-cpp-python 0.3.35, which cannot ask for it."""
+    """llama.cpp's own version; empty before llama-cpp-python 0.3.35, which cannot tell."""
     ask = getattr(lib, "llama_version", None)
     return ask().decode("utf-8", "replace") if ask else ""
 
 
 def read_whole(lib: Any, params: Any) -> None:
-    """Have a model file read and not mapped; 0.3.34 says so in another field."""
+    """Make llama.cpp read a model file instead of mapping it; 0.3.34 has another field for it."""
     mode = getattr(lib, "LLAMA_LOAD_MODE_NONE", None)
     if mode is None:
         params.use_mmap = False
@@ -26,6 +26,6 @@ def read_whole(lib: Any, params: Any) -> None:
 
 
 def bound_rows(params: Any, size: int) -> None:
-    """Hold at most so many bytes of rows while quantizing; before 0.3.36 there is no bound."""
+    """Limit the bytes of rows held while quantizing; before 0.3.36 there is no limit."""
     if any(name == "max_buf_size" for name, _ in params._fields_):
         params.max_buf_size = size

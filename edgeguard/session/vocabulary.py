@@ -6,11 +6,13 @@ This module computes nothing and does not know what a question is.
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 from edgeguard.errors import SessionError
-from edgeguard.session.library import lib
+from edgeguard.session.library import lib, load_vocabulary
 from edgeguard.session.plain_text import PlainText
+from edgeguard.session.stop_flag import StopFlag
 
 
 class Vocabulary:
@@ -73,3 +75,18 @@ class Vocabulary:
             if 0 <= end < self.size:
                 special.setdefault(end, found[end])
         return special
+
+
+class LoadedVocabulary(Vocabulary):
+    """That of a file of which nothing else is loaded. ``close`` it."""
+
+    def __init__(self, path: Path, flag: StopFlag) -> None:
+        """Raises ModelError for a file that llama.cpp refuses."""
+        self._model = load_vocabulary(path, flag)
+        super().__init__(self._model)
+
+    def close(self) -> None:
+        """Free the memory; calling it again does nothing."""
+        model, self._model = self._model, None
+        if model is not None:
+            lib.llama_model_free(model)

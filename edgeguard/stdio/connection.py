@@ -1,8 +1,8 @@
-"""Requests side by side on one pair of pipes: each in a thread, each can be cancelled.
+"""Concurrent requests on one pair of pipes: each runs in a thread, and each can be cancelled.
 
-Requests of one lane (a stream) run one after the other, in the order in which they came; others
-do not wait for each other here. A method is a function of a Call, and returns what is answered.
-This module knows one method itself, ``cancel``, and judges nothing.
+Requests of one lane (a stream) run one after the other, in the order in which they came; other
+requests do not wait for each other here. A method is a function that takes a Call and returns the
+result. This module knows only one method itself, ``cancel``, and judges nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Call:
-    """A request that runs."""
+    """A request that is running."""
 
     params: Mapping[str, object]
     cancel: Cancellation = field(default_factory=Cancellation)
@@ -58,7 +58,7 @@ class Connection:
         lane: Callable[[Request], str | None] = lambda _request: None,
         unread: Callable[[], None] = lambda: None,
     ) -> None:
-        """``lane`` names the lane of a request; those without one run at once.
+        """``lane`` names the lane of a request; requests without one run at once.
 
         ``unread`` is called when nobody reads the answers any more.
         """
@@ -80,7 +80,7 @@ class Connection:
                 self._answer(line)
 
     def notify(self, method: str, params: Mapping[str, object]) -> None:
-        """Tell the client something."""
+        """Send a notification to the client."""
         self._send(notification_line(method, params))
 
     def cancel_all(self) -> None:
@@ -91,7 +91,7 @@ class Connection:
             call.cancel.cancel()
 
     def settle(self, seconds: float) -> None:
-        """Cancel every request, and wait until all are answered, but no longer than that."""
+        """Cancel every request, and wait until all are answered, but at most so many seconds."""
         self.cancel_all()
         with self._lock:
             self._lock.wait_for(lambda: self._unanswered == 0, seconds)
@@ -105,7 +105,7 @@ class Connection:
                 self._begin(request)
         except RpcError as error:
             with self._lock:
-                runs = error.id in self._calls  # that request has an answer of its own to come
+                runs = error.id in self._calls  # the cancelled request is still answered itself
             self._send(error_line(None if runs else error.id, error))
 
     def _cancel(self, request: Request) -> None:
@@ -122,7 +122,8 @@ class Connection:
     def _begin(self, request: Request) -> None:
         method = self._methods.get(request.method)
         if request.id is None:
-            # Nobody would hear that it failed: what was not judged could then be taken for judged.
+            # A notification gets no answer. So an error would be lost, and a text that was not
+            # judged might be taken as judged.
             _log.warning("a notification was ignored: only cancel may be sent without an id")
             return
         if method is None:
@@ -171,11 +172,11 @@ class Connection:
         except EdgeguardError as error:
             line = error_line(id_, RpcError(FAILED, str(error), _described(error)))
         except Exception as error:
-            # Its message is not shown: it may quote the text.
+            # The message is not shown: it may quote the text.
             _log.error("this is a bug in edgeguard: %s in a method", type(error).__name__)
             line = error_line(id_, RpcError(BUG, "this is a bug in edgeguard", _described(error)))
         with self._lock:
-            del self._calls[id_]  # before it is answered: then the client may use its id again
+            del self._calls[id_]  # before the answer, after which the client may use the id again
         self._send(line)
         with self._lock:
             self._unanswered -= 1
@@ -190,9 +191,9 @@ class Connection:
 
 
 def _id_of(request: Request) -> Id:
-    """Which request a cancel means."""
+    """The id of the request to cancel."""
     id_ = request.params.get("id")
-    # true is an int to Python, and equal to 1.
+    # In Python, true is an int and equal to 1.
     if set(request.params) != {"id"} or isinstance(id_, bool) or not isinstance(id_, (int, str)):
         raise RpcError(BAD_PARAMETERS, "cancel takes the id of a request", id=request.id)
     return id_

@@ -1,12 +1,12 @@
-"""What a line means in JSON-RPC 2.0, and the lines that answer it.
+"""Parses a line as a JSON-RPC 2.0 request, and writes the lines that answer it.
 
     {"jsonrpc": "2.0", "id": 1, "method": "check", "params": {"text": "…"}}
     {"jsonrpc": "2.0", "id": 1, "result": {…}}
 
-Parameters are named. Several requests in one array are refused: requests may overlap as they are.
-What two readers could read in two ways is refused, as everywhere (edgeguard.strict_json). Answers
-are ASCII, so that no reader takes a character of a text for the end of a line. This module reads
-and writes nothing. Source: https://www.jsonrpc.org/specification.
+Parameters are named. Arrays of requests are refused: requests may run concurrently anyway. JSON
+that two parsers could read differently is refused, as everywhere (edgeguard.strict_json). Answers
+are ASCII, so that no reader mistakes a character of a text for the end of a line. This module reads
+and writes no stream. Source: https://www.jsonrpc.org/specification.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUG = -32603
 FAILED = -32000
 """An exception of edgeguard's; ``data`` has its name and message."""
 BUSY = -32001
-"""Too many requests at once: nothing was done, and the same request may be sent again."""
+"""Too many requests at once: nothing was done, and the request may be sent again."""
 
 
 MEMBERS = frozenset(("jsonrpc", "id", "method", "params"))
@@ -35,7 +35,7 @@ MEMBERS = frozenset(("jsonrpc", "id", "method", "params"))
 
 @dataclass(frozen=True)
 class Request:
-    """A method to call; without an ``id`` no answer is wanted."""
+    """A method to call; a request without an ``id`` gets no answer."""
 
     id: Id | None
     method: str
@@ -43,7 +43,7 @@ class Request:
 
 
 class RpcError(Exception):
-    """A request that ends in an error; ``id`` is its own, as far as it was read."""
+    """A request that ends in an error; ``id`` is the request's, if it could be read."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ def read_request(line: bytes) -> Request:
     if value.get("jsonrpc") != "2.0":
         raise RpcError(BAD_REQUEST, 'jsonrpc must be "2.0"', id=id_)
     if not value.keys() <= MEMBERS:
-        # A parameter beside params would be ignored, and its client none the wiser.
+        # A parameter outside params would be ignored, and the client would not notice.
         known = ", ".join(sorted(MEMBERS))
         raise RpcError(BAD_REQUEST, f"a request has only {known}; the rest in params", id=id_)
     method, params = value.get("method"), value.get("params", {})
@@ -81,18 +81,18 @@ def read_request(line: bytes) -> Request:
 
 
 def result_line(id: Id, result: object) -> bytes:  # noqa: A002
-    """The answer of a request that went well."""
+    """The answer to a successful request."""
     return _line({"id": id, "result": result})
 
 
 def error_line(id: Id | None, error: RpcError) -> bytes:  # noqa: A002
-    """The answer of one that did not."""
+    """The answer to a failed request."""
     body = {"code": error.code, "message": error.message}
     return _line({"id": id, "error": body if error.data is None else {**body, "data": error.data}})
 
 
 def notification_line(method: str, params: Mapping[str, object]) -> bytes:
-    """Something that is told, and not answered."""
+    """A notification, which gets no answer."""
     return _line({"method": method, "params": params})
 
 

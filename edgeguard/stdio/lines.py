@@ -1,7 +1,7 @@
-"""Lines of bytes from a pipe, each of bounded length, and lines written whole.
+"""Reads lines of limited length from a pipe, and writes complete lines.
 
-A line that is too long is read to its end and given as None, so that the next one is understood.
-A last line without an end was cut, and is not given. This module does not know what a line means.
+A line that is too long is read to its end and returned as None, so that the next one is understood.
+A last line without an end was cut off, and is dropped. This module does not know what a line means.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PIECE = 1 << 16
 
 
 def read_lines(file: int, longest: int = MAX_LINE) -> Iterator[bytes | None]:
-    """Each line that ends, as it comes, without its end; None for one that is too long."""
+    """Each complete line, as it comes, without its end; None for one that is too long."""
     line, too_long = bytearray(), False
     while piece := _read(file):
         *ends, rest = piece.split(b"\n")
@@ -32,14 +32,14 @@ def read_lines(file: int, longest: int = MAX_LINE) -> Iterator[bytes | None]:
 
 
 class Writer:
-    """Writes lines, from any thread, none inside another."""
+    """Writes lines from any thread, without mixing them."""
 
     def __init__(self, file: int) -> None:
         self._file = file
         self._lock = threading.Lock()
 
     def write(self, line: bytes) -> None:
-        """Write a line. Raises OSError when nobody reads any more."""
+        """Write a line. Raises OSError if nobody reads any more."""
         rest = memoryview(line + b"\n")
         with self._lock:
             while rest:
@@ -50,4 +50,4 @@ def _read(file: int) -> bytes:
     try:
         return os.read(file, _PIECE)
     except OSError:
-        return b""  # a closed input has ended
+        return b""  # a closed input counts as ended

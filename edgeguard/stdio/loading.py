@@ -1,8 +1,8 @@
-"""One guard for all requests, made by the first that needs it, in a thread of its own.
+"""One guard for all requests, loaded by the first that needs it, in a thread of its own.
 
-Whoever waits for it may leave: when it is cancelled, or late. A load that everybody has left is
-ended, and one that fails is tried again by the next request. This module does not know how a guard
-is made, nor what is asked of it.
+A request that waits for the guard can be cancelled or reach its deadline. If all requests have
+left, the load is stopped; if it fails, the next request tries again. This module does not know how
+a guard is made or used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _END_SECONDS = 5.0
 
 
 class _Attempt:
-    """A load that runs, and how many wait for it."""
+    """A load that is running, and how many requests wait for it."""
 
     def __init__(self) -> None:
         self.cancel = Cancellation()
@@ -38,7 +38,7 @@ class _Attempt:
 
 
 class SharedGuard:
-    """A guard that is there from the first ``get`` on."""
+    """A guard that is loaded by the first ``get``."""
 
     def __init__(self, load: Callable[[Cancellation], Guard]) -> None:
         self._load = load
@@ -50,11 +50,11 @@ class SharedGuard:
 
     @property
     def loaded(self) -> Guard | None:
-        """The guard, if there is one by now."""
+        """The guard, if it is loaded already."""
         return self._guard
 
     def get(self, cancel: Cancellation, deadline: float | None = None) -> Guard:
-        """The guard, waited for until the deadline, a time of ``time.monotonic()``.
+        """Wait for the guard until the deadline, a time of ``time.monotonic()``.
 
         Raises what loading raises, CancelledError, TimeoutError; ClosedError after ``close``.
         """
@@ -72,7 +72,7 @@ class SharedGuard:
             self._leave(attempt)
 
     def close(self) -> None:
-        """End a load that runs, and free the model."""
+        """Stop a load that is running, and free the model."""
         with self._changed:
             self._closed = True
             attempt = self._attempt
@@ -123,7 +123,7 @@ class SharedGuard:
             attempt.waiting -= 1
             abandoned = attempt.waiting == 0 and not attempt.is_done
             if abandoned and self._attempt is attempt:
-                self._attempt = None  # who comes now begins another one
+                self._attempt = None  # the next request begins another one
         if abandoned:
             attempt.cancel.cancel()
 

@@ -1,4 +1,4 @@
-"""The methods of `edgeguard stdio`: a thin coat over a Guard, with the same parameter names.
+"""The methods of `edgeguard stdio`: thin wrappers around a Guard, with the same parameter names.
 
 The model is loaded by ``initialize``, or by the first call that needs it (edgeguard.stdio.loading).
 This module holds no logic of moderation.
@@ -27,7 +27,7 @@ from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
 
 PROTOCOL = 1
-"""Raised when a client that worked would not any more; what is added raises nothing."""
+"""The protocol's version; it is increased by incompatible changes, not by additions."""
 MAX_STREAMS = 256
 
 Load = Callable[[Cancellation, Callable[[float], None]], Guard]
@@ -35,14 +35,14 @@ Load = Callable[[Cancellation, Callable[[float], None]], Guard]
 
 @dataclass(frozen=True)
 class _Stream:
-    """A response being judged, and what ends its passes."""
+    """A response being judged, and the cancellation of its passes."""
 
     watch: Watch
     cancel: Cancellation
 
 
 class Methods:
-    """What can be asked for; ``load`` makes the guard."""
+    """The methods that can be called; ``load`` makes the guard."""
 
     def __init__(
         self,
@@ -74,9 +74,9 @@ class Methods:
         return {name: method(function) for name, function in named.items()}
 
     def initialize(self, call: Call, *, protocol: int = PROTOCOL) -> object:
-        """Load the model, and say what is here.
+        """Load the model, and describe it.
 
-        ``protocol`` is the client's. It gets ours, and decides whether it can go on.
+        ``protocol`` is the client's version; the client gets ours, and decides whether to go on.
         """
         del protocol
         guard = self._guard.get(call.cancel)
@@ -152,7 +152,7 @@ class Methods:
         skip_media: bool = False,
         timeout: float | None = None,
     ) -> object:
-        """Guard.check_turns, which refuses a word that it does not know."""
+        """Guard.check_turns."""
         guard, timeout = self._ready(call, timeout)
         verdicts = guard.check_turns(
             messages,
@@ -181,7 +181,7 @@ class Methods:
         skip_media: bool = False,
         timeout: float | None = None,
     ) -> object:
-        """Guard.watch: begin a stream; its name goes to ``feed`` and ``end``."""
+        """Guard.watch: begin a stream; its name is passed to ``feed`` and ``end``."""
         if len(self._streams) >= MAX_STREAMS:
             raise InputError(f"{MAX_STREAMS} streams are open: end one of them")
         guard, _left = self._ready(call, timeout)
@@ -204,13 +204,13 @@ class Methods:
         return {"stream": name, "prompt": None if watch.prompt is None else watch.prompt.to_dict()}
 
     def feed(self, call: Call, *, stream: str, piece: str) -> object:
-        """Watch.feed; when it is cancelled, so is the stream."""
+        """Watch.feed; cancelling it cancels the stream."""
         opened = self._stream(stream)
         with call.cancel.heard_by(opened.cancel.cancel):
             return opened.watch.feed(piece).to_dict()
 
     def end(self, call: Call, *, stream: str, judge: bool = True) -> object:
-        """Watch.end, and the end of the stream however it goes; without ``judge`` that alone."""
+        """Watch.end; always ends the stream. Without ``judge``, it does only that."""
         opened = self._stream(stream)
         del self._streams[stream]
         with opened.watch as watch, call.cancel.heard_by(opened.cancel.cancel):
@@ -218,26 +218,26 @@ class Methods:
             return {"verdict": verdict, "state": watch.state.to_dict()}
 
     def policies(self, _call: Call) -> object:
-        """The names of the policies that are here."""
+        """The names of the policies on this machine."""
         return {"policies": [*OFFICIAL, *saved_policies()]}
 
     def unload(self, _call: Call) -> object:
-        """Give the model's memory back; the next call loads it again."""
+        """Free the model's memory; the next call loads it again."""
         if (guard := self._guard.loaded) is not None:
             guard.unload()
         return {}
 
     def shutdown(self, _call: Call) -> object:
-        """Answer, and end the process."""
+        """Answer, then end the process."""
         self._stop()
         return {}
 
     def close(self) -> None:
-        """End a load, and free the model."""
+        """Stop a load, and free the model."""
         self._guard.close()
 
     def _ready(self, call: Call, timeout: float | None) -> tuple[Guard, float | None]:
-        """The guard, and what is left of the time once it is there."""
+        """The guard, and the time that is left once it is loaded."""
         if timeout is None:
             return self._guard.get(call.cancel), None
         deadline = time.monotonic() + seconds_of(timeout)
@@ -246,7 +246,7 @@ class Methods:
 
     def _progress(self, share: float) -> None:
         percent = int(100 * share)
-        if percent != self._told:  # llama.cpp tells each tensor
+        if percent != self._told:  # llama.cpp reports each tensor
             self._told = percent
             self._notify("progress", {"stage": "load", "share": share})
 
@@ -258,6 +258,6 @@ class Methods:
 
 
 def lane(request: Request) -> str | None:
-    """What is fed to a stream is read in the order in which it came."""
+    """The lane of a request: calls of one stream run in the order in which they came."""
     stream = request.params.get("stream")
     return stream if request.method in ("feed", "end") and isinstance(stream, str) else None

@@ -1,8 +1,8 @@
-"""Named parameters of a method, by the annotations of a function.
+"""Checks the named parameters of a method against the annotations of its function.
 
     def check(self, call: Call, *, text: str, timeout: float | None = None) -> ...
 
-This module knows what JSON can hold, and leaves what a value means to the library.
+This module knows the JSON types, and leaves the meaning of a value to the library.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {
 
 
 def method(function: Callable[..., object]) -> Method:
-    """The function as a method: called with a Call's parameters, once they fit. See RpcError."""
+    """The function as a method that checks the Call's parameters first. Raises RpcError."""
     hints = get_type_hints(function)
     parameters = {
         name: parameter

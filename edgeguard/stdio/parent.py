@@ -1,9 +1,9 @@
-"""Leave when the parent is gone, however it went.
+"""Ends this process when its parent is gone, however that ended.
 
-The end of stdin says so, but not if another process has the pipe's other end as well. So the
-parent itself is watched. On Linux and macOS a process whose parent ends gets another one;
-PR_SET_PDEATHSIG is not used, since it goes by the thread that started this process, and not by the
-process. A parent that ends before this module looks is known only by its number, which it can give.
+The end of stdin usually shows that, but not if another process holds the pipe's other end as well.
+So the parent itself is watched. On Linux and macOS, a process whose parent ends gets another
+parent; PR_SET_PDEATHSIG is not used, since it depends on the thread that started this process, not
+on the process. If the parent may end before this module first looks, it can pass its process id.
 
 This module does not know what the process does.
 """
@@ -20,9 +20,9 @@ _SECONDS = 0.2
 
 
 def leave_with(parent: int | None) -> None:
-    """End this process soon after its parent, or after the process ``parent`` if one is given.
+    """End this process soon after its parent, or after the process ``parent`` if given.
 
-    What started this process for that one (a shell, a launcher) may end before it.
+    Whatever started this process on its behalf (a shell, a launcher) may then end earlier.
     """
     is_gone = _gone(parent)
     threading.Thread(target=_watch, args=(is_gone,), name="edgeguard-parent", daemon=True).start()
@@ -35,7 +35,7 @@ def _watch(is_gone: Callable[[], bool]) -> None:
 
 
 def _gone(parent: int | None) -> Callable[[], bool]:
-    """A function that says whether the process that was named, or else the parent, has ended."""
+    """A function that says whether the given process, or else the parent, has ended."""
     first = os.getppid()
     if sys.platform == "win32":
         return _windows(parent or first)
@@ -52,7 +52,7 @@ def _named(process: int) -> Callable[[], bool]:
         except ProcessLookupError:
             return lambda: True
         except OSError:
-            pass  # not in every container
+            pass  # not available in every container
         else:
             return lambda: _readable(handle)
     return lambda: not _exists(process)

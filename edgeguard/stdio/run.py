@@ -1,8 +1,8 @@
-"""`edgeguard stdio` from its start to its end.
+"""Runs `edgeguard stdio` from start to end.
 
 It ends on shutdown, at the end of stdin, with the parent, or when nobody reads its answers.
-Standard output is the protocol's alone: whatever else is printed, by native code too, goes to
-standard error. This module knows no method.
+Standard output is for the protocol alone: anything else that is printed, by native code too, goes
+to standard error. This module knows no method.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECONDS = 5.0
 
 
 def serve(load: Load, parent: int | None = None) -> None:
-    """Answer what comes on stdin; return at the end of it, or after ``shutdown``."""
+    """Answer requests on stdin; returns at its end, or after ``shutdown``."""
     leave_with(parent)
     writer = Writer(os.dup(1))
     os.dup2(2, 1)
@@ -36,6 +36,6 @@ def serve(load: Load, parent: int | None = None) -> None:
 
     threading.Thread(target=read, name="edgeguard-stdin", daemon=True).start()
     while not ended.wait(0.1 if os.name == "nt" else None):
-        pass  # Windows does not interrupt a wait without an end by Ctrl-C
+        pass  # On Windows, Ctrl-C does not interrupt a wait without a time limit
     connection.settle(_SECONDS)
     methods.close()

@@ -1,7 +1,7 @@
-"""The models on this machine: which there are, where they lie, how they get here and go.
+"""The models on this machine: which exist, where they are, how they are installed and removed.
 
-Reading order: paths, registry, checksum, manifest, store, model_file, policies; then hub. How a
-model gets here is edgeguard.pulling's.
+Reading order: paths, registry, checksum, manifest, store, model_file, policies; then hub.
+edgeguard.pulling fetches and installs a model.
 """
 
 from edgeguard.store.checksum import file_sha256

@@ -1,11 +1,11 @@
 """The sha256 of a file, remembered so that a large file is not read again at each start.
 
-A remembered value is one small file, named by what identifies the content without reading it:
-path, size, modification and change time, inode (the file's stamp). It also says whether the file
-was found sound. Writers replace whole files, so any number of processes may share the folder; what
-cannot be read or written is computed instead.
+Each remembered value is a small file. Its name identifies the content without reading it, by path,
+size, modification and change time, and inode (the file's stamp); it also says whether the file was
+found sound. Files are replaced atomically, so any number of processes may share the folder; a value
+that cannot be read or written is computed instead.
 
-This module does not decide what a checksum should be, nor what makes a model's file sound.
+This module does not decide what a checksum should be, or what makes a model's file sound.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SOUND = "sound-1"
-"""The mark of a file that was found sound; another number has all files looked at again."""
+"""The mark of a sound file; with a new number, all files are inspected again."""
 
 _SETTLED_SECONDS = 2.0
 """A file changed this recently can change again within one tick of its clock (FAT's is 2 s)."""
@@ -40,21 +40,21 @@ Stamp = tuple[str, int, int, int, int]
 def file_sha256(path: Path) -> str:
     """The sha256 of a file as 64 hexadecimal digits, remembered under EDGEGUARD_HOME.
 
-    Raises StoreError when the file cannot be read.
+    Raises StoreError if the file cannot be read.
     """
     return _known(path, _hash, ("", _SOUND))
 
 
 def sound_sha256(path: Path, vouched: Collection[str] = ()) -> str:
-    """The same of a model's file that is sound, or that is among the checksums ``vouched`` for.
+    """The same for a model's file, which must be sound or have its checksum in ``vouched``.
 
-    Raises ModelError when it is neither, StoreError when it cannot be read.
+    Raises ModelError if it is neither, StoreError if it cannot be read.
     """
     return _known(path, lambda file: _inspect(file, vouched), (_SOUND,))
 
 
 def inspected_sha256(path: Path, vouched: Collection[str] = ()) -> str:
-    """The same, read now whatever is remembered."""
+    """The same, but always computed anew."""
     try:
         return _inspect(path, vouched)
     except OSError as error:
@@ -62,9 +62,9 @@ def inspected_sha256(path: Path, vouched: Collection[str] = ()) -> str:
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes when a file's content does: where it is, size, times, inode.
+    """What changes whenever a file's content does: path, size, times, inode.
 
-    Raises StoreError when there is no such file any more.
+    Raises StoreError if the file no longer exists.
     """
     try:
         return _identity(path)
@@ -73,9 +73,9 @@ def stamp(path: Path) -> Stamp:
 
 
 def compute_sha256(path: Path, progress: Callable[[int, int], None] | None = None) -> str:
-    """The sha256 of a file, read now whatever is remembered.
+    """The sha256 of a file, always computed anew.
 
-    Raises StoreError when the file cannot be read.
+    Raises StoreError if the file cannot be read.
     """
     try:
         return _hash(path, progress)
@@ -89,7 +89,7 @@ def is_sha256(text: object) -> bool:
 
 
 def _known(path: Path, compute: Callable[[Path], str], marks: tuple[str, ...]) -> str:
-    """What is remembered with one of the marks, or is computed and remembered with the first."""
+    """The value remembered under one of the marks, or computed and stored under the first."""
     try:
         before = _identity(path)
         known = _recall(before, marks)
@@ -142,7 +142,7 @@ def _remember(identity: Stamp, digest: str, mark: str) -> None:
     try:
         replace_text(_entry(identity), f"{digest} {mark}".strip() + "\n")
     except (OSError, EdgeguardError) as error:
-        # A folder that cannot be written costs time at the next start, nothing else.
+        # A folder that cannot be written only costs time at the next start.
         _log.debug("a checksum is not remembered: %s", error)
 
 

@@ -1,12 +1,12 @@
 """One file of a Hugging Face repository at a pinned commit: from the cache, or from the hub.
 
-The file ends up in the hub's own cache (HF_HOME), at the place where huggingface_hub looks for
-it, and only after its sha256 was checked. What an interrupted download leaves is kept there too
-and continued by the next one: huggingface_hub's own hf_hub_download removes it (file_download.py
-of 2.4, `_download_to_tmp_and_move`), which would start 1.5 GB over.
+The file ends up in the hub's own cache (HF_HOME), where huggingface_hub looks for it, and only
+after its sha256 was checked. An interrupted download is kept there too, and the next one continues
+it: huggingface_hub's own hf_hub_download removes it (file_download.py of 2.4,
+`_download_to_tmp_and_move`), so 1.5 GB would start over.
 
-No telemetry: the only requests are for the file itself, and the user agent names edgeguard alone
-(hf_hub_download also asks the hub which agent programs to report, and reports them).
+There is no telemetry: the only requests are for the file itself, and the user agent names edgeguard
+alone (hf_hub_download also asks the hub which agent programs to report, and reports them).
 
 This module does not know what the file is for.
 """
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-"""How often to try in a row, a second apart, when nothing comes."""
+"""Tries in a row, a second apart, while no data arrive."""
 
 MOST_UNKNOWN = 4 << 20
-"""Bytes of a file whose size is not recorded: a setting or a template, of some thousand bytes."""
+"""The most bytes of a file without a recorded size: settings or a template, some kilobytes."""
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress bar with a label, as ``edgeguard.console.progress_bar`` does."""
 
 
 def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
-    """A file of the release with the right sha256, in the hub's cache; fetched where needed.
+    """A file of the release with the right sha256, in the hub's cache; fetched if needed.
 
-    Raises DownloadError when the hub cannot be reached or sends something else, StoreError when
-    the cache cannot be read or written.
+    Raises DownloadError if the hub cannot be reached or sends something else, StoreError if the
+    cache cannot be read or written.
     """
     target = snapshot(release) / file.name
     was_there = target.is_file()
@@ -65,7 +65,7 @@ def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
         _log.warning("%s is damaged, it is fetched again", target)
     with one_at_a_time(release, file):
         if not was_there and target.is_file() and _sha256(target, file, stage) == file.sha256:
-            return target  # another process brought it while this one waited
+            return target  # another process fetched it while this one waited
         partial = partial_path(release, file)
         _download(release, file, partial, stage)
         _expect(release, file, partial, stage)
@@ -77,13 +77,13 @@ def fetch(release: Release, file: SourceFile, stage: Stage) -> Path:
 
 
 def _download(release: Release, file: SourceFile, partial: Path, stage: Stage) -> None:
-    """Fetch into the partial file, from where it ends if its final size is known."""
+    """Fetch into the partial file; continues it if its final size is known."""
     if file.size is None or size_of(partial) > file.size:
         with writing(partial):
             partial.unlink(missing_ok=True)
     elif size_of(partial) == file.size:
         return
-    # The whole block: what a full disk refused may be written, and refused, once more at close.
+    # All in this block: closing the file may try once more to write what a full disk refused.
     with writing(partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -95,9 +95,9 @@ def _download(release: Release, file: SourceFile, partial: Path, stage: Stage) -
 
 
 def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progress) -> None:
-    """Fetch the rest of a file; go on after a cut connection as long as that brings something.
+    """Fetch the rest of a file; after a cut connection, go on as long as more data arrives.
 
-    A hub that is busy is given time.
+    A busy hub is asked again later.
     """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -111,8 +111,8 @@ def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progres
         except EdgeguardError:
             raise
         except Exception as error:
-            # What else can come out changes with the hub's client (requests, httpx, httpx2);
-            # whatever it is, the file was not fetched.
+            # Other exceptions depend on the hub's client (requests, httpx, httpx2); each of them
+            # means that the file was not fetched.
             came = output.tell() > before
             fruitless, refusals = (0, 0) if came else (fruitless + 1, refusals)
             pause: float | None = 1.0
@@ -128,13 +128,13 @@ def _get(release: Release, file: SourceFile, output: BinaryIO, progress: Progres
 
 
 def read_into(release: Release, file: SourceFile, output: BinaryIO) -> None:
-    """Fetch a small file, unchecked, into an open one. Raises DownloadError."""
+    """Fetch a small file into an open one, without checking it. Raises DownloadError."""
     with _quiet_hub():
         _get(release, file, output, lambda _done, _total: None)
 
 
 def _pause(error: HfHubHTTPError, file: SourceFile, refusals: int) -> float | None:
-    """Seconds to wait for a hub that is busy, and a word of it; None if it will stay so."""
+    """Announce the wait for a busy hub; returns its seconds, None if waiting is useless."""
     status = error.response.status_code
     pause = wait(status, error.response.headers, refusals)
     if pause is not None:
@@ -150,7 +150,7 @@ def _pause(error: HfHubHTTPError, file: SourceFile, refusals: int) -> float | No
 
 
 def _request(release: Release, file: SourceFile, counted: _Counted) -> None:
-    """One request, by the hub's client: it knows proxies, certificates, redirects and ranges."""
+    """One request by the hub's client, which knows proxies, certificates, redirects and ranges."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
 
@@ -160,17 +160,17 @@ def _request(release: Release, file: SourceFile, counted: _Counted) -> None:
         resume_size=counted.tell(),
         headers=headers(),
         displayed_filename=file.name,
-        _nb_retries=0,  # after which errors it tries again differs between its versions
+        _nb_retries=0,  # which errors it retries differs between versions
     )
 
 
 def headers() -> dict[str, str]:
-    """What each request says of us."""
+    """The request headers that identify edgeguard."""
     from huggingface_hub import constants, get_token
 
     from edgeguard.store.versions import version_of
 
-    # Compressed text could not be continued in the middle.
+    # A compressed response could not be continued in the middle.
     said = {
         "user-agent": f"edgeguard/{version_of('edgeguard')}",
         "accept-encoding": "identity",
@@ -182,7 +182,7 @@ def headers() -> dict[str, str]:
 
 
 class _Counted:
-    """A file for writing that says how far it is, and names its own failures.
+    """A file for writing that reports progress and translates its errors.
 
     The hub's client writes to it, and starts over with seek and truncate.
     """
@@ -199,7 +199,7 @@ class _Counted:
         done = self._file.tell()
         most = MOST_UNKNOWN if self._size is None else self._size
         if done > most:
-            # Never fill the disk with what cannot be the file.
+            # Never fill the disk with something that cannot be the file.
             raise DownloadError(
                 f"the hub sent more than {most:,} bytes for {self._name}, which has no more; "
                 "check HF_ENDPOINT, then edgeguard pull"
@@ -218,7 +218,7 @@ class _Counted:
 
 
 def _expect(release: Release, file: SourceFile, partial: Path, stage: Stage) -> None:
-    """Refuse what is not the pinned file, and keep nothing of it."""
+    """Refuse a file that is not the pinned one, and remove it."""
     digest = _sha256(partial, file, stage)
     if digest == file.sha256:
         return
@@ -277,7 +277,7 @@ def _sha256(path: Path, file: SourceFile, stage: Stage) -> str:
 
 @contextmanager
 def _bar(file: SourceFile, stage: Stage, label: str) -> Iterator[Progress]:
-    """A bar for the files that take time: those whose size is recorded."""
+    """A progress bar for large files, which are those with a recorded size."""
     if file.size is None:
         yield lambda _done, _total: None
         return
@@ -287,8 +287,8 @@ def _bar(file: SourceFile, stage: Stage, label: str) -> Iterator[Progress]:
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """Keep the hub's own bars and warnings off stderr, unless more was asked for with -v."""
-    # Imported first: each of its modules sets the level of its logger anew.
+    """Keep the hub's own bars and warnings off stderr, unless -v asks for more."""
+    # Imported first, because each of its modules sets the level of its logger.
     import huggingface_hub.file_download  # noqa: F401
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -299,7 +299,7 @@ def _quiet_hub() -> Iterator[None]:
     name, logger = "huggingface_hub.http_get", logging.getLogger("huggingface_hub")
     level, bars = logger.level, not are_progress_bars_disabled(name)
     if not _log.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.CRITICAL)  # its errors are raised too, and we say them
+        logger.setLevel(logging.CRITICAL)  # its errors are raised too, and reported by us
     if bars:
         disable_progress_bars(name)
     try:

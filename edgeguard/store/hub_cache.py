@@ -1,6 +1,6 @@
-"""The hub's cache on this disk: where a release's files lie, and who may write them.
+"""The hub's cache on this disk: where a release's files are, and how they are locked.
 
-A whole file lies where huggingface_hub looks for it; a part of one lies beside the hub's blobs,
+A complete file is where huggingface_hub looks for it; a partial one is beside the hub's blobs,
 under a name of ours. Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
 
 This module does not fetch, and does not know whether a file is the right one.
@@ -31,7 +31,7 @@ def snapshot(release: Release) -> Path:
 
 
 def partial_path(release: Release, file: SourceFile) -> Path:
-    """Where the beginning of a file is kept until the rest has come."""
+    """Where a partial file is kept until the rest has come."""
     return _repository(release) / "blobs" / f"{file.sha256}.edgeguard.incomplete"
 
 
@@ -45,7 +45,7 @@ def missing(release: Release) -> int:
 
 
 def size_of(path: Path) -> int:
-    """The size of a file, 0 where there is none."""
+    """The size of a file, 0 if it does not exist."""
     try:
         return path.stat().st_size
     except OSError:
@@ -69,7 +69,7 @@ def one_at_a_time(release: Release, file: SourceFile) -> Iterator[None]:
 
 
 def drop_blob(target: Path) -> None:
-    """Remove the damaged content that a link in the cache leads to: the hub would link it again."""
+    """Remove damaged content behind a link in the cache; the hub would only link it again."""
     if target.is_symlink():
         blob = target.resolve()
         if blob.parent == target.parent.parent.parent.resolve() / "blobs":
@@ -78,7 +78,7 @@ def drop_blob(target: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the path when the system refuses to write it; raises StoreError."""
+    """Turn an OSError while writing into a StoreError that names the path."""
     try:
         yield
     except (OSError, NotImplementedError) as error:

@@ -1,7 +1,7 @@
 """The manifest of an installed model: what the file beside it is, and where it came from.
 
-A manifest describes; it never points. The model's file is always the one in the same folder, so
-a manifest that was tampered with cannot lead anywhere else.
+A manifest contains no path: the model's file is always the one in the same folder, so a manifest
+that was tampered with cannot lead anywhere else.
 
 This module neither reads nor checks the model's file.
 """
@@ -40,7 +40,7 @@ class Manifest:
 
     @property
     def full_name(self) -> str:
-        """The name of the folder: what tells two types of one model apart."""
+        """The name of the folder, which tells two types of one model apart."""
         return f"{self.name}-{self.type}"
 
     def to_json(self) -> str:
@@ -56,7 +56,7 @@ def is_name(text: str) -> bool:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest in a model's folder.
 
-    Raises ModelError when it cannot be read, or does not describe the folder it lies in.
+    Raises ModelError if it cannot be read, or does not match its folder.
     """
     path = folder / MANIFEST
     try:

@@ -1,7 +1,7 @@
 """What a GGUF file says of itself: the keys and values of its header.
 
-Read without llama.cpp, so that it works where that cannot be loaded. This module translates errors;
-edgeguard.gguf.header reads.
+The header is read without llama.cpp, so that this works even if llama.cpp cannot be loaded. This
+module only translates errors; edgeguard.gguf.header reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeguard.gguf.header import OtherFileError, Value, read_header
 def read_metadata(path: Path) -> dict[str, Value]:
     """The header of a GGUF file.
 
-    Raises ModelError when it is not a whole GGUF header, StoreError when it cannot be read.
+    Raises ModelError if it is not a complete GGUF header, StoreError if it cannot be read.
     """
     try:
         return dict(read_header(path).keys)

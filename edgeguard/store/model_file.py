@@ -1,7 +1,7 @@
 """From what a person writes after --model to a file on this machine.
 
-Nothing here downloads, and nothing falls back to another model than the one that was named: a
-guard that quietly judges with another model is worse than one that says it cannot.
+Nothing is downloaded here, and no other model than the named one is ever used instead: a guard that
+silently judges with another model is worse than one that fails.
 
 This module does not open the model's file.
 """
@@ -29,7 +29,7 @@ _TRY_NANO = 'edgeguard check --model nano "…"'
 class ModelFile:
     """A model's file, and what is known of it without opening it.
 
-    ``type`` is None where only the file itself can tell, ``sha256`` where it is not recorded:
+    ``type`` is None if only the file itself can tell, ``sha256`` if it is not recorded;
     ``edgeguard.store.file_sha256`` computes it.
     """
 
@@ -41,21 +41,33 @@ class ModelFile:
 
     @property
     def full_name(self) -> str:
-        """The name that means this file and no other type of the same model."""
+        """The name of this file, which no other type of the same model has."""
         return f"{self.name}-{self.type}" if self.type else self.name
+
+
+def server_address(model: str | os.PathLike[str] | None = None) -> str | None:
+    """The URL of a server, where that is what the name is; None means EDGEGUARD_MODEL."""
+    named = os.environ.get(MODEL_VARIABLE) if model is None else model
+    is_url = isinstance(named, str) and named.lower().startswith(("http://", "https://"))
+    return named if isinstance(named, str) and is_url else None
 
 
 def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
     """The file that a name or a path means; None means EDGEGUARD_MODEL, else the default model.
 
-    A known name is a name even where a file of that name lies in the working folder. Anything
-    else that has a path separator, ends in .gguf or exists as a file is a path.
+    A known name is a name even if the working folder contains a file of that name. Anything else
+    that has a path separator, ends in .gguf or exists as a file is a path.
 
-    Raises ModelNotFoundError when there is no such model, ModelError when the installed file is
-    not the one that was installed, StoreError when the models folder or the file cannot be read.
+    Raises ModelNotFoundError if there is no such model, ModelError if the installed file has
+    changed since, StoreError if the models folder or the file cannot be read.
     """
     if model is None:
         model = os.environ.get(MODEL_VARIABLE) or registry.DEFAULT_MODEL
+    if server_address(model) is not None:
+        raise ModelNotFoundError(
+            "the model is a server's, which has no file here: this needs a model's name or file; "
+            "check, batch, eval, serve and the library take the address of a server"
+        )
     if not isinstance(model, str):
         return _from_path(os.fspath(model))
     if model in registry.BUILT_INS:
@@ -69,7 +81,7 @@ def resolve(model: str | os.PathLike[str] | None = None) -> ModelFile:
 
 
 def types_of(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ...]:
-    """Every installed type of a model that is named without one; none for a file or a full name.
+    """All installed types of a model that is named without a type; empty for a file or full name.
 
     Raises ModelError, StoreError as ``resolve`` does.
     """
@@ -79,7 +91,7 @@ def types_of(model: str | os.PathLike[str] | None = None) -> tuple[ModelFile, ..
 
 
 def built_in(name: str = registry.BUILT_IN) -> ModelFile:
-    """A model inside the package. Raises ModelNotFoundError where it was left out."""
+    """A model inside the package. Raises ModelNotFoundError if the package was built without it."""
     package = registry.BUILT_INS[name].package
     try:
         path = Path(str(importlib.resources.files(package) / f"{name}.gguf"))
@@ -91,7 +103,7 @@ def built_in(name: str = registry.BUILT_IN) -> ModelFile:
 
 
 def not_found(name: str) -> ModelNotFoundError:
-    """The error for a name that means nothing here: what exists, and what to type next."""
+    """The error for an unknown name: which models exist, and what to type next."""
     have = installed()
     if not have and name in registry.names():
         return ModelNotFoundError(
@@ -116,7 +128,7 @@ def _from_store(found: Installed) -> ModelFile:
 
 
 def _choose(name: str, found: tuple[Installed, ...]) -> Installed:
-    """One type of a model: the only one, the one that was tuned for, or the default one."""
+    """One type of a model: the only one, the one found by `edgeguard tune`, or the default."""
     if len(found) == 1:
         return found[0]
     for wanted in (preferred(name), f"{name}-{registry.DEFAULT_TYPE}"):
@@ -138,7 +150,7 @@ def _from_path(text: str) -> ModelFile:
         raise ModelError(f"{path} is a folder, not a GGUF file; edgeguard convert {path} makes one")
     if not is_file:
         raise ModelNotFoundError(f"there is no file {path}; installed: {_listed(installed())}")
-    # Verdicts are UTF-8, and a file's name need not be.
+    # A verdict is UTF-8, but a file's name may not be.
     name = os.fsencode(path.stem).decode("utf-8", "backslashreplace")
     return ModelFile(path, name, None, None, built_in=False)
 
@@ -154,7 +166,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _split(name: str) -> tuple[str | None, str | None]:
-    """A release's name and the type after it, where the text starts with one."""
+    """A release's name and the type after it, if the text starts with one."""
     for release in registry.names():
         if name == release:
             return release, None
@@ -164,7 +176,7 @@ def _split(name: str) -> tuple[str | None, str | None]:
 
 
 def _pull(name: str, kind: str | None = None) -> str:
-    """The command that fetches a model, as short as it can be typed."""
+    """The command that fetches a model, in its shortest form."""
     words = ["edgeguard pull"]
     if name != registry.DEFAULT_MODEL:
         words.append(name)

@@ -1,7 +1,7 @@
-"""Where things lie: the models, the policies, and the small files that edgeguard keeps for itself.
+"""The folders of edgeguard: models, policies, and small files for its own use.
 
-One folder holds everything: EDGEGUARD_HOME, or the platform's folder for application data. The
-checkpoints that `edgeguard pull` fetches lie elsewhere, in the Hugging Face cache (HF_HOME).
+They are all in one folder: EDGEGUARD_HOME, or the platform's folder for application data. The
+checkpoints that `edgeguard pull` fetches are elsewhere, in the Hugging Face cache (HF_HOME).
 
 This module creates nothing.
 """
@@ -21,7 +21,7 @@ _NAME = "edgeguard"
 def home() -> Path:
     """The folder of edgeguard's own files, absolute; it need not exist.
 
-    Raises StoreError where the user has no home folder and EDGEGUARD_HOME is not set.
+    Raises StoreError if the user has no home folder and EDGEGUARD_HOME is not set.
     Sources: the XDG Base Directory Specification for XDG_DATA_HOME (a relative value is ignored),
     Apple's File System Programming Guide, and Microsoft's KNOWNFOLDERID for LocalAppData.
     """
@@ -51,22 +51,22 @@ def checksums_folder() -> Path:
 
 
 def prefix_folder() -> Path:
-    """The folder of the computed prefixes of questions; it may be removed at any time."""
+    """The folder of computed question prefixes; it may be removed at any time."""
     return home() / "cache" / "prefixes"
 
 
 def trials_folder() -> Path:
-    """The folder of how first tries of the native library ended; it may be removed at any time."""
+    """The folder of outcomes of first tries (edgeguard.trial); it may be removed at any time."""
     return home() / "cache" / "trials"
 
 
 def pins_folder() -> Path:
-    """The folder of checksums that were recorded at a first pull."""
+    """The folder of checksums recorded at a first pull."""
     return home() / "pins"
 
 
 def tuning_folder() -> Path:
-    """The folder of what `edgeguard tune` found on this machine."""
+    """The folder of the settings that `edgeguard tune` found on this machine."""
     return home() / "tuning"
 
 

@@ -1,8 +1,8 @@
-"""How long to wait before a hub that is busy is asked again.
+"""How long to wait before a busy hub is asked again.
 
-A hub that answers 429, 500, 502, 503 or 504 mostly recovers within a minute. It is asked five times
-more, after the time that it names (Retry-After), else after 2, 4, 8, 16 and 32 seconds. This module
-neither asks nor waits.
+A hub that answers 429, 500, 502, 503 or 504 usually recovers within a minute. It is asked up to
+five more times, after the time that it names (Retry-After), else after 2, 4, 8, 16 and 32 seconds.
+This module neither asks nor waits.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _BUSY = (429, 500, 502, 503, 504)
 WAITS = (2.0, 4.0, 8.0, 16.0, 32.0)
 """In seconds."""
 _LONGEST = 120.0
-"""More than this nobody waits for, whatever the hub asks for."""
+"""The longest wait, in seconds, whatever the hub asks for."""
 
 
 def wait(status: int, headers: Mapping[str, str], refusals: int) -> float | None:
-    """Seconds to wait after a refusal, and ``refusals`` before it; None: do not ask again."""
+    """Seconds to wait after a refusal that followed ``refusals`` others; None: give up."""
     if status not in _BUSY or refusals >= len(WAITS):
         return None
     asked = _seconds(headers.get("Retry-After", ""))
@@ -27,7 +27,7 @@ def wait(status: int, headers: Mapping[str, str], refusals: int) -> float | None
 
 
 def _seconds(text: str) -> float | None:
-    """What Retry-After says: a number of seconds, or a date."""
+    """The seconds in Retry-After, which is a number or a date."""
     if text.isascii() and text.isdecimal():
         return float(min(int(text[:9]), 10**9))
     try:

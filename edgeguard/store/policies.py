@@ -1,7 +1,7 @@
-"""Policies by name or file: saved ones are a TOML file each, in `policies` under EDGEGUARD_HOME.
+"""Policies by name or file; saved ones are TOML files in `policies` under EDGEGUARD_HOME.
 
-A file appears whole or not at all. What a file may say is edgeguard.policy's; this module does not
-decide what a policy flags.
+Files are written atomically. edgeguard.policy defines their content; this module does not decide
+what a policy flags.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _OLD = ".json"
 def find_policy(name: str) -> Policy:
     """The policy of a name (``strict``, ``loose``, a saved one), or of a TOML file.
 
-    What ends in .toml, or holds a path's separator, is a file; verdicts call its policy by the
-    file's name. Raises InputError with the names there are, PolicyError when the file is no
-    policy, StoreError when it cannot be read.
+    A text that ends in .toml or contains a path separator is a file; verdicts call its policy by
+    the file's name. Raises InputError, listing the existing names, PolicyError if the file is not a
+    policy, StoreError if it cannot be read.
     """
     if not isinstance(name, str):
         raise InputError(f"the policy is a {type(name).__name__}; give the name of one, or a file")
@@ -41,12 +41,12 @@ def find_policy(name: str) -> Policy:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a person means a file, and not the name of a saved policy."""
+    """Whether a text means a file, and not the name of a saved policy."""
     return name.endswith(SUFFIX) or any(sep in name for sep in (os.sep, os.altsep) if sep)
 
 
 def saved_policies() -> tuple[str, ...]:
-    """The names of the saved policies. Raises StoreError when their folder cannot be read."""
+    """The names of the saved policies. Raises StoreError if their folder cannot be read."""
     try:
         names = [path.name.removesuffix(SUFFIX) for path in policies_folder().glob(f"*{SUFFIX}")]
     except OSError as error:
@@ -55,7 +55,7 @@ def saved_policies() -> tuple[str, ...]:
 
 
 def check_new_policy(name: str) -> None:
-    """Raises InputError where a policy cannot be saved under that name, or one is already."""
+    """Raises InputError if the name is not allowed, or a policy of that name exists."""
     path = policy_path(name)
     if os.path.lexists(path):
         raise InputError(
@@ -67,8 +67,8 @@ def check_new_policy(name: str) -> None:
 def save_policy(policy: Policy, *, heading: str = "") -> Path:
     """Save a policy under its name, which must be new; return its file.
 
-    ``heading`` goes before it, as comments. Raises InputError for a name that cannot be one,
-    StoreError when it cannot be written.
+    ``heading`` becomes comments at the top. Raises InputError for a name that is not allowed,
+    StoreError if the file cannot be written.
     """
     check_new_policy(policy.name)
     path = _path(policy.name)
@@ -96,7 +96,7 @@ def remove_policy(name: str) -> Path:
 
 
 def policy_path(name: str) -> Path:
-    """Where a policy of ours is saved, or would be. Raises InputError for no such name."""
+    """Where a saved policy is, or would be. Raises InputError for a name that is not allowed."""
     if name in OFFICIAL:
         raise InputError(f"{name!r} is an official policy; save yours under another name")
     if not is_policy_name(name):
@@ -112,7 +112,7 @@ def _path(name: str) -> Path:
 
 
 def _from_file(path: Path) -> Policy:
-    # The suffix keeps a file's policy apart from the official ones, and from the saved ones.
+    # The suffix distinguishes the policy of a file from official and saved ones.
     if path.suffix != SUFFIX or not path.name.isprintable():
         raise InputError(f"{os.fspath(path)!r} is no policy's file: its name must end in {SUFFIX}")
     data = _content(path)
@@ -125,7 +125,7 @@ def _from_file(path: Path) -> Policy:
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a policy's file; None where there is none."""
+    """The bytes of a policy's file; None if there is none."""
     try:
         return bytes(read_regular(path, MOST))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Which type of a model a bare name means, where `edgeguard tune` found one to be the fastest.
+"""Which type of a model a bare name means, if `edgeguard tune` found one to be the fastest.
 
-One line in a file of EDGEGUARD_HOME for each name. A preferred type that was removed since means
-nothing. This module measures nothing.
+Each name has a file with one line under EDGEGUARD_HOME. A preferred type that is no longer
+installed is ignored. This module measures nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def preferred(name: str) -> str | None:
 
 
 def prefer(name: str, full_name: str) -> None:
-    """Let a bare name mean this type. Raises StoreError when that cannot be written."""
+    """Make a bare name mean this type. Raises StoreError if that cannot be written."""
     path = _file()
     try:
         replace_text(path, json.dumps({**_read(), name: full_name}))

@@ -1,9 +1,9 @@
-"""Official models whose checksums nobody has pinned in public: recorded at the first pull.
+"""Official models without publicly pinned checksums: recorded at the first pull.
 
-The hub states a commit and, for large files, their sha256; for small ones git's own hash, by which
-their content is checked once. Both are written down under EDGEGUARD_HOME, and from then on the
-model is pulled as if it were pinned there: another answer of the hub is an error. That is trust at
-first use, and the user is told so. What is pinned in public holds from the beginning.
+The hub states a commit and, for large files, their sha256; small files have git's own hash, by
+which their content is checked once. All of this is recorded under EDGEGUARD_HOME, and from then on
+the model is pulled as if it were pinned: a different answer from the hub is an error. This is trust
+on first use, and the user is told so. Checksums that are pinned in public apply from the beginning.
 
 This module fetches no weights.
 """
@@ -32,7 +32,7 @@ _NAMES = re.compile(
     r"|chat_template\.jinja|model(-\d{5}-of-\d{5})?\.safetensors",
     re.ASCII,
 )
-"""What is fetched of a repository: settings, texts and tensors; no pickles and no code."""
+"""The files fetched from a repository: settings, texts and tensors; no pickles and no code."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -89,12 +89,12 @@ def _ask(offer: Offer) -> tuple[str, tuple[SourceFile, ...]]:
         if not _COMMIT.fullmatch(revision) or offer.revision not in (None, revision):
             raise _other(offer, f"the commit {revision[:40]!r}")
         release = _release(offer, revision, ())
-        # Small files first: a wrong address or a blocked network shows before the long download.
+        # Small files first: a wrong address or blocked network shows before the long download.
         listed.sort(key=lambda file: (file.size or 0, file.rfilename))
         files = tuple(_file(offer, release, file) for file in listed)
     except EdgeguardError:
         raise
-    except Exception as error:  # whatever the hub's client raises: nothing is known then
+    except Exception as error:  # any exception of the hub's client: nothing can be recorded then
         file = SourceFile("list of files", "")
         raise hub.translated(error, placeholder, file, constants.ENDPOINT) from error
     missing = {file.name for file in offer.files} - {file.name for file in files}

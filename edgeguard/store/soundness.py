@@ -1,11 +1,11 @@
-"""Check that a model's file is the one it should be, and tell its sha256.
+"""Checks that a model's file is the expected one, and returns its sha256.
 
 - The built-in model is compared with the released sha256.
 - An installed model is compared with the sha256 that was recorded when it was installed.
 - A file that is named by its path is inspected (edgeguard.gguf.inspection).
 
-A file is read once for this, and again only when its size, times or inode have changed. The sha256
-is that of the file's bytes, and is the key under which everything else about a model is cached.
+A file is read once for this, and again only if its size, times or inode have changed. The sha256 of
+the file's bytes is the key under which everything else about a model is cached.
 
 This module loads no model.
 """
@@ -30,9 +30,9 @@ from edgeguard.store.registry import BUILT_IN, BUILT_INS
 
 
 def identify(file: ModelFile) -> str:
-    """The sha256 of a model's file that may be believed.
+    """The sha256 of a model's file, which must be sound.
 
-    Raises ModelError when it may not, StoreError when it cannot be read.
+    Raises ModelError if it is not, StoreError if it cannot be read.
     """
     if file.built_in:
         return _expect_released(file.path, file_sha256(file.path))
@@ -54,7 +54,7 @@ def verify_built_in(name: str = BUILT_IN) -> None:
 
 
 def verify_file(path: Path) -> str:
-    """Read a whole file that nothing is recorded of; what vouches for it, in words.
+    """Read a whole file without a recorded checksum; returns in words why it is trusted.
 
     Raises ModelError, StoreError.
     """
@@ -73,7 +73,7 @@ def _expect_released(path: Path, sha256: str) -> str:
 
 
 def _recorded(path: Path) -> str:
-    """The sha256 beside the built-in model, in the form that sha256sum writes and reads."""
+    """The sha256 in the file beside the built-in model, in the format of sha256sum."""
     record = path.with_name(f"{path.name}.sha256")
     try:
         sha256 = record.read_text(encoding="ascii").partition(" ")[0]
@@ -85,7 +85,7 @@ def _recorded(path: Path) -> str:
 
 
 def _released() -> tuple[str, ...]:
-    """The checksums of the built-in models, which may be named by their paths too."""
+    """The checksums of the built-in models, which may also be named by their paths."""
     found = []
     for name in BUILT_INS:
         with suppress(ModelNotFoundError, ModelError):

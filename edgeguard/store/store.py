@@ -1,8 +1,8 @@
-"""The models folder: one folder for each installed model, put there and taken away as a whole.
+"""The models folder: one folder per installed model, added and removed as a whole.
 
-A model appears by one rename of a finished folder, and disappears by one rename too, so that a
-reader never sees half of one. Names that start with a dot are ours: the lock, and what a process
-that died left behind; whoever holds the lock next removes the latter.
+A model appears and disappears by a single rename of its folder, so a reader never sees half of it.
+Names that start with a dot are ours: the lock, and the leftovers of dead processes, which the next
+holder of the lock removes.
 
 This module does not download, convert, or look inside a model's file.
 """
@@ -31,7 +31,7 @@ _TEMPORARY = ".tmp-"
 
 @dataclass(frozen=True)
 class Installed:
-    """A model's folder, with its manifest, or with what is wrong with the manifest."""
+    """A model's folder, with its manifest or the problem with the manifest."""
 
     folder: Path
     manifest: Manifest | None
@@ -39,7 +39,7 @@ class Installed:
 
     @property
     def full_name(self) -> str:
-        """The folder's name, by which the model can always be named."""
+        """The folder's name, which always identifies the model."""
         return self.folder.name
 
     @property
@@ -49,7 +49,7 @@ class Installed:
 
     @property
     def described(self) -> Manifest:
-        """The manifest; raises ModelError where it is damaged."""
+        """The manifest; raises ModelError if it is damaged."""
         if self.manifest is None:
             raise self.problem or ModelError(f"{self.full_name} has no manifest")
         return self.manifest
@@ -61,16 +61,16 @@ class Installed:
         return self.full_name.startswith(f"{name}-")
 
     def check(self) -> None:
-        """See that the file is the one that was installed; read it only if its stamp is new.
+        """Check that the file is the one installed; it is read only if its stamp has changed.
 
-        Raises ModelError when it is not, StoreError when it cannot be read.
+        Raises ModelError if it is not, StoreError if it cannot be read.
         """
         self._compare(file_sha256)
 
     def verify(self) -> None:
         """Read the whole file and compare its sha256 with the manifest.
 
-        Raises ModelError when it differs, StoreError when it cannot be read.
+        Raises ModelError if it differs, StoreError if it cannot be read.
         """
         self._compare(compute_sha256)
 
@@ -101,7 +101,7 @@ class Installed:
 
 
 def installed() -> tuple[Installed, ...]:
-    """Every model in the models folder, by name. Raises StoreError when it cannot be read."""
+    """Every model in the models folder, by name. Raises StoreError if it cannot be read."""
     folder = models_folder()
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
@@ -121,10 +121,10 @@ def candidates(name: str) -> tuple[Installed, ...]:
 
 @contextmanager
 def locked(*, wait: bool) -> Iterator[None]:
-    """Be the only process that changes the models folder; remove what dead ones left there.
+    """Lock the models folder for changes, and remove what dead processes left there.
 
-    The lock is the operating system's, so it ends with the process that holds it. Raises
-    StoreError when the folder cannot be written, or when it is locked and ``wait`` is false.
+    The lock is the operating system's, so it ends with its process. Raises StoreError if the
+    folder cannot be written, or if it is locked and ``wait`` is false.
     """
     from filelock import FileLock, Timeout
 
@@ -152,13 +152,13 @@ def locked(*, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def staging() -> Iterator[Path]:
-    """A temporary folder in which a model is made; gone afterwards, whatever happened.
+    """A temporary folder to make a model in; always removed afterwards.
 
-    For the holder of the lock. Raises StoreError when it cannot be made.
+    Requires the lock. Raises StoreError if it cannot be created.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=models_folder()))
-        # mkdtemp lets only its owner in; a model may be shared like any other file.
+        # mkdtemp gives access to the owner only; a model may be shared like any other file.
         folder.chmod(0o777 & ~_umask())
     except OSError as error:
         raise _failed(f"{models_folder()} cannot be written", error) from error
@@ -169,9 +169,9 @@ def staging() -> Iterator[Path]:
 
 
 def install(staged: Path, manifest: Manifest) -> Installed:
-    """Move a staged folder, with its model file, to its place; return what is there then.
+    """Move a staged folder, with its model file, to its final place; returns the model.
 
-    For the holder of the lock. A model of the same full name is replaced. Raises StoreError.
+    Requires the lock. A model of the same full name is replaced. Raises StoreError.
     """
     target = models_folder() / manifest.full_name
     try:
@@ -190,9 +190,9 @@ def install(staged: Path, manifest: Manifest) -> Installed:
 
 
 def carry(model: Installed, folder: Path) -> Installed:
-    """Copy an intact model into another folder, under its full name; return the copy.
+    """Copy an intact model into another folder, under its full name; returns the copy.
 
-    What is there of that name is replaced. Raises StoreError.
+    An existing copy is replaced. Raises StoreError.
     """
     target = folder / model.full_name
     try:
@@ -211,8 +211,8 @@ def carry(model: Installed, folder: Path) -> Installed:
 def remove(full_name: str) -> None:
     """Remove an installed model.
 
-    Raises ModelNotFoundError when there is none of that name, StoreError when it is in the way of
-    another process or cannot be removed.
+    Raises ModelNotFoundError if there is none of that name, StoreError if another process has
+    locked the models folder or it cannot be removed.
     """
     folder = models_folder() / full_name
     if not is_name(full_name) or not os.path.lexists(folder):
@@ -227,7 +227,7 @@ def remove(full_name: str) -> None:
 
 
 def open_folder(folder: Path) -> Installed:
-    """The model in a folder of the layout that ``install`` makes."""
+    """The model in a folder with the layout that ``install`` makes."""
     try:
         return Installed(folder, read_manifest(folder))
     except ModelError as error:
@@ -235,7 +235,7 @@ def open_folder(folder: Path) -> Installed:
 
 
 def _discard(folder: Path) -> None:
-    """Take a folder out of sight in one step, then delete it; a link is removed, not followed."""
+    """Rename a folder out of sight, then delete it; a link is removed, not followed."""
     if folder.is_symlink():
         folder.unlink()
         return
@@ -252,9 +252,9 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold it before the rename that makes it visible."""
+    """Sync to the disk, before the rename that makes it visible."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle on a folder to flush
+        return  # Windows cannot sync a folder
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)

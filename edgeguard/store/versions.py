@@ -1,6 +1,6 @@
-"""The versions of edgeguard and of the packages it stands on, as the installation records them.
+"""The versions of edgeguard and of the packages it depends on, as recorded by the installation.
 
-Reading them imports none of the packages, so it works where one of them cannot be imported.
+Reading them imports none of the packages, so it works even if one of them cannot be imported.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Judged while it is written: a response's verdict, token by token, as the text comes.
+"""Judges a response token by token while it is written, with a Qwen3Guard-Stream.
 
-Reading order: interface (what it says), text (what comes in), answer_tokens, heads and rule (from
-numbers to a severity), judge (a response as it grows), check (the model asked about a whole text).
-edgeguard.watch is what a program feeds. Nothing here knows llama.cpp.
+Reading order: interface (the results), text (the input), answer_tokens, heads and rule (from
+numbers to a severity), judge (a response as it grows), check (a complete text). Programs use it
+through edgeguard.watch. Nothing here knows llama.cpp.
 """

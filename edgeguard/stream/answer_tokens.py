@@ -1,11 +1,11 @@
-"""The tokens of a conversation and of a response that grows, and where each token ends.
+"""The tokens of a conversation and of a growing response, and where each token ends.
 
-A response is one run for the tokenizer with the blank line before it. Behind the last word border
-(edgeguard.tokens.last_seam) nothing changes any more, whatever follows; what stands after it is
-tokenized again each time. Of that, the last tokens wait: half a word has other labels than the
-whole one, and between one and four last tokens change as text arrives. Where a text has no borders
-for long, as in Thai or in an address, the tokens before these four are given without waiting, and
-taken back in the rare case that they change.
+The tokenizer treats a response and the blank line before it as one text. Up to the last word border
+(edgeguard.tokens.last_seam), its tokens are final, whatever follows; the rest is tokenized again
+each time. The last tokens of the rest are held back, because half a word is labelled differently
+from the whole word, and because one to four tokens at the end can change as more text arrives. In a
+text with long stretches without borders, such as Thai or an address, the tokens before these four
+are passed on at once, and taken back in the rare case that they change.
 
 This module computes nothing.
 """
@@ -24,7 +24,7 @@ from edgeguard.tokens import ids_of, last_seam
 
 HELD_BACK = 4
 _LONGEST = 1 << 13
-"""Characters without a border; beyond it the text is cut, and may have a token more."""
+"""The most characters without a border; a longer text is cut, which may add a token."""
 
 
 def ids(session: Session, pieces: Iterable[Piece]) -> list[int]:
@@ -47,7 +47,7 @@ class AnswerTokens:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._text = GrowingText()
-        self._tail = ANSWER_START  # from the last border on
+        self._tail = ANSWER_START  # the text after the last border
         self._settled: list[int] = []
         self._open: list[int] = []
         self._sizes: dict[int, int] = {}
@@ -55,24 +55,24 @@ class AnswerTokens:
 
     @property
     def settled(self) -> int:
-        """How many of the ids do not change any more, whatever follows."""
+        """How many of the ids are final, whatever follows."""
         return len(self._settled)
 
     def ids_from(self, start: int) -> list[int]:
-        """The ids that can be judged by now, from ``start`` on, which is settled or the end of it.
+        """The ids that can be judged now, from ``start`` on; ids before ``start`` must be final.
 
-        The blank line is among them, whose token is no part of the response.
+        They include the blank line, whose token is not part of the response.
         """
         held = 0 if self._whole else HELD_BACK
         return self._settled[start:] + self._open[: max(0, len(self._open) - held)]
 
     @property
     def length(self) -> int:
-        """Characters that were given."""
+        """The characters given so far."""
         return self._text.length
 
     def add(self, text: str) -> None:
-        """More of the response. Raises CancelledError; the text is kept then."""
+        """Add more of the response. Raises CancelledError, but keeps the text."""
         self._tail += self._text.add(text)
         self._tokenize()
 
@@ -83,7 +83,7 @@ class AnswerTokens:
         self._whole = True
 
     def ends(self, tokens: list[int], start: int) -> list[int]:
-        """Where tokens end, in bytes of the response in NFC; ``start``: where the first begins."""
+        """Where tokens end, in bytes of the response in NFC; the first begins at ``start``."""
         found = []
         for token in tokens:
             start += self._size(token)
@@ -91,7 +91,7 @@ class AnswerTokens:
         return found
 
     def place(self, byte: int, *, up: bool = False) -> int:
-        """The character of the given text in which a byte of the NFC text is."""
+        """The character of the original text that contains a byte of the NFC text."""
         return self._text.place(max(byte, 0), up=up)
 
     def _tokenize(self) -> None:

@@ -1,8 +1,8 @@
-"""Qwen3Guard-Stream asked about a text that is whole, in the shape in which a Gen is asked.
+"""Asks a Qwen3Guard-Stream about a complete text, through the same interface as a Gen.
 
-StreamQuestions stands in for edgeguard.windows.Windows, and StreamDecoder for
-edgeguard.decoder.Decoder: a "question" is the conversation itself, of which the first ``prefix``
-tokens are not judged. What does not fit the context is read in overlapping windows.
+StreamQuestions replaces edgeguard.windows.Windows, and StreamDecoder edgeguard.decoder.Decoder: the
+"question" is the conversation itself, whose first ``prefix`` tokens are not judged. A conversation
+that does not fit the context is read in overlapping windows.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class StreamQuestions:
         return found
 
     def _responses(self, messages: tuple[Message, ...]) -> list[Question]:
-        """Each a part of the response behind the conversation, overlapping by a quarter."""
+        """The conversation with each part of the response; the parts overlap by a quarter."""
         session = self._session
         before = end_of_conversation(session, ids(session, conversation(messages[:-1])))
         before += ids(session, before_answer())
@@ -86,7 +86,7 @@ def _question(mode: Mode, tokens: list[int], prefix: int) -> Question:
 
 
 class StreamDecoder:
-    """Reads a verdict out of labels."""
+    """Makes a verdict from labels."""
 
     def __init__(self, session: StreamSession, heads: Heads) -> None:
         self._session = session
@@ -100,9 +100,9 @@ class StreamDecoder:
         fresh: bool = False,
         categories: bool = False,  # noqa: ARG002 - the shares cost nothing, and are always given
     ) -> Decoded:
-        """What the heads say; ``fresh``: whatever was read before. Raises SessionError, ModelError.
+        """What the heads say; ``fresh``: reuse nothing. Raises SessionError, ModelError.
 
-        A Stream says nothing of refusals.
+        A Stream never gives a refusal.
         """
         states = self._open(fresh)
         if question.mode == "prompt":
@@ -115,7 +115,7 @@ class StreamDecoder:
         labels = [label(0, 0, *pair) for pair in zip(risks.tolist(), all_shares.tolist())]
         said = Summary(labels)
         decided = said.deciding
-        assert decided is not None  # the end of an answer is judged, if nothing else is
+        assert decided is not None  # the end of an answer is judged in any case
         return Decoded(
             Answer(said.severity, categories_of(said), None),
             decided.probabilities,

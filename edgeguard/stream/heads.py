@@ -1,9 +1,9 @@
-"""From hidden states to labels: the official forward of the heads, in numpy and float32.
+"""From hidden states to labels: the official forward pass of the heads, in numpy and float32.
 
     inner = RMSNorm(pre · state);  risk = softmax(risk head · inner);  category likewise
 
-Source: modeling of Qwen3ForGuardModel, as four public ports have it: no bias, nothing between. It
-takes 0.03 ms a token at the size of the 0.6B. This module reads no file.
+Source: the code of Qwen3ForGuardModel; four public ports agree that there is no bias and nothing in
+between. It takes 0.03 ms a token at the size of the 0.6B model. This module reads no file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Numbers = NDArray[np.float64]
 
 
 class Heads:
-    """Gives labels to hidden states."""
+    """Labels hidden states."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
@@ -31,7 +31,7 @@ class Heads:
     def labels(self, states: NDArray[np.float32], mode: Mode) -> tuple[Numbers, Numbers]:
         """Probabilities of risks (n, 3) and of categories (n, 8 or 9), by the heads of a side.
 
-        ``states`` is (n, hidden). Raises ModelError where they are no numbers.
+        ``states`` is (n, hidden). Raises ModelError if it contains NaN or infinity.
         """
         side = self._weights.query if mode == "prompt" else self._weights.response
         risks, categories = logits(side, states, self._weights.epsilon)

@@ -1,6 +1,6 @@
-"""What a Qwen3Guard-Stream says of a response that is still being written.
+"""The results of a Qwen3Guard-Stream for a response that is still being written.
 
-Places are in characters of the response as it was fed. This module computes nothing.
+Positions are in characters of the response as it was fed. This module computes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edgeguard.protocol.names import Severity
 
 @dataclass(frozen=True)
 class TokenLabel:
-    """What the heads say of one token, which stands from ``start`` to ``end``.
+    """The heads' result for one token, from character ``start`` to ``end``.
 
     ``probabilities`` are in the order of SEVERITIES, ``categories`` in that of the protocol's side.
     """
@@ -27,14 +27,13 @@ class TokenLabel:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known of a text by now.
+    """What is known of a text so far.
 
-    ``severity`` never gets milder again, and ``decision`` never changes once there is a reason.
-    ``judged_to``: the text is judged up to there. ``safe_to``: up to there it may be shown; it
-    stays at where harm began once that is flagged. ``span``: where the tokens in a row stand that
-    gave the reason. ``tokens`` counts those read, ``windows`` the overlapping parts in which they
-    had to be read. ``category_probabilities`` are those of the token that decides, in the order of
-    CATEGORIES.
+    ``severity`` never becomes milder, and ``decision`` never changes once it has a reason. The text
+    is judged up to ``judged_to`` and may be shown up to ``safe_to``, which stays where the harm
+    began once that is flagged. ``span`` is the position of the run of tokens that gave the reason.
+    ``tokens`` counts those read, ``windows`` the overlapping parts in which they were read.
+    ``category_probabilities`` are those of the token that decides, in the order of CATEGORIES.
     """
 
     severity: Severity

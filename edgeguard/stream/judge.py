@@ -1,16 +1,16 @@
-"""A Qwen3Guard-Stream beside a response that is being written: each new token costs one token.
+"""Judges a response with a Qwen3Guard-Stream while it is written; each new token is computed once.
 
-The conversation is read once, up to the ``<|im_end|>`` of the user's message, where the query
-heads judge it. The response's tokens follow in the same context, and the response heads label each.
-The header of the answer is not judged; the ``<|im_end|>`` and the line break that end it are, as
-in the authors' evaluation.
+The conversation is read once, up to the ``<|im_end|>`` of the user's message, where the query heads
+judge it. The response's tokens follow in the same context, and the response heads label each. The
+header of the answer is not judged; the ``<|im_end|>`` and the line break that end it are, as in the
+authors' evaluation.
 
-A response that outgrows the context goes on in another window: as much of the conversation as half
-a context holds, the last tokens that were judged (a quarter of what is left), and then the new
-ones. A label that was given stays. A prompt that outgrows it is judged in overlapping windows, of
-which the worst counts. A harm that was found stays found.
+A response that outgrows the context continues in a new window: the conversation, cut to half a
+context, then the last judged tokens (a quarter of the rest), then the new ones. Labels already
+given stay. A prompt that outgrows the context is judged in overlapping windows, and the worst
+counts. Harm that was found is never forgotten.
 
-What flags is decided token by token (edgeguard.policy.in_a_row). This module does not know which
+edgeguard.policy.in_a_row decides token by token what is flagged. This module does not know which
 thread computes.
 """
 
@@ -41,7 +41,7 @@ _ORDER = tuple(RISKS.index(severity) for severity in SEVERITIES)
 
 
 class StreamJudge:
-    """Judges one response. After an error text is kept, and the next call goes on."""
+    """Judges one response. If a call fails, its text is kept, and the next call continues."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class StreamJudge:
         policy: Policy,
         in_a_row: int = IN_A_ROW,
     ) -> None:
-        """``policy`` says which tokens are flagged, and ``in_a_row`` how many flag the text."""
+        """``policy`` says which tokens are flagged, ``in_a_row`` how many flag the text."""
         self._session = session
         self._heads = heads
         self._policy = policy
@@ -60,14 +60,14 @@ class StreamJudge:
         self._answer = AnswerTokens(session)
         self._blank = ids(session, [ANSWER_START])
         self._before: list[int] = []  # the conversation and the answer's header
-        self._begins = 0  # the first of the answer's tokens that the context holds
-        self._ids: list[int] = []  # the answer's tokens that were judged
+        self._begins = 0  # index of the first answer token in the context
+        self._ids: list[int] = []  # the answer's judged tokens
         self._ends: list[int] = []  # where they end, in bytes
-        self._labels: list[TokenLabel] = []  # of these, without those of the blank line
-        self._flags: list[Flag | None] = []  # what the policy says of the same
-        self._searched = 0  # before it no run begins that flags
+        self._labels: list[TokenLabel] = []  # their labels, without the blank line's
+        self._flags: list[Flag | None] = []  # the policy's decision on each label
+        self._searched = 0  # no run of flagged tokens begins before this index
         self._summary = Summary(in_a_row=in_a_row)
-        self._sure = 0  # so many of the ids judged change no more
+        self._sure = 0  # how many of the judged ids are final
         self._windows = 1
         self._severity: Severity = SAFE
         self._decision = Decision(False, "")
@@ -96,7 +96,7 @@ class StreamJudge:
         )
 
     def feed(self, text: str) -> Reading:
-        """More of the response: judge what can be judged by now. Raises what ``begin`` does."""
+        """Add more of the response, and judge what is ready. Raises what ``begin`` does."""
         self._answer.add(text)
         return self._go_on(())
 
@@ -131,7 +131,7 @@ class StreamJudge:
         return self._reading()
 
     def _take_back(self, kept: int) -> None:
-        """Forget the labels of tokens that the text has no more."""
+        """Drop the labels of tokens that are no longer in the text."""
         if kept == len(self._ids):
             return
         gone = sum(1 for end in self._ends[kept:] if end > 0)
@@ -142,12 +142,12 @@ class StreamJudge:
         self._summary = Summary(self._labels, self._in_a_row)
 
     def _held(self) -> list[int]:
-        """What stands before the next token in the context."""
+        """What precedes the next token in the context."""
         blank = self._blank if self._begins else []
         return self._before + blank + self._ids[self._begins :]
 
     def _make_room(self) -> None:
-        """Go on in another window where the context is full."""
+        """Continue in a new window if the context is full."""
         if len(self._held()) < self._session.n_ctx:
             return
         free = self._session.n_ctx - len(self._before) - len(self._blank)
@@ -191,7 +191,7 @@ class StreamJudge:
         )
 
     def _follow_harm(self, judged_to: int) -> None:
-        """Where harm began, and up to where the text may be shown."""
+        """Update where harm began, and up to where the text may be shown."""
         labels = self._labels
         if not self._decision.reason:
             first = first_run(self._flags, self._in_a_row, self._searched)
@@ -229,7 +229,7 @@ def label_at_end(states: States, heads: Heads, tokens: Sequence[int]) -> TokenLa
 
 
 def label(start: int, end: int, risks: list[float], shares: list[float]) -> TokenLabel:
-    """The likeliest severity of a token, and all probabilities."""
+    """A label with the most likely severity, and all probabilities."""
     return TokenLabel(
         start,
         end,
@@ -240,7 +240,7 @@ def label(start: int, end: int, risks: list[float], shares: list[float]) -> Toke
 
 
 def named(found: TokenLabel, mode: Mode) -> tuple[str, ...]:
-    """The likeliest category of what is not Safe."""
+    """The most likely category, unless the token is Safe."""
     if found.severity == SAFE:
         return ()
     shares = found.categories
@@ -248,7 +248,7 @@ def named(found: TokenLabel, mode: Mode) -> tuple[str, ...]:
 
 
 def evidence(found: TokenLabel, mode: Mode) -> Evidence:
-    """What a policy goes by at one token."""
+    """The evidence of one token, for a policy."""
     probabilities = dict(zip(SEVERITIES, found.probabilities))
     shares = dict(zip(categories(mode), found.categories))
     return Evidence(found.severity, probabilities, named(found, mode), None, shares)
@@ -260,18 +260,18 @@ def categories_of(summary: Summary) -> tuple[str, ...]:
 
 
 def by_category(found: TokenLabel, mode: Mode) -> tuple[tuple[str, float], ...]:
-    """The shares of the categories, in the order of CATEGORIES."""
+    """The probabilities of the categories, in the order of CATEGORIES."""
     shares = dict(zip(categories(mode), found.categories))
     return tuple((name, shares[name]) for name in CATEGORIES if name in shares)
 
 
 def harm(found: TokenLabel) -> float:
-    """The probability that it is not Safe."""
+    """The probability that a token is not Safe."""
     return 1.0 - found.probabilities[SEVERITIES.index(SAFE)]
 
 
 def end_of_conversation(session: StreamSession, tokens: list[int]) -> list[int]:
-    """The conversation as far as half a context holds it: its end, behind an opening."""
+    """The end of the conversation that fits half a context, after an opening."""
     half = session.n_ctx // 2
     if len(tokens) <= half:
         return list(tokens)

@@ -1,11 +1,12 @@
 """From the labels of tokens to a severity: the rule of the authors' evaluation.
 
-A response is Unsafe when two tokens in a row are Unsafe, else Controversial when two in a row are
-Controversial, else Safe. A pair of one and the other counts for nothing: the report reads as if it
-did, and the authors' program (eval_stream.py), whose figures are the published ones, does not.
+A response is Unsafe if two tokens in a row are Unsafe, else Controversial if two in a row are
+Controversial, else Safe. An Unsafe token next to a Controversial one counts for nothing: the report
+can be read otherwise, but the authors' program (eval_stream.py), which made the published figures,
+does it so.
 
-Labels are taken one by one, so that a long response costs no more at its end than at its beginning.
-This module knows no text and no model.
+Labels are added one by one, so a long response costs no more at its end than at its beginning. This
+module knows no text and no model.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HARMFUL = (UNSAFE, CONTROVERSIAL)  # the worst first
 
 
 class Summary:
-    """What the labels amount to so far."""
+    """The result of the labels so far."""
 
     def __init__(self, labels: Iterable[TokenLabel] = (), in_a_row: int = IN_A_ROW) -> None:
         self._in_a_row = in_a_row
@@ -33,7 +34,7 @@ class Summary:
             self.add(label)
 
     def add(self, label: TokenLabel) -> None:
-        """The next token."""
+        """Add the next token's label."""
         if label.severity != self._run.severity:
             self._close_run()
             self._run = _Run(label.severity, self._in_a_row)
@@ -47,23 +48,24 @@ class Summary:
 
     @property
     def severity(self) -> Severity:
-        """What they amount to."""
+        """The severity of the text."""
         return next((one for one in _HARMFUL if one in self._worst), SAFE)
 
     @property
     def deciding(self) -> TokenLabel | None:
-        """The token whose probabilities speak for the text; None where there is no token.
+        """The token whose probabilities stand for the text; None if there are no tokens.
 
-        Of all tokens in a row that may decide, the worst, and of these the mildest: a text is no
-        worse than it. Of what is Safe, all may; of the rest, those that make it so.
+        Candidates are all sequences of ``in_a_row`` tokens that give the text its severity; for a
+        Safe text, all sequences of that length. Each is represented by its mildest token, and of
+        these, the most harmful one decides.
         """
         return self._worst.get(self.severity)
 
     @property
     def categories(self) -> tuple[int, ...]:
-        """The categories of the runs that count, by their indices: those of Unsafe ones first.
+        """The categories of the runs that count, by index; those of Unsafe runs first.
 
-        Of a run, those that so many tokens in a row are of; else the one likeliest in all of it.
+        A run has the categories that enough tokens in a row agree on, or else the most likely one.
         """
         found: list[int] = []
         for severity in _HARMFUL:
@@ -83,7 +85,7 @@ class Summary:
 
 
 class _Run:
-    """Tokens of one severity, one after the other."""
+    """A run of tokens of one severity."""
 
     def __init__(self, severity: Severity, in_a_row: int) -> None:
         self.severity = severity
@@ -94,7 +96,7 @@ class _Run:
         self._named: dict[int, None] = {}
 
     def add(self, label: TokenLabel) -> None:
-        """The next token."""
+        """Add the next token's label."""
         self._size += 1
         if self.severity == SAFE:
             return
@@ -113,7 +115,7 @@ class _Run:
 
     @property
     def categories(self) -> list[int]:
-        """What it names."""
+        """The categories of the run."""
         return [*self._named] or [_likeliest(self._sums)]
 
 

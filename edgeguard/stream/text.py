@@ -1,6 +1,6 @@
-"""A response as it grows: in Unicode NFC, with the places in what was given.
+"""A growing response in Unicode NFC, with positions in the original text.
 
-The last character waits, since a mark that follows may become one with it. This module does not
+The last character is held back, since a mark that follows may combine with it. This module does not
 know where words end, and tokenizes nothing.
 """
 
@@ -10,15 +10,16 @@ import unicodedata
 from bisect import bisect_right
 
 _PART = 64
-"""Characters of a part, at least; a place is looked for in one part."""
+"""The least characters of a part; a position is searched for in one part."""
 _ALONE = (" ", "\n", "\r", "\t")
-"""Characters with which no mark becomes one."""
+"""Characters that no mark combines with."""
 _MARKS = frozenset({"Mn", "Mc", "Me"})
-_JAMO = ((0x1161, 0x1175), (0x11A8, 0x11C2))  # Hangul vowels and finals, which are no marks
+# Hangul vowels and finals, which are not marks but combine too
+_JAMO = ((0x1161, 0x1175), (0x11A8, 0x11C2))
 
 
 class GrowingText:
-    """Takes text as it was given; gives it in NFC. Leading line breaks are left out.
+    """Takes the original text and returns it in NFC, without leading line breaks.
 
     Qwen3's chat template strips those from an answer.
     """
@@ -27,18 +28,18 @@ class GrowingText:
         self._skipped = 0
         self._waiting = ""
         self._begun = False
-        self._chars = 0  # of the given text, in parts that are done
-        self._bytes = 0  # of the same in NFC
-        self._parts: list[tuple[int, int, str]] = []  # where each begins in both, and its text
+        self._chars = 0  # length of the finished parts in the original text
+        self._bytes = 0  # the same in NFC
+        self._parts: list[tuple[int, int, str]] = []  # each part's start in both, and its text
         self._starts: list[int] = []
 
     @property
     def length(self) -> int:
-        """Characters that were given."""
+        """Characters given so far."""
         return self._skipped + self._chars + len(self._waiting)
 
     def add(self, text: str) -> str:
-        """The NFC text that is new, with what waited."""
+        """The NFC text that is new, including what was held back."""
         if not self._begun:
             stripped = text.lstrip("\n")
             self._skipped += len(text) - len(stripped)
@@ -51,14 +52,15 @@ class GrowingText:
         return self._done(waiting[:last])
 
     def end(self) -> str:
-        """What still waited, in NFC."""
+        """What is still held back, in NFC."""
         waiting, self._waiting = self._waiting, ""
         return self._done(waiting)
 
     def place(self, byte: int, *, up: bool = False) -> int:
-        """The character of the given text in which a byte of the NFC text is.
+        """The character of the original text that contains a byte of the NFC text.
 
-        Inside a character, or inside characters that NFC made one: before them, or ``up``: after.
+        Inside a character, or inside several that NFC combined: the position before, or after:
+        ``up``.
         """
         if byte >= self._bytes:
             return self._skipped + self._chars
@@ -90,7 +92,7 @@ class GrowingText:
 
 
 def segments(text: str) -> list[str]:
-    """The text in parts that NFC never joins: each a character and the marks upon it."""
+    """The text in parts that NFC never combines: each a character with its marks."""
     found: list[str] = []
     for character in text:
         if found and found[-1] not in _ALONE and not _begins(character):
@@ -101,7 +103,7 @@ def segments(text: str) -> list[str]:
 
 
 def _begins(character: str) -> bool:
-    """Whether NFC never joins the character with one before it."""
+    """Whether NFC never combines the character with the one before it."""
     if character < "\u0300":
         return True
     code = ord(character)

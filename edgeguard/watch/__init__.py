@@ -1,8 +1,8 @@
-"""A response judged while it is written.
+"""Judges a response while it is written.
 
-Reading order: pieces (text that comes cut anywhere), state (how far it is judged), interval (a
-Qwen3Guard-Gen, asked again and again), stream (a Qwen3Guard-Stream, token by token), watch (what a
-program feeds). Nothing here knows where a text comes from or where it is shown.
+Reading order: pieces (text cut anywhere), state (how far it is judged), interval (a Qwen3Guard-Gen,
+asked again and again), stream (a Qwen3Guard-Stream, token by token), watch (the class that programs
+use). Nothing here knows where a text comes from or where it is shown.
 """
 
 from edgeguard.watch.state import WatchState

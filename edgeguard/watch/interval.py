@@ -1,11 +1,11 @@
-"""A Qwen3Guard-Gen that watches: the question is asked again whenever enough was added.
+"""Watches with a Qwen3Guard-Gen: the question is asked again whenever enough text was added.
 
-It pays for the new text and the end of the question, since the prefix cache holds the rest. It is
-coarser than a Qwen3Guard-Stream: harm is found at the end of the sentence in which it stands.
-Where it is asked depends on the text alone, and not on the pieces in which it comes.
+Each time costs only the new text and the end of the question, since the prefix cache holds the
+rest. It is coarser than a Qwen3Guard-Stream: harm is found at the end of its sentence. When the
+question is asked depends on the text alone, and not on the pieces in which it comes.
 
-A response that outgrows the context is read in overlapping windows: what came before the last
-half of a window was judged, and is not judged again. This module does not decide what is flagged.
+A response that outgrows the context is read in overlapping windows: text before the last half of a
+window has been judged, and is not judged again. This module does not decide what is flagged.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edgeguard.watch.pieces import is_sentence_end, word_end
 from edgeguard.watch.watch import Judged
 
 INTERVAL = 40
-"""Characters between two passes at least; the next end of a sentence behind them is one."""
+"""The least characters between two passes; the next one is at the end of a sentence."""
 _MOST = 5
-"""Intervals after which a pass is made in the middle of a sentence."""
+"""After so many intervals, a pass is made in the middle of a sentence."""
 
 
 class IntervalEngine:
@@ -33,20 +33,20 @@ class IntervalEngine:
         begin: Callable[[Conversation], Check],
         interval: int = INTERVAL,
     ) -> None:
-        """``begin`` begins a check of a conversation; the one given is judged now.
+        """``begin`` begins a check; the conversation is judged now.
 
-        Without one the response is judged as one to a prompt that is not known.
+        If it is None, the response is judged as one to an unknown prompt.
         """
         self._conversation = conversation or UNKNOWN
         self._begin = begin
         self._interval = interval
         self._judged_to = 0
-        self._window = 0  # where the text begins that is still read
+        self._window = 0  # where the text of the current window begins
         self._windows = 1
         self.prompt = None if conversation is None else begin(conversation).verdict()
 
     def read(self, text: str, *, last: bool) -> Judged | None:
-        """Judge the text up to the next place that is worth a pass."""
+        """Judge the text up to the next position that is worth a pass."""
         end = self._place(text) or (len(text) if last and len(text) > self._judged_to else 0)
         if not end:
             return None
@@ -55,14 +55,14 @@ class IntervalEngine:
         return Judged(end, verdict, start if verdict.flagged else None, self._windows)
 
     def labels(self) -> tuple[TokenLabel, ...]:
-        """None: it has no labels of tokens."""
+        """Empty: a Gen does not label tokens."""
         return ()
 
     def close(self) -> None:
-        """Nothing is held: the guard has it."""
+        """Does nothing: the guard owns all memory."""
 
     def _place(self, text: str) -> int:
-        """Where the next pass ends, whatever pieces the text comes in; 0: not there yet."""
+        """Where the next pass ends, however the text is cut into pieces; 0 if not yet."""
         most = self._interval * _MOST
         first = self._judged_to + self._interval
         for place in range(first, min(len(text), self._judged_to + most)):
@@ -73,12 +73,13 @@ class IntervalEngine:
         return word_end(text[: self._judged_to + most + 1], self._judged_to)
 
     def _check(self, text: str) -> Check:
-        """Begin the check of what is still read, which must fit one window."""
+        """Begin the check of the current window, which must fit one context."""
         while True:
             check = self._begin(self._conversation.answered(text[self._window :]))
             size = len(text) - self._window
             if check.fits or size < 2 * self._interval * _MOST:
-                return check  # a long conversation before it is cut by the check itself
+                # shorten the response first; the check itself cuts a long conversation
+                return check
             half = self._window + size // 2
             self._window = word_end(text[: half + 1], self._window)
             self._windows += 1

@@ -1,8 +1,8 @@
-"""Text that comes in pieces, cut anywhere: inside a word, a character, or half of one.
+"""Text that comes in pieces, cut anywhere: inside a word or inside a character.
 
-Bytes are UTF-8 and may end inside a character. Strings come from languages in which a character
-can be two halves (UTF-16's surrogates), and may end between them. What is incomplete waits for the
-next piece. This module judges nothing.
+Bytes are UTF-8 and may end inside a character. Strings may come from languages that split some
+characters into two halves (UTF-16's surrogates), and may end between them. An incomplete character
+is held back until the next piece. This module judges nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SENTENCE_ENDS = frozenset(".!?;:\n。！？；：…।॥؟۔")
 
 
 class Pieces:
-    """The text so far, out of pieces."""
+    """The text so far, put together from pieces."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -32,7 +32,7 @@ class Pieces:
         self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
 
     def add(self, piece: str | bytes) -> None:
-        """Add a piece. Raises InputError for what is no Unicode text; nothing is then added."""
+        """Add a piece. Raises InputError for invalid Unicode; nothing is added then."""
         if isinstance(piece, str):
             self._add_text(piece)
         elif isinstance(piece, (bytes, bytearray)):
@@ -41,7 +41,7 @@ class Pieces:
             raise InputError(f"a piece is {type(piece).__name__}; feed text, or bytes in UTF-8")
 
     def end(self) -> None:
-        """No piece comes any more. Raises InputError if the last one is cut inside a character."""
+        """End the text. Raises InputError if the last piece is cut inside a character."""
         if self._half:
             raise _half_a_character()
         self._decode(b"", final=True)
@@ -63,10 +63,10 @@ class Pieces:
 
 
 def word_end(text: str, start: int) -> int:
-    """The last place behind ``start`` at which no word goes on, whatever is added.
+    """The last position after ``start`` where a word ends for certain, whatever follows.
 
-    It lies before the text's end, since the last word can still grow. Where there is none, a word
-    is cut between two of its characters; where there is no such place either, at its last one.
+    It is before the text's end, since the last word can still grow. If there is none, a word is cut
+    between two of its characters; if that is not possible either, at its last one.
     """
     places = range(len(text) - 1, start, -1)
     between = [place for place in places if _is_between(text, place)]
@@ -75,19 +75,19 @@ def word_end(text: str, start: int) -> int:
 
 
 def is_sentence_end(text: str, place: int) -> bool:
-    """Whether a sentence may end at a place, which must not be the text's end."""
+    """Whether a sentence may end at a position, which must not be the text's end."""
     before, after = text[place - 1], text[place]
     return before in _SENTENCE_ENDS and (after.isspace() or not before.isascii())
 
 
 def _ends_a_word(before: str, after: str) -> bool:
     if before.isspace() != after.isspace():
-        return not before.isspace()  # the space goes to the word after it, as tokenizers have it
+        return not before.isspace()  # tokenizers put the space into the next word
     return _UNSPACED.match(before) is not None and _UNSPACED.match(after) is not None
 
 
 def _is_between(text: str, place: int) -> bool:
-    """Whether a place lies between two characters as a reader sees them."""
+    """Whether a position is between two characters as a reader sees them."""
     return not _goes_on(text[place]) and text[place - 1] not in _JOINERS
 
 

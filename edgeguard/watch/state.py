@@ -1,4 +1,4 @@
-"""How far a response is judged, and what that says; immutable."""
+"""How far a response is judged, and with what result; immutable."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _CERTAIN = Probabilities((1.0, 0.0, 0.0))
 
 @dataclass(frozen=True)
 class WatchState:
-    """What is known of a response so far. Places count the characters that were fed, from 0.
+    """What is known of a response so far. Positions count the characters fed, from 0.
 
-    ``judged_to``: so many are judged. ``safe_to``: so many may be shown; it never goes back, and
-    stays where it is once the response is ``flagged``, which it then stays. ``span`` is where harm
-    was found: it begins at ``span[0]`` at the earliest and is there at ``span[1]``. ``severity``,
-    ``categories`` and ``probabilities`` are those of the worst that was found; ``reason`` says
-    which rule flagged it. ``windows`` counts the parts in which a long response is read.
+    The text is judged up to ``judged_to`` and may be shown up to ``safe_to``. The latter never
+    decreases, and stays where it is once the response is ``flagged``, which is final. ``span`` is
+    where harm was found: it begins at ``span[0]`` at the earliest and is there at ``span[1]``.
+    ``severity``, ``categories`` and ``probabilities`` are the worst found so far; ``reason`` is the
+    rule that flagged it. ``windows`` counts the parts in which a long response is read.
     """
 
     flagged: bool = False

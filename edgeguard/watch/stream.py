@@ -1,10 +1,10 @@
-"""A Qwen3Guard-Stream that watches: each token has a label, and costs one token.
+"""Watches with a Qwen3Guard-Stream, which labels each token and computes it once.
 
-What is fed is judged at once, up to the last word that cannot change any more. A token that may be
-the first of two harmful ones is judged, and not released before the next one is.
+New text is judged at once, up to the last word that is final. A token that may be the first of two
+harmful ones is judged, but not released before the next one is judged too.
 
-A model that was given back meanwhile (idle_unload) is loaded again, and reads the response once
-more. This module knows no tokens (edgeguard.stream.judge does).
+If the model was unloaded meanwhile (idle_unload), it is loaded again and reads the response from
+the beginning. This module knows no tokens (edgeguard.stream.judge does).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Run(Protocol):
     """Calls a function in the model's thread, and waits for it."""
 
     def __call__(self, function: Callable[[], T]) -> T:
-        """What the function returns or raises."""
+        """Returns or raises what the function does."""
 
 
 class StreamEngine:
@@ -49,10 +49,11 @@ class StreamEngine:
         run: Run,
         free: Callable[[Callable[[], None]], None],
     ) -> None:
-        """``model`` gives the model, in its thread. The last message is judged now.
+        """``model`` returns the model, in its thread. The conversation is judged now.
 
-        ``free`` is such a call that nothing ends early. Without one the response is judged as
-        one to a prompt that is not known. Raises InputError where no response can follow.
+        ``free`` calls a function too, but cannot be cancelled. If ``conversation`` is None, the
+        response is judged as one to an unknown prompt. Raises InputError if its last message is not
+        the user's.
         """
         if conversation is not None and conversation.messages[-1].role != "user":
             raise InputError("the last message must be the user's: the response to it is watched")
@@ -70,7 +71,7 @@ class StreamEngine:
         self.prompt = self._verdict(reading, "prompt") if conversation else None
 
     def read(self, text: str, *, last: bool) -> Judged | None:
-        """Judge what is new."""
+        """Judge the new text."""
         if self._ended or (len(text) == self._given and not last):
             return None
         reading = self._timed(lambda: self._read(text, last))
@@ -91,12 +92,12 @@ class StreamEngine:
 
     def _read(self, text: str, last: bool) -> Reading:
         judge = self._current()
-        reading = judge.feed(text[judge.length :])  # which keeps it, whatever happens
+        reading = judge.feed(text[judge.length :])  # keeps the text even if it fails
         return judge.end() if last else reading
 
     def _begin(self) -> Reading:
-        """A judge that has read the conversation."""
-        from edgeguard.stream.judge import StreamJudge  # which loads numpy
+        """Make a judge, which reads the conversation."""
+        from edgeguard.stream.judge import StreamJudge  # loads numpy
 
         loaded = self._model()
         assert loaded.heads is not None

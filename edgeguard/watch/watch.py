@@ -1,4 +1,4 @@
-"""What a program feeds while a response is written: pieces in, a state out, a verdict at the end.
+"""The class that programs feed while a response is written; it gives states, then a verdict.
 
     with guard.watch(messages) as watch:
         for piece in model_output:
@@ -7,10 +7,10 @@
                 break
         verdict = watch.end()
 
-Two engines judge: a Qwen3Guard-Stream token by token (edgeguard.watch.stream), and a
-Qwen3Guard-Gen at intervals (edgeguard.watch.interval). This module holds what is the same for
-both: nothing is safe before it is judged, what is flagged stays flagged, and what is released is
-never taken back.
+Two engines judge: a Qwen3Guard-Stream token by token (edgeguard.watch.stream), and a Qwen3Guard-Gen
+at intervals (edgeguard.watch.interval). This module guarantees what is the same for both: nothing
+is safe before it is judged, what is flagged stays flagged, and what was released is never taken
+back.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from edgeguard.watch.state import WatchState
 
 @dataclass(frozen=True)
 class Judged:
-    """What an engine found: up to which character it read, and where harm begins, if it does.
+    """An engine's result: up to which character it read, and where harm begins, if it does.
 
-    ``verdict`` is that of the text up to ``to``. Where that is flagged, ``start`` is the last place
-    up to which it is not. ``safe_to``: up to where it may be shown then; None: all that is judged.
+    ``verdict`` is that of the text up to ``to``. If it is flagged, ``start`` is the last position
+    up to which the text is not. ``safe_to``: up to where it may be shown then; None: all that is
+    judged.
     """
 
     to: int
@@ -45,28 +46,28 @@ class Judged:
 
 
 class Engine(Protocol):
-    """Judges a response that grows."""
+    """Judges a growing response."""
 
     @property
     def prompt(self) -> Verdict | None:
-        """The verdict of what the response answers; None if that is not known."""
+        """The verdict on the conversation that the response answers; None if it is not known."""
 
     def read(self, text: str, *, last: bool) -> Judged | None:
-        """Judge the next part of the text so far that is worth a pass; None: nothing yet.
+        """Judge the next part of the text that is worth a pass; None: nothing yet.
 
-        The text begins with that of the call before. ``last``: nothing comes any more, so all of
-        it must be judged before None.
+        The text begins with that of the previous call. ``last``: nothing more comes, so all of it
+        must be judged before None is returned.
         """
 
     def labels(self) -> tuple[TokenLabel, ...]:
-        """The labels of the tokens judged so far; none from an engine that has no tokens."""
+        """The labels of the tokens judged so far; empty for an engine without tokens."""
 
     def close(self) -> None:
         """Free what the engine holds."""
 
 
 class Watch:
-    """One response being judged. Use it as a context manager. Threads take turns to feed it."""
+    """Judges one response. Use it as a context manager. Threads may feed it in turn."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -79,7 +80,7 @@ class Watch:
 
     @property
     def prompt(self) -> Verdict | None:
-        """The verdict of the conversation that the response answers; None if there is none."""
+        """The verdict on the conversation that the response answers; None if there is none."""
         return self._engine.prompt
 
     @property
@@ -89,20 +90,20 @@ class Watch:
 
     @property
     def text(self) -> str:
-        """What was fed so far, as far as its last character is complete."""
+        """The text fed so far, up to its last complete character."""
         return self._pieces.text
 
     @property
     def labels(self) -> tuple[TokenLabel, ...]:
-        """What a Qwen3Guard-Stream says of each token judged so far; none from a Gen."""
+        """The label of each token judged so far by a Qwen3Guard-Stream; empty with a Gen."""
         return self._engine.labels()
 
     def feed(self, piece: str | bytes) -> WatchState:
-        """Take the next piece of the response, cut anywhere; judge it if it is time to.
+        """Add the next piece of the response, cut anywhere; judge the text if enough has come.
 
-        Raises InputError for what is no text (the response then counts as it was before),
-        ClosedError after the end, and what a check raises: the state then stays as it was, and
-        what is not judged is not safe.
+        Raises InputError for invalid text (which is then not added), ClosedError after the end, and
+        whatever a check raises: the state then stays as it was, and text that was not judged is not
+        safe.
         """
         with self._turn:
             self._check_open()
@@ -111,9 +112,9 @@ class Watch:
             return self._state
 
     def end(self) -> Verdict:
-        """Judge the rest, and give the verdict of the whole response.
+        """Judge the rest, and return the verdict on the whole response.
 
-        Raises InputError where there is nothing to judge, and what ``feed`` raises.
+        Raises InputError if there is nothing to judge, and whatever ``feed`` raises.
         """
         with self._turn:
             if self._ended and self._verdict is not None:
@@ -136,7 +137,7 @@ class Watch:
     def _read(self, *, last: bool) -> None:
         self._visible = self._visible or has_visible(self.text)
         if not self._visible:
-            return  # spaces are nothing to judge, and nothing to show
+            return  # blank text: nothing to judge, and nothing to show
         while not self._state.flagged:
             judged = self._engine.read(self.text, last=last)
             if judged is None:
@@ -161,7 +162,7 @@ class Watch:
 
 
 def _after(state: WatchState, judged: Judged) -> WatchState:
-    """The state after something was judged: the worst counts, and safe_to never goes back."""
+    """The next state: the worst result counts, and safe_to never decreases."""
     verdict = judged.verdict
     is_worse = verdict.flagged or (SEVERITY_RANK[verdict.severity] >= SEVERITY_RANK[state.severity])
     if is_worse:

@@ -1,5 +1,5 @@
-"""The worker: one thread that loads a guard and judges for many callers, a window each in turn.
+"""The worker: one thread that loads a guard and judges for many callers, one window each in turn.
 
-Reading order: limits, job (what one caller asked for, and what it may cost), queue (who waits),
-worker (the thread). The server and AsyncGuard run on it; it knows neither of them.
+Reading order: limits, job (a caller's texts, and what they may cost), queue, worker (the thread).
+The server and AsyncGuard use it; it knows neither of them.
 """

@@ -1,9 +1,9 @@
-"""What one caller asked of the worker: its texts, what they may cost, and what came of each.
+"""A caller's job for the worker: its texts, what they may cost, and the result of each.
 
-A turn judges one window, so a long text lets others in between, as a long list does. A text that
-cannot be judged gives its error in its place, and the rest goes on. What a job may cost is bounded
-twice: in tokens, which are counted before a text is computed, and in seconds of computing; waiting
-costs nothing.
+A turn judges one window, so neither a long text nor a long list makes other callers wait for its
+end. A text that cannot be judged gets its error as its result, and the rest goes on. The cost of a
+job is limited in tokens, counted before a text is computed, and in seconds of computing; waiting is
+not counted.
 
 This module starts no thread and knows nothing of HTTP.
 """
@@ -34,12 +34,11 @@ from edgeguard.worker.limits import Limits
 
 T = TypeVar("T")
 _OF_THE_CALLER = (InputError, PolicyError)
-"""Errors that say nothing against the guard."""
+"""Errors that do not mean that the guard is broken."""
 
 _FRAME = 300
 _CHARACTERS = 4
-"""A guess of a text's tokens before it is begun: those of the question around it, and of English
-text. It is used for Retry-After alone."""
+"""Tokens of the question around a text, and characters per token: estimates for Retry-After."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Text:
 
     @property
     def characters(self) -> int:
-        """How long it is."""
+        """Its length in characters."""
         return sum(len(message.content) for message in self.conversation.messages)
 
 
@@ -65,9 +64,9 @@ class Job(Generic[T]):
         limits: Limits,
         name: str = "",
     ) -> None:
-        """``finish`` makes of a verdict what the caller wants of it, in the worker's thread.
+        """``finish`` turns a verdict into what the caller wants, in the worker's thread.
 
-        ``name`` is the caller's in the log.
+        The log calls the caller ``name``.
         """
         self.name = name
         self._texts = deque(texts)
@@ -91,7 +90,7 @@ class Job(Generic[T]):
 
     @property
     def texts_left(self) -> int:
-        """Texts without a result."""
+        """How many texts have no result yet."""
         return len(self._texts)
 
     @property
@@ -106,20 +105,20 @@ class Job(Generic[T]):
 
     @property
     def seconds_left(self) -> float:
-        """Seconds of computing that this job still has."""
+        """Seconds of computing that this job has left."""
         running = 0.0 if (began := self._turn_began) is None else time.monotonic() - began
         return self._limits.seconds - self._seconds - running
 
     def expire(self) -> None:
-        """Stop what is computed: the time is up. From any thread."""
+        """Stop the computation: the time is up. May be called from any thread."""
         self._late = True
         self.cancellation.cancel()
 
     def turn(self, guard: Guard) -> int:
-        """Judge the next window; the tokens that were read.
+        """Judge the next window; returns the number of tokens read.
 
-        Raises CancelledError where the job was given up. What else it raises may be the text's
-        fault or the guard's: find out, and call ``fail_text`` to go on.
+        Raises CancelledError if the job was given up. Any other error may be due to the text or the
+        guard: the caller has to find out, and call ``fail_text`` to go on.
         """
         with self._clock():
             try:
@@ -134,7 +133,7 @@ class Job(Generic[T]):
         return 0
 
     def fail_text(self, error: EdgeguardError) -> None:
-        """The error is the next text's result."""
+        """Make the error the result of the next text."""
         self._end(error)
 
     def _step(self, guard: Guard) -> int:

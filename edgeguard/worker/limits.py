@@ -11,7 +11,7 @@ TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may cost: tokens of all its questions, seconds of computing; both may be inf."""
+    """Limits of one job: tokens of all its questions, seconds of computing; both may be inf."""
 
     tokens: float = math.inf
     seconds: float = math.inf

@@ -1,7 +1,7 @@
-"""The queue before the model: who waits, who is next, and how long it may take.
+"""The queue in front of the model: who waits, who is next, and how long it may take.
 
-Jobs take turns, a window each. This module judges nothing and starts no thread; event loops put
-jobs in, and one thread takes them out.
+Jobs take turns, one window each. This module judges nothing and starts no thread; event loops add
+jobs, and one thread takes them out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from edgeguard.worker.job import Job
 
 _LATEST = 60
-"""OpenAI's clients take a longer Retry-After for a mistake, and come back at once."""
+"""The most seconds: OpenAI's clients ignore a longer Retry-After, and come back at once."""
 _FIRST_SPEED = 1000.0
 
 
@@ -26,7 +26,7 @@ class NotReadyError(Exception):
 
 
 class QueueFullError(Exception):
-    """Too many jobs wait; ``retry_after`` is a guess in seconds."""
+    """Too many jobs wait; ``retry_after`` is an estimate in seconds."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         super().__init__(f"{waiting} requests are waiting for the model")
@@ -34,7 +34,7 @@ class QueueFullError(Exception):
 
 
 class Waiter:
-    """A job, and where its end is awaited. Made in the event loop that awaits it."""
+    """A job, and the future that its caller awaits. Made in the caller's event loop."""
 
     def __init__(self, job: Job[Any]) -> None:
         self.job = job
@@ -42,7 +42,7 @@ class Waiter:
         self.settled = False
 
     def settle(self, error: BaseException | None = None) -> None:
-        """Tell the event loop, from any thread; it may be gone by now."""
+        """Tell the event loop that the job is done, from any thread; it may be gone by now."""
         self.settled = True
 
         def tell() -> None:
@@ -54,7 +54,7 @@ class Waiter:
 
 
 class Queue:
-    """Jobs that wait, the one whose turn it is, and how fast they are read."""
+    """The jobs that wait, the one whose turn it is, and the speed of reading."""
 
     def __init__(self, places: int | None) -> None:
         """``places`` is how many jobs may wait; None for any number."""
@@ -79,13 +79,13 @@ class Queue:
 
     @property
     def oldest_wait(self) -> float:
-        """For how many seconds the oldest job has waited for its first turn."""
+        """How many seconds the oldest job has waited for its first turn."""
         waiting = [job.arrived for job in self._jobs() if job.started is None]
         return time.monotonic() - min(waiting) if waiting else 0.0
 
     @property
     def busy_seconds(self) -> float:
-        """For how many seconds the model has been judging without a pause; 0 if it is idle."""
+        """How many seconds the model has been judging without a pause; 0 if it is idle."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -100,7 +100,7 @@ class Queue:
             self._condition.notify()
 
     def put_back(self, waiter: Waiter) -> None:
-        """Wait for the next turn, behind those who wait: a long text blocks nobody."""
+        """Wait for the next turn, behind the others, so that a long text blocks nobody."""
         with self._condition:
             if self._closed is None:
                 if not waiter.settled:
@@ -109,7 +109,7 @@ class Queue:
         waiter.settle(NotReadyError(self._closed))
 
     def leave(self, waiter: Waiter) -> None:
-        """Give up the place, and stop what is computed."""
+        """Leave the queue, and stop the job's computation."""
         waiter.settled = True
         with self._condition:
             if waiter in self._waiting:
@@ -117,7 +117,7 @@ class Queue:
         waiter.job.cancellation.cancel()
 
     def next(self) -> Waiter | None:
-        """Whose turn it is, when there is one; None once the queue is closed."""
+        """Wait for the next job; None once the queue is closed."""
         with self._condition:
             self._current = None
             while self._closed is None and not self._waiting:
@@ -130,7 +130,7 @@ class Queue:
             return self._current
 
     def close(self, reason: str, *, abort: bool = False) -> None:
-        """Refuse what waits and what comes; ``abort`` stops what is computed as well."""
+        """Refuse the jobs that wait and new ones; ``abort`` also stops the computation."""
         with self._condition:
             self._closed = self._closed or reason
             refused = list(self._waiting)
@@ -144,7 +144,7 @@ class Queue:
             waiter.job.cancellation.cancel()
 
     def learn(self, tokens: int, seconds: float) -> None:
-        """So many tokens were read in so many seconds."""
+        """Record that so many tokens were read in so many seconds."""
         if tokens:
             self.speed += (tokens / max(seconds, 1e-4) - self.speed) / 8
 

@@ -1,9 +1,9 @@
 """The one thread that asks the model, for callers in any event loop.
 
-The thread loads the guard, asks it two test questions, and then works: jobs wait in a queue and
-take turns, a window each (edgeguard.worker.queue, .job). A job whose caller has left is stopped at
-once, in the middle of a window. A guard that fails on a text is asked the test questions again; if
-it fails them, the worker has failed and stays so.
+The thread loads the guard, asks it two test questions, and then takes jobs from a queue in turn,
+one window each (edgeguard.worker.queue, .job). When a caller leaves, its job is stopped at once,
+even in the middle of a window. If the guard fails on a text, it is asked the test questions again;
+if it fails them too, the worker has failed and stays so.
 
     loading ──▶ ready ──▶ failed
        └──────────┴─────▶ stopped
@@ -45,7 +45,7 @@ _logger = logging.getLogger(__name__)
 
 _PROBE = [{"role": "user", "content": "What is the capital of France?"}]
 _LEAST_TOKENS = 1000
-"""A job may always have a short text, however slow the machine."""
+"""The least token limit of a job, so that even a slow machine accepts a short text."""
 
 
 class Worker:
@@ -64,9 +64,9 @@ class Worker:
         """``load`` is called in the thread; ``places`` is how many jobs may wait, None for any.
 
         ``timeout`` is how many seconds of computing a job may have, None for any; ``max_tokens``
-        how many tokens, None for what the model reads in that time. ``on_ready`` and
-        ``on_failure`` are called in the thread too: after the test verdicts, or when the model
-        could not be loaded or failed them.
+        how many tokens, None for what the model reads in that time. ``on_ready`` and ``on_failure``
+        are called in the thread too: the first after the test verdicts, the second if the model
+        could not be loaded or failed the test.
         """
         self._load = load
         self._on_ready = on_ready
@@ -86,7 +86,7 @@ class Worker:
 
     @property
     def state(self) -> State:
-        """What the worker does now."""
+        """The current state of the worker."""
         return self._state
 
     @property
@@ -105,13 +105,13 @@ class Worker:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to load the model; twice is once, and not after ``stop``."""
+        """Begin to load the model; does nothing if called again, or after ``stop``."""
         with self._lock:
             if self._state == "loading" and self._thread.ident is None:
                 self._thread.start()
 
     async def ready(self, deadline: float | None = None) -> Guard:
-        """The guard, when it has given its test verdicts.
+        """Wait for the guard, which has then passed its test.
 
         Raises NotReadyError if it never will, TimeoutError if it has not by the deadline.
         """
@@ -125,10 +125,10 @@ class Worker:
         return self.guard
 
     def stop(self, *, abort: bool = False, wait: float | None = None) -> None:
-        """Finish the window that runs, refuse the rest, free the model; twice is once.
+        """Finish the current window, refuse the rest, free the model; may be called again.
 
-        A load is ended. ``abort``: the window that runs is too. ``wait``: no longer than so many
-        seconds. In a forked child, where the thread is not, nothing happens.
+        Ends a load that is running. ``abort``: end the current window too. ``wait``: at most so
+        many seconds. Does nothing in a forked child, which does not have the thread.
         """
         if self._process != os.getpid():
             return
@@ -146,11 +146,11 @@ class Worker:
         name: str = "",
         deadline: float | None = None,
     ) -> list[T | EdgeguardError]:
-        """What ``finish`` makes of each text's verdict, or the text's error, in their order.
+        """The result of ``finish`` for each text's verdict, or the text's error, in order.
 
-        ``name`` is the caller's in the log. A caller that is cancelled ends the computation, as
-        the deadline does, a time of ``time.monotonic()``. Raises NotReadyError, QueueFullError,
-        TimeoutError (the deadline), and what is not foreseen.
+        The log calls the caller ``name``. Cancelling the caller ends the computation, as does the
+        deadline, a time of ``time.monotonic()``. Raises NotReadyError, QueueFullError, TimeoutError
+        (the deadline), and unforeseen errors.
         """
         if self._state != "ready":
             raise NotReadyError(self._reason)
@@ -179,7 +179,7 @@ class Worker:
             self._fail(ModelError(f"the model could not be used: {type(error).__name__}"))
 
     def _measure(self, guard: Guard) -> None:
-        """How fast a short text is read when all is warm: the best that the machine can do."""
+        """Measure how fast a short text is read when everything is warm: the best speed."""
         verdict = guard.check_messages(_PROBE, cancel=self._loading)
         self.queue.speed = verdict.tokens / max(verdict.seconds, 1e-4)
         if self._max_tokens is None and math.isfinite(self.limits.seconds):
@@ -209,7 +209,7 @@ class Worker:
             self.queue.put_back(waiter)
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
-        """Find out whether it is the text that fails or the guard. Raises if it is the guard."""
+        """Find out whether the text or the guard is to blame. Raises if it is the guard."""
         name = waiter.job.name or "a call"
         _logger.error("%s: a text could not be judged: %s", name, reason(error))
         try:
@@ -256,7 +256,7 @@ async def _in_time(waiter: Waiter, deadline: float | None) -> None:
 
 
 def _until(end: float | None) -> float | None:
-    """How long to wait for a time of ``time.monotonic()``; never not at all."""
+    """Seconds until a time of ``time.monotonic()``, at least 0."""
     if end is None or math.isinf(end):
         return None
     return max(0.001, end - time.monotonic())
@@ -269,18 +269,18 @@ def _late() -> TimeoutError:
 
 
 def _rounded(number: float) -> int:
-    """To two digits: it is a measurement."""
+    """Rounded to two digits, since it is a measurement."""
     scale = 10 ** max(0, math.floor(math.log10(number)) - 1)
     return int(number // scale * scale)
 
 
 def reason(error: BaseException) -> str:
-    """What a log says of an error: the messages of our own quote no text, others may."""
+    """What the log says of an error: our own messages quote no text, others may."""
     return f"{type(error).__name__}: {error}" if isinstance(error, EdgeguardError) else where(error)
 
 
 def where(error: BaseException) -> str:
-    """The kind of an exception and the lines it passed, without its message: that may quote."""
+    """The type of an exception and its code lines, without its message, which may quote a text."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = (f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in frames)
     return f"{type(error).__name__} in {', '.join(lines)}"

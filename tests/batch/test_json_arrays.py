@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batch_runs import Watching, fake
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeguard import InputError
@@ -51,6 +51,7 @@ def test_the_elements_are_those_of_json(
 
 @settings(deadline=None)
 @given(st.binary(max_size=30), st.integers(1, 9))
+@example(b"]a b", 2)  # a blank at the end of a chunk
 def test_any_bytes_are_elements_or_an_error(data: bytes, size: int) -> None:
     try:
         elements = list(Elements(_pieces(b"[" + data, size), 0, 1 << 20))

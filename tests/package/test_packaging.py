@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYPROJECT = ROOT / "pyproject.toml"
 COMPOSE = ROOT / "packaging" / "container" / "compose.yaml"
 TOOLS = ROOT / "build" / "tools" / ("Scripts" if sys.platform == "win32" else "bin")
 
@@ -61,11 +62,14 @@ def test_the_containers_linters_find_nothing() -> None:
 
 
 def test_the_image_gets_every_package() -> None:
-    """What the Dockerfile copies, and .dockerignore lets through, is what setuptools packages."""
-    copied = set(re.findall(r"^COPY (\w[\w/]*) ", (ROOT / "Dockerfile").read_text("utf-8"), re.M))
-    assert {"edgeguard", "convert", "models/nano", "scripts"} <= copied
-    let_through = (ROOT / ".dockerignore").read_text("utf-8")
-    assert all(f"!{folder}" in let_through for folder in copied)
+    """What setuptools packages, the Dockerfile copies and .dockerignore lets through."""
+    (folders,) = re.findall(r"(?m)^package-dir = (.*)$", PYPROJECT.read_text("utf-8"))
+    copied = re.findall(r"(?m)^COPY (\S+) \S+$", (ROOT / "Dockerfile").read_text("utf-8"))
+    let_in = re.findall(r"(?m)^!(.*)$", (ROOT / ".dockerignore").read_text("utf-8"))
+    for folder in re.findall(r'= "([^"]+)"', folders):
+        above = {folder, *map(str, Path(folder).parents)}
+        assert above & set(copied), folder
+        assert above & set(let_in), folder
 
 
 def test_nothing_goes_around_the_guard() -> None:

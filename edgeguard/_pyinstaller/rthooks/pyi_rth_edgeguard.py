@@ -1,4 +1,4 @@
-"""Runs before the frozen program itself: a child that edgeguard started serves, and leaves."""
+"""Runs before the frozen program's own code; a child that edgeguard started serves and exits."""
 
 import os
 import sys
