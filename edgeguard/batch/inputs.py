@@ -1,9 +1,9 @@
 """Which inputs several names mean, and where the result of each goes.
 
 A name is a file, a folder or a pattern. A folder stands for all files below it whose names say
-their format; one that ends in .parquet is a data set, and one input. The results lie in their
-folder as the inputs lie in theirs. What could mean two things is refused: rows that would be judged
-twice, results of one name, results among the inputs. This module opens no file.
+their format; one that ends in .parquet is a data set, and one input. The folder of the results has
+the layout of the inputs. What is ambiguous is refused: rows that would be judged twice, two results
+with one name, results among the inputs. This module opens no file.
 """
 
 from __future__ import annotations
@@ -112,10 +112,7 @@ def _below(folder: Path, left_out: list[str]) -> Iterator[Path]:
     with reading(str(folder)):
         entries = sorted(folder.iterdir())
     for entry in entries:
-        if entry.name == _WRITING:
-            raise InputError(
-                f"{folder} is not whole: {_WRITING} in it says that it is being written"
-            )
+        _check_whole(folder, Path(entry.name))
         if entry.name.startswith((".", "_")):
             continue
         if entry.is_dir() and not _is_data_set(entry, None):
@@ -138,14 +135,14 @@ def _matching(pattern: str, told: FormatName | None) -> Iterator[Found]:
     own = [one for one in matches if one in sets or one.is_file()]
     found = [one for one in own if sets.isdisjoint(one.parents)]
     for one in found:
-        _check_whole(one)
+        _check_whole(fixed, one.relative_to(fixed))
     if not found:
         raise InputError(f"no file is named as {pattern} says")
     whole = "**" in Path(pattern).parts
     yield from (Found(str(one), fixed, whole) for one in sorted(found))
 
 
-def _check_whole(path: Path) -> None:
-    if _WRITING in path.parts:
-        folder = Path(*path.parts[: path.parts.index(_WRITING)])
-        raise InputError(f"{folder} is not whole: {_WRITING} in it says that it is being written")
+def _check_whole(folder: Path, inside: Path) -> None:
+    if _WRITING in inside.parts:
+        where = folder.joinpath(*inside.parts[: inside.parts.index(_WRITING)])
+        raise InputError(f"{where} is incomplete: {_WRITING} in it says that it is being written")
