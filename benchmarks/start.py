@@ -158,8 +158,8 @@ def page(
         "# From the start of a process to its first verdict",
         "",
         f"`python benchmarks/start.py --model …`: {model.stat().st_size / 1e6:.0f} MB, {machine}.",
-        f"Of {len(command)} later starts of each kind, in turn, the fastest of each part. Seconds, and",
-        "seconds of processor time.",
+        f"Of {len(command)} later starts of each kind, in turn, the fastest of each part. Seconds,",
+        "and seconds of processor time.",
     ]
     for kind, title in KINDS.items():
         lines += ["", f"## {title.capitalize()}", "", *table(first[kind], fast[kind])]
@@ -172,7 +172,7 @@ def page(
         "",
         "## `edgeguard check`, a process of its own",
         "",
-        f"{cold:.2f} s from start to end, {cold - warm:.2f} s more than a warm check of {warm:.2f} s.",
+        f"{cold:.2f} s from start to end; a warm check takes {warm:.2f} s, {cold - warm:.2f} s less.",
     ]
     return "\n".join(lines) + "\n"
 
