@@ -1,6 +1,8 @@
-"""Write a checkpoint of Qwen3Guard-Gen-0.6B's exact form with random weights (1.5 GB).
+"""Write a checkpoint of Qwen3Guard-Gen's exact form with random weights: 0.6B has 1.5 GB.
 
-    python benchmarks/stand_in.py --out DIR [--tokenizer FOLDER]
+    python benchmarks/stand_in.py --out DIR [--size 0.6b|4b|8b] [--tokenizer FOLDER]
+
+4B and 8B come in several files, as published, and have 8 and 16 GB.
 
 Speed and memory do not depend on the values of the weights, so it stands in for the real model in
 benchmarks and in tests of full size. Its verdicts mean nothing.
@@ -32,6 +34,29 @@ SHAPE: dict[str, Any] = {
     "vocabulary": 151643,  # tokens of Qwen3's BPE, before the added ones
 }
 
+SIZES: dict[str, dict[str, Any]] = {
+    # As published: the embeddings of 0.6B and 4B are tied; 0.6B's is stored a second time.
+    "0.6b": {**SHAPE, "tied": True, "duplicate_head": True},
+    "4b": {
+        **SHAPE,
+        "hidden": 2560,
+        "layers": 36,
+        "heads": 32,
+        "ffn": 9728,
+        "tied": True,
+        "shards": 2,
+    },
+    "8b": {
+        **SHAPE,
+        "hidden": 4096,
+        "layers": 36,
+        "heads": 32,
+        "ffn": 12288,
+        "tied": False,
+        "shards": 4,
+    },
+}
+
 
 def write_stream(folder: Path, tokenizer: Path | None = None) -> Path:
     """The same of Qwen3Guard-Stream-0.6B (1.2 GB): a context of 8,192, and heads."""
@@ -45,15 +70,12 @@ def write_stream(folder: Path, tokenizer: Path | None = None) -> Path:
     )
 
 
-def write(folder: Path, tokenizer: Path | None = None) -> Path:
+def write(folder: Path, tokenizer: Path | None = None, size: str = "0.6b") -> Path:
     """Write the checkpoint; without a tokenizer's folder the vocabulary is made up."""
     return write_checkpoint(
         folder,
-        **SHAPE,
+        **SIZES[size],
         context=32768,
-        # As published: the embedding is tied, and stored a second time as lm_head.weight.
-        tied=True,
-        duplicate_head=True,
         tokenizer=tokenizer,
         template=TEMPLATE.read_text(encoding="utf-8"),
     )
@@ -62,12 +84,13 @@ def write(folder: Path, tokenizer: Path | None = None) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--size", choices=SIZES, default="0.6b")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER, metavar="FOLDER")
     options = parser.parse_args()
     found = (options.tokenizer / "tokenizer.json").is_file()
     if not found:
         print(f"no tokenizer.json in {options.tokenizer}: making one up", file=sys.stderr)
-    print(write(options.out, options.tokenizer if found else None))
+    print(write(options.out, options.tokenizer if found else None, options.size))
 
 
 if __name__ == "__main__":

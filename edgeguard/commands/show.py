@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from typing import cast
 
 import click
 
 from edgeguard.errors import EXIT_OK
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.gguf.header import Array, Value
+from edgeguard.session.compatibility import ARCHITECTURE
+from edgeguard.session.memory import LIBRARIES, SPARE
 from edgeguard.store.checksum import file_sha256
 from edgeguard.store.metadata import read_metadata
 from edgeguard.store.model_file import ModelFile, resolve
@@ -48,6 +51,7 @@ def _facts(model: ModelFile, metadata: dict[str, Value]) -> dict[str, object]:
         "size": model.path.stat().st_size,
         "sha256": file_sha256(model.path),
         "built_in": model.built_in,
+        **_memory(model.path.stat().st_size, metadata),
     }
     found = candidates(model.full_name)
     if found and found[0].path == model.path:
@@ -55,6 +59,21 @@ def _facts(model: ModelFile, metadata: dict[str, Value]) -> dict[str, object]:
         for key in ("repo", "revision", "installed", "edgeguard", "llama_cpp_python", "sources"):
             facts[key] = manifest[key]
     return facts
+
+
+def _memory(size: int, metadata: dict[str, Value]) -> dict[str, object]:
+    """What it needs, in bytes: loaded, with libraries and buffers; and for each token of context.
+
+    A token has a key and a value of 16 bits for each head of each layer in the KV cache.
+    """
+    names = ("block_count", "attention.head_count_kv", "attention.key_length")
+    counts = [metadata.get(f"{ARCHITECTURE}.{name}") for name in names]
+    width = metadata.get(f"{ARCHITECTURE}.attention.value_length")
+    if not all(isinstance(count, int) for count in (*counts, width)):
+        return {}  # a file that llama.cpp may know and this project does not
+    layers, heads, key = (cast(int, count) for count in counts)
+    token = 2 * layers * heads * (key + cast(int, width))
+    return {"memory": size + LIBRARIES + SPARE, "memory_per_token": token}
 
 
 def _line(key: str, value: object) -> None:
