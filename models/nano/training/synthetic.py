@@ -50,6 +50,9 @@ FOREIGN_SAFE = [case for case in FOREIGN_LINES if case[1] == "Safe"]
 FOREIGN_HARM = [
     case for case in FOREIGN_LINES if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])
 ]
+FOREIGN_PAIRS = [
+    (name, *_pair(line)) for name, lines in _read("pairs_foreign").items() for line in lines
+]
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
 TWINS: list[tuple[str, str, str, Sections]] = [
     (name, *_pair(line), lists)
@@ -238,9 +241,12 @@ def chat(rng: random.Random, number: int) -> list[Item]:
 
 
 def foreign(rng: random.Random, number: int) -> list[Item]:
-    """Plain cases in other languages, half of them harmless; some as a reply."""
+    """Plain cases in other languages, half of them harmless; some as a reply, some of a pair."""
     items = []
     for n in range(number):
+        if rng.random() < 0.25:
+            items.append(replace(_foreign_request(bool(n % 2), rng), lang="other"))
+            continue
         line, name, lists = rng.choice(FOREIGN_SAFE if n % 2 else FOREIGN_HARM)
         texts: tuple[str, ...] = (fill(line, lists, rng),)
         if rng.random() < 0.1 and name != "Jailbreak":
@@ -252,6 +258,12 @@ def foreign(rng: random.Random, number: int) -> list[Item]:
             item = _item(texts, "Unsafe", (name,), refusal)
         items.append(replace(item, lang="other"))
     return items
+
+
+def _foreign_request(safe: bool, rng: random.Random) -> Item:
+    """One side of a pair in which the words or the people are the same, and the aim is not."""
+    name, bad, good = rng.choice(FOREIGN_PAIRS)
+    return _item((good,), "Safe") if safe else _item((bad,), "Unsafe", (name,))
 
 
 SPOKEN = ("davidson_hate", "cold_zh", "edos_sexism")
