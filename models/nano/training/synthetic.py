@@ -44,7 +44,7 @@ def _pair(line: str) -> tuple[str, str]:
 HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
 EDGE, BENIGN, REPLY, SUMS = _read("edge"), _read("benign"), _read("reply"), _read("sums")
 PAIRS, MORE_PAIRS, MORE_REPLY = _read("pairs"), _read("pairs_more"), _read("reply_more")
-FOREIGN = [_read("foreign"), _read("foreign_west"), _read("foreign_east")]
+FOREIGN = [_read("foreign" + part) for part in ("", "_west", "_east", "_mild")]
 FOREIGN_LINES = [(x, name, lists) for lists in FOREIGN for name in lists for x in lists[name]]
 FOREIGN_SAFE = [case for case in FOREIGN_LINES if case[1] == "Safe"]
 FOREIGN_HARM = [
