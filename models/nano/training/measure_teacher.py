@@ -2,12 +2,14 @@
 
     python models/nano/training/measure_teacher.py DIR/teacher.pt --data ../shared/data --limit 500
 
-It prints the table of evaluate.py, over the same rows. Nothing is tuned here.
+It prints the table of evaluate.py, over the same rows; `--out` writes records as that does, so that
+breakdown.py can set the teacher beside the model. Nothing is tuned here.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,12 @@ def records(teacher: Teacher, named: list[tuple[str, dict[str, Any]]]) -> list[R
         out.append(
             {
                 "set": name,
+                "id": row["id"],
                 "label": row["label"],
                 "acceptable": row["categories"],
                 "true_refusal": row["refusal"],
                 "severity": severity,
+                "harm": 1 - float(scores[:3].softmax(-1)[SEVERITIES.index("Safe")]),
                 "categories": [] if severity == "Safe" else [category],
                 "refusal": REFUSALS[int(scores[-2:].argmax())]
                 if mode_of(item.messages) == "response"
@@ -51,13 +55,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("teacher", type=Path, help="teacher.pt of a training run")
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
+    parser.add_argument("--out", type=Path, help="JSON file for the records")
     parser.add_argument("--limit", type=int, default=10**9, help="about so many rows a set")
     a = parser.parse_args()
     teacher = Teacher()
     teacher.load_state_dict(torch.load(a.teacher))
     rows = rows_of(a.data, a.limit)
     named = [(name, row) for name, row in rows if row["messages"][-1]["content"].strip()]
-    print(table(records(teacher.eval(), named)))
+    found = records(teacher.eval(), named)
+    if a.out:
+        a.out.write_text(json.dumps(found))
+    print(table(found))
 
 
 if __name__ == "__main__":
