@@ -156,12 +156,11 @@ def length(row: Row) -> str:
 
 
 def kind(row: Row) -> str | None:
-    """The kind of a reply, as far as the row's labels tell."""
+    """The kind of a reply: by its label, and where it has none by its first words."""
     if row["mode"] != "response":
         return None
-    if row["true_refusal"] == "Yes":
-        return "a refusal"
-    return "another reply" if row["true_refusal"] == "No" else "a reply of unknown kind"
+    refuses = row["refusing"] if row["true_refusal"] is None else row["true_refusal"] == "Yes"
+    return "a refusal" if refuses else "another reply"
 
 
 def _harmful(row: Row) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import is_held_out, measured, plain
+from data import REFUSING, is_held_out, measured, plain
 
 from edgeguard import Guard
 from edgeguard.decoder import Decoder
@@ -65,6 +65,7 @@ def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
                 "label": row["label"],
                 "acceptable": row["categories"],
                 "true_refusal": row["refusal"],
+                "refusing": bool(REFUSING.search(row["messages"][-1]["content"][:150])),
                 "severity": verdict.severity,
                 "harm": 1 - verdict.probabilities["Safe"],
                 "categories": list(verdict.categories),
