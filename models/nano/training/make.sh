@@ -49,5 +49,6 @@ convert() {
     rm -f "$2"
     edgeguard convert "$1" --trust-template --type q8_0 --out "$2"
 }
-convert "$out/further/ckpt" "$out/nano.gguf"
+"$python" "$here/calibrate.py" --data "$data" --init "$out/further/ckpt" --out "$out/nano"
+convert "$out/nano" "$out/nano.gguf"
 convert "$out/stream" "$out/nano-stream.gguf"
