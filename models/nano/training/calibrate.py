@@ -3,7 +3,7 @@
     python models/nano/training/calibrate.py --data ../shared/data --init FOLDER --out FOLDER
 
 Only the words of the three severities move: a temperature, and for each mode what is added to
-Unsafe and to Controversial, five numbers in all. Every source counts the same, and so do harmful and
+Unsafe and to Controversial, five numbers in all. Every source counts the same; so do harmful and
 harmless rows. Half of the rows fit them; the figures that are printed are of the other half.
 
 It never opens `eval/`, and trains nothing else.
