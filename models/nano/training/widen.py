@@ -1,6 +1,6 @@
 """Gives a checkpoint of nano a larger vocabulary, with words of many languages.
 
-    python models/nano/training/widen.py --data ../shared/data --init FOLDER --out FOLDER [--vocab N]
+    python models/nano/training/widen.py --data ../shared/data --init FOLDER --out FOLDER
 
 The new tokens are those that the rows use most, and words that multilingual-e5-small knows. Where a
 token begins is what a linear map makes of that encoder's vector of it; the map is fitted to the
@@ -62,7 +62,9 @@ def start(model: Qwen3, encoder: Encoder, old: set[str]) -> None:
     rows = table[[words[i] for i in known]]
     centre = rows.mean(0)
     a = found[known]
-    solved = torch.linalg.solve(a.T @ a + 1e-3 * len(known) * a.var() * torch.eye(384), a.T @ (rows - centre))
+    solved = torch.linalg.solve(
+        a.T @ a + 1e-3 * len(known) * a.var() * torch.eye(384), a.T @ (rows - centre)
+    )
     made = found[new] @ solved
     # A linear guess is too small; at the size of the others it counts as much as they do.
     made *= (rows - centre).std() / made.std()
@@ -84,7 +86,9 @@ def main() -> None:
     rng = random.Random(a.seed)
     seen = measured(a.data / "eval")
     rows = [r for r in read_rows(a.data / "train") if not r.held_out and plain(r.text) not in seen]
-    texts = ["\n\n".join(m.content for m in i.messages)[:1500] for i in one_pass(rows, seen, rng, 1.0)]
+    texts = [
+        "\n\n".join(m.content for m in i.messages)[:1500] for i in one_pass(rows, seen, rng, 1.0)
+    ]
     real = a.data.parent / "tokenizer"
     old = Encoder(a.init / "tokenizer.json").tk.get_vocab()
     spec = tokenizer.cut(real / "tokenizer.json", texts, known_words(), a.vocab, old)
