@@ -6,6 +6,7 @@ For each set it prints F1 (strict and loose), precision, recall and false alarms
 the refusal, and how often an acceptable category is named. `--against FILE.json` compares the
 verdicts with an earlier run's, of another quantization for instance; `--diagram FILE.png` draws
 how far the stated probability of harm can be believed; breakdown.py reads the records of `--out`.
+It also says on how many rows less than half of the probability goes to the words of an answer.
 
 The output holds row ids and figures, never a text. Rows without a known severity count for the
 refusal alone. Nothing is tuned here.
@@ -21,11 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data import is_held_out, measured, plain
+from data import REFUSING, is_held_out, measured, plain
 
 from edgeguard import Guard
+from edgeguard.decoder import Decoder
 
 Row = dict[str, object]
+HALF = 0.5
+"""Below this share of the probability on the words of an answer, a row is told apart."""
 
 
 def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,9 +52,11 @@ def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
 def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
     """One flat record a row: the truth, and what the model says."""
     records: list[Row] = []
+    masses = _masses()
     for name, row in rows_of(folder, limit):
         if not row["messages"][-1]["content"].strip():
             continue
+        masses.clear()
         verdict = guard.check_messages(row["messages"])
         records.append(
             {
@@ -59,6 +65,7 @@ def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
                 "label": row["label"],
                 "acceptable": row["categories"],
                 "true_refusal": row["refusal"],
+                "refusing": bool(REFUSING.search(row["messages"][-1]["content"][:150])),
                 "severity": verdict.severity,
                 "harm": 1 - verdict.probabilities["Safe"],
                 "categories": list(verdict.categories),
@@ -67,9 +74,25 @@ def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
                 "mode": row["meta"]["task"],
                 "chars": len(row["messages"][-1]["content"]),
                 "seconds": verdict.seconds,
+                "mass": min(masses, default=1.0),
             }
         )
     return records
+
+
+def _masses() -> list[float]:
+    """A list that every answer adds to: its probability on the words of an answer.
+
+    A verdict does not hold it, so it is taken where the runtime refuses a model with too little. So
+    a text on which the model says next to nothing counts as its verdict, and ends nothing.
+    """
+    seen: list[float] = []
+
+    def note(self: Decoder, mass: float) -> None:  # noqa: ARG001 - a method
+        seen.append(mass)
+
+    Decoder._check_mass = note  # type: ignore[method-assign]
+    return seen
 
 
 def figures(records: list[Row]) -> dict[str, float | int | None]:
@@ -155,13 +178,15 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="records of another run to compare with")
     parser.add_argument("--diagram", type=Path, help="PNG file for a reliability diagram")
     a = parser.parse_args()
-    # A text on which the model says next to nothing counts as its verdict, and is no end.
-    with Guard(a.model, threads=a.threads, allow_random_weights=True) as guard:
+    with Guard(a.model, threads=a.threads) as guard:
         records = judge(guard, a.data, a.limit)
     a.out.write_text(json.dumps(records))
     print(table(records))
     seconds = sorted(float(str(r["seconds"])) for r in records)
     print(f"\nmedian {seconds[len(seconds) // 2] * 1000:.0f} ms a check, {len(records)} rows")
+    few = [float(str(r["mass"])) for r in records if float(str(r["mass"])) < HALF]
+    lowest = min(float(str(r["mass"])) for r in records)
+    print(f"{len(few)} rows with less than half on the words of an answer, the lowest {lowest:.3f}")
     if a.against:
         other = {(r["set"], r["id"]): r["severity"] for r in json.loads(a.against.read_text())}
         pairs = [(r["severity"], other.get((r["set"], r["id"]))) for r in records]

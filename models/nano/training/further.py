@@ -6,8 +6,9 @@ The learning rate falls by a cosine over `--steps`, or over `--minutes` of train
 further. The whole state is written every few minutes, beside and then renamed: the same command
 goes on where it was killed, with the same rows in the same order.
 
-No teacher is asked, so it needs torch and tokenizers alone. It does not tune on `eval/`, and does
-not convert or quantize.
+With `--teacher`, the multilingual teacher's state that teach.py wrote, its opinion stands beside
+the labels of the rows that it can read. It does not tune on `eval/`, and does not convert or
+quantize.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import synthetic
@@ -25,7 +27,9 @@ from data import Encoded, Encoder, Item, crop, draw, measured, plain, read_rows
 from heldout import measure, report
 from model import Config, Qwen3
 from run import Run
-from train import continue_from, corrupt, loss_of, varied, write
+from teacher import Teacher, views
+from torch import nn
+from train import continue_from, corrupt, distance, loss_of, varied, write
 
 LONGEST = 640
 """Tokens of a row; longer ones, in scripts with many tokens a letter, are left out."""
@@ -35,11 +39,13 @@ OLD = 0.25
 """How much of the earlier stages' rows is seen again, of each pass."""
 
 
-def one_pass(training: list[Item], seen: set[str], rng: random.Random) -> list[Item]:
+def one_pass(
+    training: list[Item], seen: set[str], rng: random.Random, old: float = OLD
+) -> list[Item]:
     """A pass over the rows: the new ones whole, a part of the earlier ones."""
-    public = [i for i in draw(training, rng) if i.source in NEW or rng.random() < OLD]
+    public = [i for i in draw(training, rng) if i.source in NEW or rng.random() < old]
     made = [
-        *synthetic.make(rng, OLD),
+        *synthetic.make(rng, old),
         *synthetic.spoken(rng, training, 700),
         *wrapped.make(rng, training),
     ]
@@ -62,13 +68,19 @@ NEW = (
 
 
 def batches(
-    training: list[Item], seen: set[str], encoder: Encoder, seed: int, tokens: int, at: int
+    training: list[Item],
+    seen: set[str],
+    encoder: Encoder,
+    seed: int,
+    tokens: int,
+    at: int,
+    old: float,
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items from number `at` on; the same for the same seed."""
     number = count = 0
     while True:
         rng = random.Random(f"{seed} {number}")
-        items = one_pass(training, seen, rng)
+        items = one_pass(training, seen, rng, old)
         for start in range(0, len(items), PART):
             part = [_seen(i, rng) for i in items[start : start + PART]]
             rows = [encoder.encode(item, rng) for item in part]
@@ -80,6 +92,12 @@ def batches(
         number += 1
 
 
+def viewed(judge: Teacher, group: list[Encoded]) -> list[Encoded]:
+    """The same items, with what the teacher makes of those that it can read."""
+    found = views(judge, [row.item for row in group])
+    return [replace(row, view=view) for row, (_, view) in zip(group, found)]
+
+
 def _seen(item: Item, rng: random.Random) -> Item:
     """An item as this pass sees it: what is long on purpose is left whole."""
     if item.source == wrapped.LONG:
@@ -87,11 +105,20 @@ def _seen(item: Item, rng: random.Random) -> Item:
     return varied(item, rng)
 
 
+def _teacher(file: Path) -> Teacher:
+    judge = Teacher(multilingual=True)
+    judge.load_state_dict(torch.load(file))
+    judge.eval()
+    return judge
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
+    parser.add_argument("--teacher", type=Path, help="teacher.pt of teach.py")
+    parser.add_argument("--old", type=float, default=OLD, help="part of the earlier rows in a pass")
     parser.add_argument("--steps", type=int, default=389)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.9, help="part with full questions")
@@ -117,16 +144,23 @@ def main() -> None:
     if not a.no_compile:
         for layer in model.layers:
             layer.compile(dynamic=True)
-    run = Run(model, a.lr, a.out / "state.pt")
-    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step)
+    judge = _teacher(a.teacher) if a.teacher else None
+    reader = nn.Linear(model.c.hidden, 384)
+    run = Run(nn.ModuleList([model, reader]), a.lr, a.out / "state.pt")
+    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step, a.old)
 
     def loss(done: float) -> torch.Tensor:
         full = done >= a.full_from or run.step % 24 == 23
-        batch = collate(next(groups), encoder, full=full)
+        group = next(groups)
+        if judge is not None and run.step % 2:
+            group = viewed(judge, group)
+        batch = collate(group, encoder, full=full)
         corrupt(batch, model.c.vocab, 0.03)
-        past = model.prefix(batch.start, batch.start_positions)
-        hidden, _ = model(batch.ids, batch.positions, past)
-        return loss_of(model, hidden, batch, encoder, a.words)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            past = model.prefix(batch.start, batch.start_positions)
+            hidden, middle = model(batch.ids, batch.positions, past)
+            gap = distance(reader, middle, batch)
+            return gap + loss_of(model, hidden, batch, encoder, a.words)
 
     def keep() -> None:
         write(model, encoder, a.init, a.out / "ckpt")

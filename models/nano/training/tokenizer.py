@@ -21,11 +21,14 @@ from edgeguard.protocol.names import CATEGORIES, MODES, REFUSALS, SEVERITIES
 from edgeguard.protocol.question import head, tail
 
 
-def cut(source: Path, texts: list[str], words: Iterable[str], size: int) -> dict[str, object]:
+def cut(
+    source: Path, texts: list[str], words: Iterable[str], size: int, keep: Iterable[str] = ()
+) -> dict[str, object]:
     """The tokenizer.json of the small tokenizer, with exactly `size` ids.
 
-    The protocol's texts keep every token; then tokens of `texts` and single-token `words` compete
-    by count (a word counts as a few uses, so that a common word unseen in training is kept).
+    The protocol's texts keep every token, and so does `keep`, tokens by name; then tokens of
+    `texts` and single-token `words` compete by count (a word counts as a few uses, so that a common
+    word unseen in training is kept).
     """
     spec = json.loads(source.read_text())
     vocab: dict[str, int] = spec["model"]["vocab"]
@@ -59,6 +62,7 @@ def cut(source: Path, texts: list[str], words: Iterable[str], size: int) -> dict
     required = [
         i for e in full.encode_batch(fixed_texts(), add_special_tokens=False) for i in e.ids
     ]
+    required += [vocab[token] for token in keep if token in vocab]
     ranked = [i for i, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     for i in dict.fromkeys(required + ranked):
         if i in names:

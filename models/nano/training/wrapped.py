@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import odd
 from data import Item
 from synthetic import (
     _item,
@@ -151,6 +152,7 @@ def make(rng: random.Random, rows: list[Item], size: float = 1.0) -> list[Item]:
         *everyday(rng, int(2000 * size)),
         *[_wrap_foreign(item, rng) for item in foreign(rng, int(600 * size))],
         *prompts(rng, int(600 * size)),
+        *odd.make(rng, int(500 * size)),
     ]
 
 
