@@ -29,9 +29,6 @@ ALSO = {
 }
 """Files outside docs/ that are on the site, and where."""
 
-AWAITED = {"benchmarks/results/wheels.md", "benchmarks/results/versions.md"}
-"""Tables of figures that are still to be measured; pages may name them already."""
-
 _HOSTS = "In other programs"
 _log = logging.getLogger("mkdocs.hooks")
 _FENCE = re.compile(r"^([ >]*```+[^`\n]*?)[ ]*no-run:[^\n]*$", re.MULTILINE)
@@ -87,7 +84,7 @@ def _link(found: re.Match[str], source: str, where: str) -> str:
     if not path or re.match(r"[a-z]+:", path):
         return f"{picture}[{words}]({address})"
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    if not (ROOT / target).exists() and target not in AWAITED:
+    if not (ROOT / target).exists():
         _log.warning("%s links to %s, which does not exist", source, target)
     if target in ALSO:
         target = ALSO[target]
