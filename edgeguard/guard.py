@@ -87,31 +87,31 @@ class Guard:
     ) -> None:
         """Load a model.
 
-        model: a name (``nano``, ``gen-0.6b``, …) or the path of a GGUF file; None takes
-        EDGEGUARD_MODEL, else ``gen-0.6b``. Nothing is ever downloaded. Or the address of a vLLM,
-        SGLang or llama-server that serves a Qwen3Guard-Gen, as ``http://host:8000/v1``: threads and
-        device mean nothing then, the key is EDGEGUARD_MODEL_KEY.
+        model: a name (``nano``, ``gen-0.6b``, …), the path of a GGUF file, or the address of a
+        vLLM, SGLang or llama-server that serves a Qwen3Guard-Gen (``http://host:8000/v1``; then
+        threads and device have no effect, and the key is EDGEGUARD_MODEL_KEY). None takes
+        EDGEGUARD_MODEL, or ``gen-0.6b`` if it is not set. Nothing is ever downloaded.
         policy: ``strict`` flags Controversial, ``loose`` does not; or the name of a saved policy,
-        or the TOML file of one.
-        threads: CPU threads; None takes what `edgeguard tune` found, else the physical cores;
-        ``background`` leaves one of them alone, for the interface of a program.
-        n_ctx: the most tokens of one window; longer texts are judged in several.
-        device: ``auto`` uses the accelerator llama.cpp was built for, ``cpu`` does not.
-        allow_random_weights: take a model that puts nearly none of its probability on the words
-        of an answer, as only one with random or broken weights does. Its verdicts mean nothing.
-        mapped_weights: leave the weights in the file's pages, which all processes of a machine
-        share, instead of a copy that is rearranged for the processor. That loads sooner, computes
-        more slowly on some processors, and gives other late digits.
-        category_probabilities: have each verdict hold the shares of the categories, even where
-        that takes a short pass more.
-        cache: remember answers, by digests and without texts: ``memory``, or a file of them that
-        several processes may share. See ``cache_info``.
-        idle_unload: seconds without a call after which the model's memory is given back; the next
-        call loads it again, or raises ModelError if the file is another one by then. None keeps it.
-        one_shot: this guard judges a short text or two and is closed: a large file loads half a
-        second faster where the processor allows it, and its passes take somewhat longer.
-        on_progress: called in another thread with the share of the file that is loaded, 0 to 1.
-        cancel: ends the load.
+        or the path of a policy's TOML file.
+        threads: CPU threads. None takes the number that `edgeguard tune` found, or one for each
+        physical core; ``background`` uses one fewer, which keeps a desktop responsive.
+        n_ctx: the largest window in tokens; a longer text is judged in several windows.
+        device: ``auto`` uses the accelerator that llama.cpp was built for, ``cpu`` does not.
+        allow_random_weights: accept a model that gives hardly any probability to the words of an
+        answer, which only random or broken weights do. Its verdicts mean nothing.
+        mapped_weights: use the weights in the file's own pages, which all processes of a machine
+        share, instead of a copy rearranged for the processor. This loads faster, computes more
+        slowly on some processors, and changes late digits.
+        category_probabilities: put the probabilities of the categories into every verdict, even
+        if that takes one more short pass.
+        cache: remember answers under digests of the texts, never the texts: ``memory``, or the
+        path of a file, which several processes may share. See ``cache_info``.
+        idle_unload: free the model's memory after so many seconds without a call. The next call
+        loads it again, or raises ModelError if the file has changed. None keeps it loaded.
+        one_shot: for a guard that judges a short text or two and is then closed. A large file
+        loads half a second faster on some processors; each pass takes a little longer.
+        on_progress: called from another thread with the fraction of the file loaded, 0 to 1.
+        cancel: cancels the load.
 
         Raises ModelNotFoundError, ModelError, SessionError, InputError (an option out of range),
         PolicyError, CancelledError, StoreError (the cache).
@@ -243,9 +243,9 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Verdict:
-        """Judge a prompt, that is, what a user asks of an assistant.
+        """Judge a prompt, the message of a user to an assistant.
 
-        The result does not depend on earlier calls: it has the same bits in any order of calls.
+        The result does not depend on earlier calls, down to its last bit.
         """
         messages = [{"role": "user", "content": text}]
         return self.check_messages(
@@ -284,16 +284,16 @@ class Guard:
 
         messages: in any of the public forms (docs/conversations.md), as dictionaries with ``role``
         and ``content``. The last one's role decides whether a prompt or a response is judged.
-        fresh: take as long as if nothing like it had been judged before, and give the same bits in
-        any order of calls. Else a conversation that begins as the one before pays for what is new
-        alone, and its probabilities differ from a fresh one's in late digits.
-        strict_messages: refuse what the official template has no place for, as tool roles and
-        several text parts, instead of showing it otherwise.
-        tool_calls: show and judge the calls of tools, as text; else ``not_judged`` names them.
-        skip_media: pass over images, sounds and files, which ``not_judged`` then names; else they
+        fresh: compute everything anew, so that the result has the same bits in any order of calls.
+        Otherwise a conversation that begins like the previous one costs only what is new, and its
+        probabilities may differ in late digits.
+        strict_messages: refuse what the official template cannot express, such as tool roles and
+        several text parts, instead of showing it in another form.
+        tool_calls: judge tool calls too, as text; otherwise ``not_judged`` lists them.
+        skip_media: skip images, audio and files, and list them in ``not_judged``; otherwise they
         are an error.
-        timeout: seconds from now, waiting for other calls included.
-        cancel: ends the call when it is cancelled, in any thread.
+        timeout: seconds from now, including the wait for other calls.
+        cancel: cancelling it, from any thread, ends the call.
         Raises InputError, InputTooLongError, SessionError, ClosedError, PolicyError, ModelError
         (the model's numbers are broken), TimeoutError, CancelledError.
         """
@@ -346,10 +346,10 @@ class Guard:
         timeout: float | None = None,
         cancel: Cancellation | None = None,
     ) -> Check:
-        """Begin to judge a conversation: what it will cost, and its windows one by one.
+        """Start a check: see what it will cost, then run it window by window.
 
-        For programs that say no to what costs too much, or let long texts take turns. Arguments
-        and errors are those of ``check_messages``, and of the guard itself.
+        For programs that refuse expensive texts, or let long ones take turns. Arguments and errors
+        are those of ``check_messages`` and ``Guard``.
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         how = How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
@@ -377,14 +377,14 @@ class Guard:
     ) -> Iterator[Verdict | EdgeguardError]:
         """Judge any number of texts, lazily and in order: one verdict for each, or its error.
 
-        rows: each a prompt (str), a mapping with ``text`` and perhaps ``response``, or a
-        conversation as ``check_messages`` takes it; a data frame or an array of them will do. What
-        cannot be judged gives its error instead of a verdict, and the rest goes on. Texts that
-        repeat are judged once, as far as the last 10,000 different ones reach.
-        exact: judge one text after the other, with the bits that each has alone. False: short texts
-        share passes; probabilities then differ in late digits, by what is in the same pass, and up
-        to 32 rows are taken ahead.
-        timeout: seconds for each text, which is then judged alone; one that takes longer gives its
+        rows: each a prompt (str), a mapping with ``text`` and optionally ``response``, or a
+        conversation as ``check_messages`` takes it; data frames and arrays of these are accepted. A
+        row that cannot be judged yields its error in place of a verdict, and the rest continues.
+        A text that is among the last 10,000 different ones is not judged again.
+        exact: judge one text at a time, with the same bits as a single check. False: short texts
+        share passes; probabilities then differ in late digits, depending on the other texts of the
+        pass, and up to 32 rows are read ahead.
+        timeout: seconds for each text, which is then judged alone; a slower one yields a
         TimeoutError.
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
@@ -425,13 +425,13 @@ class Guard:
     ) -> Watch:
         """Judge the response to a conversation while it is written; see edgeguard.watch.
 
-        The conversation is judged first: ``watch.prompt`` is its verdict. An empty one stands for a
-        prompt that is not known.
-        interval: characters between two passes of a Gen model at least; it is asked at the next end
-        of a sentence behind them. A Qwen3Guard-Stream judges what is fed at once, token by token.
-        in_a_row: tokens in a row that flag a response, with a Qwen3Guard-Stream: 2 is the authors'
-        rule, 1 flags sooner and oftener. A Gen model has no tokens to count.
-        timeout: seconds for each pass over what was added.
+        The conversation is judged first: ``watch.prompt`` is its verdict. Pass an empty one if the
+        prompt is unknown.
+        interval: the minimum number of characters between two checks of a Gen model, which happen
+        at the next end of a sentence. A Qwen3Guard-Stream judges every token as it is fed.
+        in_a_row: how many harmful tokens in a row flag a response, with a Qwen3Guard-Stream: 2 is
+        the authors' rule, 1 flags sooner and more often. It has no effect with a Gen model.
+        timeout: seconds for each check of the text that was added.
         Raises what ``check_messages`` raises.
         """
         if not _is_whole(interval, 1, None):
@@ -446,7 +446,7 @@ class Guard:
         return Watch(engine(self._asking, asked, how))
 
     def tokenize(self, text: str) -> tuple[bytes, ...]:
-        """The tokens of a plain text, each as the bytes that it stands for.
+        """The tokens of a plain text, each as its bytes.
 
         Raises InputError, ClosedError.
         """
@@ -454,18 +454,18 @@ class Guard:
         return self._thread.run(lambda: _tokens(self._model.get().session, text))
 
     def cache_info(self) -> CacheInfo | None:
-        """How often the cache knew an answer, and how many it holds; None without a cache."""
+        """How many answers came from the cache, and how many it holds; None without a cache."""
         return None if self._answers is None else self._answers.info()
 
     def unload(self) -> None:
-        """Give the model's memory back, behind earlier calls; the next call loads it again.
+        """Free the model's memory once earlier calls are done; the next call loads it again.
 
         Raises ClosedError.
         """
         self._thread.run(self._model.unload)
 
     def close(self) -> None:
-        """Free the memory, after a check that still runs; calling it again does nothing."""
+        """Free the memory once a running check is done; calling it again does nothing."""
         if self._free.detach() is not None:
             self._thread.stop(self._model.unload)
             if self._answers is not None:
