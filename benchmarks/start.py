@@ -172,7 +172,8 @@ def page(
         "",
         "## `edgeguard check`, a process of its own",
         "",
-        f"{cold:.2f} s from start to end; a warm check takes {warm:.2f} s, {cold - warm:.2f} s less.",
+        f"{cold:.2f} s from start to end. A warm check takes {warm:.2f} s: the difference is",
+        f"{cold - warm:.2f} s.",
     ]
     return "\n".join(lines) + "\n"
 
