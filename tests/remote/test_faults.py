@@ -201,7 +201,7 @@ def test_a_server_that_dies_in_the_middle(server: GuardServer) -> None:
 
     with Guard(server.url) as guard:
         server.instead = instead
-        found = []
+        found: list[object] = []
         with pytest.raises(SessionError):
             found.extend(guard.check_many([f"{MILD} {n}" for n in range(30)]))
         server.instead = None
@@ -267,7 +267,7 @@ def wait_until(holds: Any) -> None:
 
 def test_a_connection_that_was_closed_while_idle(guard: Guard, server: GuardServer) -> None:
     """As servers do after some seconds: the question is sent again, and answered."""
-    failed = []
+    failed: list[str] = []
 
     def instead(handler: Handler, path: str) -> bool:
         if failed or path not in ASKS:
