@@ -106,5 +106,5 @@ def test_what_ends_the_job(spark: SparkSession) -> None:
 @pytest.mark.slow
 def test_a_hundred_thousand_rows(spark: SparkSession) -> None:
     data = spark.createDataFrame(repeated(100_000, 500)).repartition(10)
-    found = rows_of(judged(data, Judge("nano", cache="memory"), "mapInArrow"))
-    check_repeated(found, 100_000, 500)
+    found = judged(data, Judge("nano", cache="memory"), "mapInArrow").toArrow()
+    check_repeated(found.to_pylist(), 100_000, 500)
