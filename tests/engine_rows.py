@@ -106,7 +106,7 @@ def check_repeated(found: Iterable[Mapping[str, Any]], rows: int, different: int
         texts = repeated(different, different)["text"].to_pylist()
         for number, outcome in enumerate(guard.check_many(texts)):
             assert isinstance(outcome, Verdict)
-            shares[number] = dict(outcome.probabilities)
+            shares[number] = {str(name): share for name, share in outcome.probabilities.items()}
     seen = set()
     for row in found:
         assert row["verdict_error"] is None
