@@ -42,7 +42,11 @@ def wrap(text: str, rng: random.Random) -> str:
 
 
 def wrapped(rng: random.Random, rows: list[Item], number: int) -> list[Item]:
-    """Requests in a form of a jailbreak: harmless ones are Safe, harmful ones a Jailbreak."""
+    """Requests in a form of a jailbreak: harmless ones are Safe, harmful ones a Jailbreak.
+
+    Passages of real jailbreaks stand mostly before harmful requests: with as many harmless ones
+    behind them, half of the jailbreaks kept aside were missed.
+    """
     asks = [row for row in rows if row.lang == "en" and _is_request(row)]
     wild = [row.text for row in rows if row.source == "inthewild_jailbreak_prompts"]
     good = [row for row in asks if row.severity == "Safe"]
@@ -54,7 +58,7 @@ def wrapped(rng: random.Random, rows: list[Item], number: int) -> list[Item]:
             text = rng.choice(good).text if public else _everyday(rng)
         else:
             text = rng.choice(bad).text if public else harmful(rng)[0]
-        if rng.random() < 0.25 and wild:
+        if wild and rng.random() < (0.05 if n % 2 else 0.3):
             text = f"{_part(rng.choice(wild), rng)}\n\n{text}"
         else:
             text = wrap(text, rng)
