@@ -248,7 +248,7 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(
         (b"id,prompt\n1,a\n", "has no field 'text'; it has: id, prompt; .* --text-field"),
         ("id,text\n1,é\n".encode("utf-16-le"), "try --encoding utf-16-le"),
         ("id,textüü\n".encode("latin-1"), "byte 7 is 0xfc; .* --encoding cp1252"),
-        (gzip.compress(b"id,text\n1,a\n"), "gzip; give its name the ending .gz"),
+        (gzip.compress(b"id,text\n1,a\n", mtime=0), "gzip; give its name the ending .gz"),
         (b"id,text,text\n", "two columns named 'text'"),
         (b"\n\nid,prompt\n", "it has: id, prompt;"),
         (b"id,text,verdict\n", "'verdict' is there already; .* --verdict-field"),
