@@ -157,12 +157,13 @@ class _Form:
 
 def _decision(policy: Policy, windows: Sequence[Decoded]) -> Decision:
     if not windows[0].tokens:
-        return decide(policy, [_evidence(window) for window in windows])
+        return decide(policy, [evidence_of(window) for window in windows])
     decisions = [decide_in_a_row(policy, window.tokens) for window in windows]
     return next((one for one in decisions if one.reason), decisions[0])
 
 
-def _evidence(window: Decoded) -> Evidence:
+def evidence_of(window: Decoded) -> Evidence:
+    """What a policy uses of an answer."""
     shares = window.category_probabilities
     return Evidence(
         window.answer.severity,

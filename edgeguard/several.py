@@ -5,16 +5,20 @@
     is_ready   whether a check has what it needs: its verdict costs no more than a long text does
 
 What goes wrong in company is asked again alone, where it says what is wrong: this module loses no
-question and has no errors of its own. It reads no row and decides nothing.
+question and has no errors of its own. So is a close call (edgeguard.close_call). What comes out
+depends on the conversations and their order alone, not on what was asked before. This module reads
+no row and decides nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 
 from edgeguard.asking import Asking, How
 from edgeguard.check import Check
+from edgeguard.close_call import is_close
 from edgeguard.conversation.value import Conversation
 from edgeguard.decoder import Decoded, Decoder
 from edgeguard.errors import EdgeguardError, SessionError
@@ -85,7 +89,7 @@ class Several:
 
     def _decoded(self, question: Question) -> Decoded:
         known = self._answered.pop(question, None)
-        return known or self._asking.decoded(question, self._how)
+        return known or self._asking.decoded(question, replace(self._how, fresh=True))
 
     # In the model's thread
 
@@ -108,7 +112,7 @@ class Several:
             return flown
         for question, outcome in done:
             self._asked.discard(question)
-            if not isinstance(outcome, EdgeguardError):
+            if not isinstance(outcome, EdgeguardError) and not is_close(outcome, self._how.policy):
                 self._answered[question] = outcome
                 self._asking.remember(question, outcome, self._how)
         return flown
@@ -122,5 +126,6 @@ class Several:
             assert isinstance(decoder, Decoder)
             assert isinstance(loaded.windows, Windows)
             sequences = loaded.session.sequences(loaded.windows.prefixes)
+            sequences.clear()
             self._loaded, self._together = loaded, Together(decoder, sequences)
         return self._together

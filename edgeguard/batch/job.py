@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
 
+from edgeguard.batch.blocks import judged_in_blocks
 from edgeguard.batch.formats import Format
 from edgeguard.batch.judging import Known, Limits, Outcome, judged
 from edgeguard.batch.output import Partial
@@ -58,13 +59,15 @@ class Run:
     stop: Stop
     timeout: float | None = None
     reading: Reading = PLAIN
+    exact: bool = True
 
     def outcomes(self, start: Place, memory: Memory[Known]) -> Iterator[Outcome]:
         """The outcome of each row from a place on; KeyboardInterrupt where the person stops it."""
         rows = self.stop.between(self.form.rows(start))
         limits = Limits(self.timeout, self.stop.cancel, self.reading)
+        judge = judged if self.exact else judged_in_blocks
         try:
-            yield from judged(rows, self.guard, self.form.names, memory, self.form.unit, limits)
+            yield from judge(rows, self.guard, self.form.names, memory, self.form.unit, limits)
         except CancelledError:
             raise KeyboardInterrupt from None  # the row that it was at is judged again on a resume
 
@@ -180,8 +183,7 @@ def to_file(
 
 def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed:
     """Write the rows from a place on; save the place each second, and whatever ends the run."""
-    tally, saved = at.tally, time.monotonic()
-    settled = tally.rows
+    tally, saved = at.tally.copy(), time.monotonic()
     with Partial(files.partial, at.written) as partial:
         run.watch.begun(tally)
         if at.written == 0:
@@ -190,18 +192,18 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
             for outcome in run.outcomes(at.place, record):
                 partial.append(run.encode(outcome))
                 tally.add(outcome)
-                at = replace(at, place=outcome.row.after, written=partial.size)
-                settled = tally.rows
+                if outcome.settled:
+                    place, written = outcome.row.after, partial.size
+                    at = replace(at, place=place, written=written, tally=tally.copy())
                 run.watch.row(outcome, tally)
-                if time.monotonic() - saved > _SAVE_SECONDS:
+                if outcome.settled and time.monotonic() - saved > _SAVE_SECONDS:
                     _save(partial, record, at, run.form)
                     saved = time.monotonic()
         except BaseException:
             # The first error is the one to tell of. The place that was saved last is good too.
             with suppress(OutputError):
-                if settled == tally.rows:
-                    _save(partial, record, at, run.form)
-            run.watch.kept(settled)
+                _save(partial, record, at, run.form)
+            run.watch.kept(at.tally.rows)
             raise
         with _naming(files):
             run.form.content.check_read()
@@ -210,7 +212,7 @@ def _judge(run: Run, record: Record, files: Files, at: Progressed) -> Progressed
         try:
             _save(partial, record, at, run.form)
         except OutputError:
-            run.watch.kept(settled)
+            run.watch.kept(at.tally.rows)
             raise
     return at
 

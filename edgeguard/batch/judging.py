@@ -1,5 +1,6 @@
-"""From rows to outcomes: each row's conversation is judged, repeated ones once.
+"""From rows to outcomes: each row's conversation is judged by itself, repeated ones once.
 
+edgeguard.batch.blocks does the same with several at a time.
 This module holds no logic of moderation and reads and writes no file.
 """
 
@@ -17,6 +18,7 @@ from edgeguard.conversation.rows import Names, conversation_of, key_of
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.guard import Guard
 from edgeguard.self_test import check_only_row, self_test
+from edgeguard.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row with its verdict as JSON, or with the reason why it has none."""
+    """A row with its verdict as JSON, or with the reason why it has none.
+
+    ``settled``: a run that is killed may go on behind this row.
+    """
 
     row: Row
     verdict: str | None
     repeated: bool = False
     error: str = ""
+    settled: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,13 @@ def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits
         verdict = guard.check_messages(
             conversation, fresh=True, timeout=limits.timeout, cancel=limits.cancel
         )
-        plain = verdict.to_dict()
-        del plain["seconds"], plain["cached"]  # the same rows give the same bytes in every run
-        known = Known(json.dumps(plain, ensure_ascii=False), row.number)
+        known = known_of(verdict, row)
         memory.put(key, known)
     return known
+
+
+def known_of(verdict: Verdict, row: Row) -> Known:
+    """A row's verdict as it is written: the same row has the same bytes in every run."""
+    plain = verdict.to_dict()
+    del plain["seconds"], plain["cached"]
+    return Known(json.dumps(plain, ensure_ascii=False), row.number)

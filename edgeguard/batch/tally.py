@@ -38,6 +38,10 @@ class Tally:
         self.severities[verdict["severity"]] += 1
         self.categories.update(verdict["categories"])
 
+    def copy(self) -> Tally:
+        """The counts as they are now."""
+        return self + Tally()
+
     def __add__(self, other: Tally) -> Tally:
         """The sums of both."""
         return Tally(

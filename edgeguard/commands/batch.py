@@ -86,6 +86,12 @@ from edgeguard.outputs import check_outputs
 @click.option("--escape", metavar="CHAR", help="CSV: what escapes a quote, as \\, or none.")
 @click.option("--encoding", metavar="NAME", help="Where it is not UTF-8, as cp1252 or utf-16.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was ended early.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Judge row by row, with the bits of a single check. Otherwise short rows share passes, "
+    "which is faster and moves late digits; close calls are judged alone.",
+)
 @guard_options
 @timeout_option
 def command(
@@ -103,6 +109,7 @@ def command(
     escape: str | None,
     encoding: str | None,
     resume: bool,
+    exact: bool,
     model: str | None,
     policy: str,
     running: Running,
@@ -126,6 +133,7 @@ def command(
     way = Way(
         replace(reading, form=messages_format),
         timeout,
+        exact,
         running["n_ctx"],
         running["category_probabilities"],
     )

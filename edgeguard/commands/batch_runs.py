@@ -55,8 +55,15 @@ class Way:
 
     reading: Reading
     timeout: float | None
+    exact: bool
     n_ctx: int
     category_probabilities: bool
+
+    def run(self, name: str, form: Format, guard: Guard, report: Report, stop: Stop) -> Run:
+        """The run over an open input."""
+        # What comes through a pipe is judged as it comes, and what has its own time, by itself.
+        exact = self.exact or self.timeout is not None or not is_plain_file(name)
+        return Run(form, guard, report, stop, self.timeout, self.reading, exact)
 
     def identity(
         self, content: str, input_: Input, names: Names, guard: Guard
@@ -71,6 +78,7 @@ class Way:
             **computing(guard.settings),
             "--format": input_.format,
             "--n-ctx": self.n_ctx,
+            "--exact": self.exact,
             "--category-probabilities": self.category_probabilities,
             **{f"--{name}-field": value for name, value in fields.items()},
             **{f"--{name}": value for name, value in asdict(input_.told).items()},
@@ -90,18 +98,18 @@ def judge_one(input_: Input, out: str, way: Way, load: Load, *, resume: bool) ->
         if out == PIPE:
             if is_plain_file(input_.name):
                 form.content.measure(Seen())
-            tally = _to_stdout(form, way, load)
+            tally = _to_stdout(input_, form, way, load)
         else:
             tally = _to_file(input_, form, way, load, Path(out), resume=resume)
         form.content.check_still()
     return tally
 
 
-def _to_stdout(form: Format, way: Way, load: Load) -> Tally:
+def _to_stdout(input_: Input, form: Format, way: Way, load: Load) -> Tally:
     stop = Stop()
     with load() as guard, Report(form.done) as report, stop.listening():
         report.reads(" on standard output")
-        run = Run(form, guard, report, stop, way.timeout, way.reading)
+        run = way.run(input_.name, form, guard, report, stop)
         tally = to_stream(run, sys.stdout.buffer)
     say(report.summary(tally, guard.policy.name))
     return tally
@@ -115,7 +123,7 @@ def _to_file(
         content = form.content.measure(record.progressed.seen) if plain else input_.name
         with load() as guard, Report(form.done) as report, stop.listening():
             report.reads(_kept(out, plain=plain))
-            run = Run(form, guard, report, stop, way.timeout, way.reading)
+            run = way.run(input_.name, form, guard, report, stop)
             tally = to_file(run, record, out, way.identity(content, input_, form.names, guard))
     click.echo(report.summary(tally, guard.policy.name))
     click.echo(out)
@@ -176,7 +184,7 @@ def judge_several(
             with input_.open() as form:
                 course.reads(input_, form)
                 report.reads(_kept(result, plain=True))
-                run = Run(form, guard, report, stop, way.timeout, way.reading)
+                run = way.run(input_.name, form, guard, report, stop)
                 counts = _one_of_several(run, input_, result, way, finished, resume=resume)
                 form.content.check_still()
             report.ended(counts)

@@ -7,7 +7,7 @@ kept by edgeguard.store.policies.
 Nothing here judges a text, or reads or writes a file.
 """
 
-from edgeguard.policy.decision import Decision, Evidence, decide
+from edgeguard.policy.decision import Decision, Evidence, decide, distance
 from edgeguard.policy.policy import (
     LOOSE,
     OFFICIAL,
@@ -29,6 +29,7 @@ __all__ = [
     "Policy",
     "content_of",
     "decide",
+    "distance",
     "is_policy_name",
     "read_policy",
     "write_policy",

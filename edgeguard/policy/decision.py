@@ -75,6 +75,18 @@ def probability_of(policy: Policy, window: Evidence, category: str) -> float:
     return score * _share(window, (category,))
 
 
+def distance(policy: Policy, window: Evidence) -> float:
+    """How far the nearest probability is from a limit of the policy; 1 if it has no limits."""
+    found = [
+        abs(probability_of(policy, window, category) - rule)
+        for category, rule in policy.categories
+        if isinstance(rule, float)
+    ]
+    if policy.threshold is not None:
+        found.append(abs(_score_of_base(policy, window) - policy.threshold))
+    return min(found, default=1.0)
+
+
 _Rules = Iterator[tuple[str, bool]]
 """The rules that flag a window, and for each, whether it is about a probability."""
 
@@ -119,14 +131,21 @@ def _of_base(policy: Policy, window: Evidence) -> _Rules:
             same = (one.name for one in OFFICIAL.values() if one.harmful == policy.harmful)
             yield f'base = "{next(same, "")}" ({window.severity})', False
         return
+    score = _score_of_base(policy, window)
+    if not score < policy.threshold:
+        yield f"threshold >= {policy.threshold:.6g} ({score:.4g})", True
+
+
+def _score_of_base(policy: Policy, window: Evidence) -> float:
+    """The score that the threshold is about."""
+    ruled = {category for category, _ in policy.categories}
     score = policy.score(window.probabilities)
     if ruled and not window.categories and not SEVERITY_RANK[window.severity]:
         # A text called Safe names no category. The probability of categories with a rule is left
         # out.
         shares = window.category_probabilities or {}
         score *= _share(window, [name for name in shares if name not in ruled])
-    if not score < policy.threshold:
-        yield f"threshold >= {policy.threshold:.6g} ({score:.4g})", True
+    return score
 
 
 def _share(window: Evidence, categories: Sequence[str]) -> float:

@@ -152,6 +152,9 @@ class RemoteSequences:
         self._held.pop(sequence, None)
         self._free.add(sequence)
 
+    def clear(self) -> None:
+        """Nothing: the server decides what it keeps."""
+
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
         """Do what is asked of each sequence; see Sequences.compute."""
         try:

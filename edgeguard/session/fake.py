@@ -168,6 +168,7 @@ class FakeSequences:
 
     def __init__(self, session: FakeSession, most: int = 4) -> None:
         self.passes: list[tuple[int, ...]] = []
+        self.cleared = 0
         self.error: EdgeguardError | None = None
         self._session = session
         self._most = most
@@ -185,6 +186,12 @@ class FakeSequences:
     def give(self, sequence: int) -> None:
         """Free a sequence."""
         self._taken.remove(sequence)
+
+    def clear(self) -> None:
+        """Forget everything, unless a sequence is taken."""
+        if not self._taken:
+            self.cleared += 1
+            self._held.clear()
 
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
         """Pass each request to its sequence's session; or raise ``error``, once."""

@@ -76,6 +76,12 @@ class Sequences(Protocol):
     def give(self, sequence: int) -> None:
         """Free a sequence."""
 
+    def clear(self) -> None:
+        """Forget everything, so that nothing computed before touches what is computed next.
+
+        Does nothing while a sequence is taken.
+        """
+
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, NDArray[np.float32]]:
         """Carry out one request per sequence; the logits after its last token: (n_vocab,).
 

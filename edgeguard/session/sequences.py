@@ -101,6 +101,14 @@ class LlamaSequences:
         """A sequence is no longer needed."""
         self._taken.pop(sequence, None)
 
+    def clear(self) -> None:
+        """Forget everything; see Sequences. What is computed next has the bits of a new context."""
+        if self._context is not None and not self._taken:
+            # Where a sequence's cells lie decides in which order attention adds them up.
+            lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
+            self._prefixes.clear()
+            self._held.clear()
+
     def compute(self, asked: Mapping[int, Read | Extend]) -> dict[int, Logits]:
         """Do what is asked of each sequence; see Sequences."""
         try:
