@@ -1,12 +1,14 @@
-"""Texts a second: each alone, and together in common passes.
+"""Texts a second: each alone, together in common passes, and by the peers.
 
-    python benchmarks/throughput.py MODEL.gguf [--threads N] [--rows N] [--rounds N]
+    python benchmarks/throughput.py MODEL.gguf [--threads N] [--rows N] [--rounds N] [--llama DIR]
 
-Prompts of 10 and 100 words and responses of 10, Safe, flagged and mixed (one of five is flagged).
-MODEL is a stand-in of full size (benchmarks/stand_in.py): the answers are given beforehand, and
-everything is computed. The two ways take turns on the same texts, so each row is a ratio within
-one run. Also how far the probabilities of a severity move in company. Prints a table and writes it
-to benchmarks/results/throughput.md.
+Prompts of 10, 100 and 1,000 words and responses of 10, Safe, flagged and mixed (one of five is
+flagged). MODEL is a stand-in of full size (benchmarks/stand_in.py): the answers are given
+beforehand, everything is computed, and all write the same tokens. The contestants take turns on the
+same texts, so each ratio is of one run. llama-server has as many slots as texts share a pass here,
+is asked so many at a time, and keeps its prompt cache; llama-cpp-python is its own loop, with
+grammar and prefix match. DIR has llama-server (else LLAMA_TOOLS, else it is compiled). Writes
+throughput.md and throughput.png into benchmarks/results.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +28,23 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "speed")]
 
 import machine  # noqa: E402
+import tools  # noqa: E402
 from cases import CASES, Case  # noqa: E402
+from contestants import Asked, Server, Worker  # noqa: E402
+from worker import memory  # noqa: E402
 
 from edgeguard import Guard, Verdict  # noqa: E402
+from edgeguard.conversation import read_messages  # noqa: E402
+from edgeguard.protocol.grammar import gbnf  # noqa: E402
 from edgeguard.session.interface import Extend, Read  # noqa: E402
 from edgeguard.session.llama import LlamaSession  # noqa: E402
 from edgeguard.session.sequences import MOST  # noqa: E402
 from edgeguard.session.settings import Settings  # noqa: E402
+from edgeguard.tokens import QuestionTokenizer  # noqa: E402
 
-RESULTS = ROOT / "benchmarks" / "results" / "throughput.md"
+RESULTS = ROOT / "benchmarks" / "results"
+ALONE, TOGETHER = "alone (--exact)", "together"
+SERVER, PYTHON = f"llama-server -np {MOST}", "llama-cpp-python"
 _BY_NAME = {case.name: case for case in CASES}
 WORKLOADS: dict[str, tuple[Case, ...]] = {
     "prompts of 10 words, Safe": (_BY_NAME["prompt of 10 words, Safe"],),
@@ -41,9 +53,11 @@ WORKLOADS: dict[str, tuple[Case, ...]] = {
         *[_BY_NAME["prompt of 10 words, Safe"]] * 4,
         _BY_NAME["prompt of 10 words, Unsafe"],
     ),
+    "responses of 10 words, refusals": (_BY_NAME["response of 10 words, refusal"],),
     "prompts of 100 words, Safe": (_BY_NAME["prompt of 100 words, Safe"],),
     "prompts of 100 words, flagged": (_BY_NAME["prompt of 100 words, Unsafe"],),
-    "responses of 10 words, refusals": (_BY_NAME["response of 10 words, refusal"],),
+    "prompts of 1,000 words, Safe": (_BY_NAME["prompt of 1000 words, Safe"],),
+    "prompts of 1,000 words, flagged": (_BY_NAME["prompt of 1000 words, Unsafe"],),
 }
 
 
@@ -79,9 +93,14 @@ class Steered:
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> Any:
         return SteeredSequences(self._session.sequences(prefixes), self)
 
+    def which(self, tokens: Sequence[int]) -> int:
+        """Which of the scripts a question gets."""
+        asked = max(i for i, token in enumerate(tokens) if token == self._end)
+        return sum(tokens[:asked]) % len(self.scripts)
+
     def begun(self, tokens: Sequence[int]) -> _Written:
         asked = max(i for i, token in enumerate(tokens) if token == self._end)
-        chosen = self.scripts[sum(tokens[:asked]) % len(self.scripts)]
+        chosen = self.scripts[self.which(tokens)]
         return _Written([*chosen, self._session.end_tokens[0]], len(tokens) - 2 - asked)
 
 
@@ -112,74 +131,174 @@ def push(logits: Any, written: _Written) -> Any:
     return logits
 
 
-class Bench:
-    """One guard, asked in both ways."""
+class Field:
+    """All contestants, started; ``ways`` maps a name to what judges rows of a workload."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, programs: Path, log: Path) -> None:
         self._session = LlamaSession(model, settings=Settings(threads))
         self._steered = Steered(self._session)
+        self._tokenizer = QuestionTokenizer(self._session)
         self._guard = Guard.with_session(self._steered, allow_random_weights=True)
+        self._python = Worker("llama-cpp-python", model, threads)
+        self._server = Server(programs / "llama-server", model, threads, log, slots=MOST)
         self._number = 0
+        self.ways: dict[str, Callable[[list[Asked]], None]] = {
+            ALONE: lambda rows: self._ours(rows, exact=True),
+            TOGETHER: lambda rows: self._ours(rows, exact=False),
+            SERVER: self._by_server,
+            PYTHON: self._by_python,
+        }
+        self.peaks: dict[str, float] = {}
 
-    def compare(
-        self, cases: tuple[Case, ...], rows: int, rounds: int
-    ) -> tuple[float, float, float]:
-        """Rows a second alone, the factor together, and the factor in processor time."""
+    def compare(self, cases: tuple[Case, ...], rows: int, rounds: int) -> dict[str, list[float]]:
+        """Seconds of each contestant, by round."""
         self._steered.scripts = [self._session.tokenize(case.answer_text) for case in cases]
-        self._seconds(cases, MOST, exact=True)
-        self._seconds(cases, MOST, exact=False)  # both are warm
-        pairs = []
-        for _ in range(rounds):
-            self._number += rows
-            pairs.append([self._seconds(cases, rows, exact=exact) for exact in (True, False)])
-        alone = statistics.median(rows / pair[0][0] for pair in pairs)
-        factors = [
-            statistics.median(pair[0][kind] / pair[1][kind] for pair in pairs) for kind in (0, 1)
-        ]
-        return alone, factors[0], factors[1]
+        seconds: dict[str, list[float]] = {name: [] for name in self.ways}
+        for round_ in range(rounds + 1):
+            asked = [self._asked(cases) for _ in range(rows if round_ else MOST)]
+            for name in _turned(list(self.ways), round_):
+                begun = time.perf_counter()
+                self.ways[name](asked)
+                if round_:  # the first is to be warm
+                    seconds[name].append(time.perf_counter() - begun)
+                if name in (ALONE, TOGETHER):
+                    self.peaks.setdefault(name, memory()["peak"])
+        return seconds
 
-    def _seconds(self, cases: tuple[Case, ...], rows: int, *, exact: bool) -> tuple[float, float]:
-        texts = [cases[0].messages(self._number + n) for n in range(rows)]
-        wall, used = time.perf_counter(), time.process_time()
-        found = list(self._guard.check_many(texts, exact=exact))
-        assert all(isinstance(one, Verdict) for one in found), found
-        return time.perf_counter() - wall, time.process_time() - used
+    def memory(self) -> dict[str, float]:
+        """Peak memory of each contestant in MB; ours after its first use."""
+        peaks = {TOGETHER: memory()["peak"], SERVER: self._server.memory()}
+        return {**peaks, PYTHON: self._python.ask("memory")["peak"]}
+
+    def close(self) -> None:
+        self._python.close()
+        self._server.close()
+        self._guard.close()
+
+    def _asked(self, cases: tuple[Case, ...]) -> Asked:
+        """The next text; its number decides which of the answers it gets, for all alike."""
+        self._number += 1
+        messages = cases[0].messages(self._number)
+        question = self._tokenizer.question(read_messages(messages).messages)
+        case = cases[self._steered.which(question.tokens)]
+        ids = [*self._session.tokenize(case.answer_text), self._session.end_tokens[0]]
+        tokens = list(question.tokens)
+        return Asked(messages, case.answer_text, tokens, question.prefix, ids, gbnf(cases[0].mode))
+
+    def _ours(self, rows: list[Asked], *, exact: bool) -> None:
+        found = list(self._guard.check_many([row.messages for row in rows], exact=exact))
+        for row, verdict in zip(rows, found):
+            assert isinstance(verdict, Verdict), verdict
+            assert verdict.answer == row.text, "the answer was not steered"
+
+    def _by_server(self, rows: list[Asked]) -> None:
+        with ThreadPoolExecutor(MOST) as pool:
+            list(pool.map(lambda row: self._server.check(row, cache=True), rows))
+
+    def _by_python(self, rows: list[Asked]) -> None:
+        for row in rows:
+            self._python.ask(
+                "check",
+                question=row.question,
+                answer=row.answer,
+                grammar=row.grammar,
+                reuse=True,
+            )
+
+
+def _turned(names: list[str], by: int) -> list[str]:
+    by %= len(names)
+    return names[by:] + names[:by]
+
+
+def _line(name: str, rows: int, seconds: dict[str, list[float]]) -> str:
+    """Rows a second together, and how many times as fast as each of the others that is."""
+    best = seconds[TOGETHER]
+    rate = statistics.median(rows / one for one in best)
+    factors = []
+    for other in (ALONE, SERVER, PYTHON):
+        ratios = sorted(theirs / ours for theirs, ours in zip(seconds[other], best))
+        factors.append(f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}–{ratios[-1]:.2f}]")
+    return f"| {name} | {rate:.2f} | {' | '.join(factors)} |"
+
+
+def picture(found: dict[str, tuple[int, dict[str, list[float]]]], path: Path) -> None:
+    """Rows a second of every contestant, beside that of together."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = (TOGETHER, ALONE, SERVER, PYTHON)
+    colours = ("black", "tab:gray", "#1f4e79", "#7fa9d0")
+    figure, axes = plt.subplots(figsize=(9, 0.8 * len(found) + 1.5), layout="constrained")
+    height = 0.8 / len(names)
+    for n, contestant in enumerate(names):
+        values = [
+            statistics.median(
+                ours / theirs for ours, theirs in zip(seconds[TOGETHER], seconds[contestant])
+            )
+            for _, seconds in found.values()
+        ]
+        places = [place + n * height for place in range(len(found))]
+        axes.barh(places, values, height * 0.9, label=contestant, color=colours[n])
+    axes.set_yticks([place + 0.4 - height / 2 for place in range(len(found))], list(found))
+    axes.set_xlabel("rows a second, together = 1; longer is better")
+    axes.invert_yaxis()
+    figure.legend(fontsize=8, loc="outside upper center", ncols=4)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rows", type=int, default=24)
+    parser.add_argument("--rows", type=int, default=24, help="of 10 words; fewer of longer texts")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     said = machine.describe()
-    bench = Bench(asked.model, asked.threads)
-    lines = [
-        "| texts | a second, alone | together, times as fast | in processor time |",
-        "|---|---|---|---|",
-    ]
-    for name, cases in WORKLOADS.items():
-        alone, factor, used = bench.compare(cases, asked.rows, asked.rounds)
-        lines.append(f"| {name} | {alone:.2f} | {factor:.2f} | {used:.2f} |")
-        print(lines[-1], flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        programs = tools.find_or_build(Path(name))
+        field = Field(asked.model, asked.threads, programs, Path(name) / "server.log")
+        found: dict[str, tuple[int, dict[str, list[float]]]] = {}
+        lines = []
+        try:
+            for workload, cases in WORKLOADS.items():
+                rows = asked.rows if cases[0].words < 1000 else max(2, asked.rows // 4)
+                found[workload] = rows, field.compare(cases, rows, asked.rounds)
+                lines.append(_line(workload, *found[workload]))
+                print(lines[-1], flush=True)
+            peaks = field.memory()
+        finally:
+            field.close()
+    peak = ", ".join(
+        f"{name} {size:.0f} MB" for name, size in {ALONE: field.peaks[ALONE], **peaks}.items()
+    )
     command = f"python benchmarks/throughput.py {asked.model.name} --threads {asked.threads}"
-    RESULTS.write_text(
+    (RESULTS / "throughput.md").write_text(
         "\n".join(
             [
-                "# Texts a second, alone and together",
+                "# Texts a second",
                 "",
                 f"`{command} --rows {asked.rows} --rounds {asked.rounds}`",
                 "",
-                f"{said}. At most {MOST} texts share a pass. Each factor is the median of "
-                f"{asked.rounds} pairs that took turns in one process.",
+                f"{said}. At most {MOST} texts share a pass, and llama-server has so many slots. "
+                f"Times as fast: medians of {asked.rounds} rounds in which the contestants took "
+                "turns, lowest and highest in brackets; above 1, `together` is faster. Texts of "
+                "1,000 words fill passes alone, so there `together` is `alone`.",
                 "",
+                f"| texts | together, a second | ÷ {ALONE} | ÷ {SERVER} | ÷ {PYTHON} |",
+                "|---|---|---|---|---|",
                 *lines,
+                "",
+                f"Peak memory: {peak} (together: of the whole run; llama-server: room for "
+                f"{MOST} texts of 2,048 tokens).",
                 "",
             ]
         ),
         encoding="utf-8",
     )
+    picture(found, RESULTS / "throughput.png")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from edgeguard.decoder import Decoded
 from edgeguard.policy import Policy, distance
 from edgeguard.verdict import Choice
 
-CLOSE = 0.05
+CLOSE = 0.02
 """Between the two likeliest tokens, or a probability and a policy's limit: less than this is close.
 
 benchmarks/company.py measures how far company moves a probability.
@@ -22,11 +22,11 @@ benchmarks/company.py measures how far company moves a probability.
 
 def is_close(decoded: Decoded, policy: Policy) -> bool:
     """Whether any decision on the way to the answer, or the policy's about it, is a close one."""
-    lead = min(map(_lead, decoded.choices), default=1.0)
-    return lead < CLOSE or distance(policy, evidence_of(decoded)) < CLOSE
+    least = min(map(lead, decoded.choices), default=1.0)
+    return least < CLOSE or distance(policy, evidence_of(decoded)) < CLOSE
 
 
-def _lead(choice: Choice) -> float:
+def lead(choice: Choice) -> float:
     """By how much the likeliest token leads; those that end an answer are one."""
     shares: dict[bytes, float] = defaultdict(float)
     for token, share in choice.tokens:

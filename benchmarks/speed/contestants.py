@@ -66,16 +66,17 @@ class Worker:
 
 
 class Server:
-    """llama-server, asked over loopback."""
+    """llama-server, asked over loopback; ``slots`` texts at a time."""
 
-    def __init__(self, program: Path, model: Path, threads: int, log: Path) -> None:
+    def __init__(self, program: Path, model: Path, threads: int, log: Path, slots: int = 1) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [
-                    *(str(program), "-m", str(model), "-c", "2048", "-np", "1", "-fa", "on"),
+                    *(str(program), "-m", str(model), "-c", str(2048 * slots)),
+                    *("-np", str(slots), "-fa", "on"),
                     *("-t", str(threads), "--host", "127.0.0.1", "--port", str(self._port)),
                 ],
                 stdout=out,
