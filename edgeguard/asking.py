@@ -63,7 +63,7 @@ class Asking:
         self,
         conversation: Conversation,
         how: How,
-        decode: Callable[[Question], Decoded] | None = None,
+        decode: Callable[[Question, Decoded | None], Decoded] | None = None,
     ) -> Check:
         """Write the questions; each step asks the next one, through ``decode`` if given.
 
@@ -73,12 +73,13 @@ class Asking:
         written, others = self.run(lambda: self._questions(conversation, how), how)
         return Check(
             written,
-            decode or (lambda question: self.decoded(question, how)),
+            decode or (lambda question, ahead: self.decoded(question, how, ahead)),
             Judge(self.model_id, self.device, how.policy),
             time.perf_counter() - started,
             others,
             conversation.place,
             conversation.not_judged,
+            self.wants_categories(how),
         )
 
     def _questions(
@@ -89,10 +90,13 @@ class Asking:
         plain = normalised(messages) if how.policy.normalise else messages
         return windows.questions(messages), [] if plain == messages else windows.questions(plain)
 
-    def decoded(self, question: Question, how: How) -> Decoded:
-        """The answer to one question, from the cache or from the model."""
+    def decoded(self, question: Question, how: How, ahead: Decoded | None = None) -> Decoded:
+        """The answer to one question: from the cache, computed ahead, or from the model."""
         shares = self.wants_categories(how)
         known = self.remembered(question, how)
+        if known is None and ahead is not None and not how.fresh:
+            known = ahead
+            self.remember(question, known, how)
         if known is None:
             known = self.run(
                 lambda: self.model.get().decoder.decode(

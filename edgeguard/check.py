@@ -42,17 +42,20 @@ class Check:
     def __init__(
         self,
         questions: list[Question],
-        decode: Callable[[Question], Decoded],
+        decode: Callable[[Question, Decoded | None], Decoded],
         judge: Judge,
         seconds: float,
         normalised: Sequence[Question] = (),
         message: int = 0,
         not_judged: tuple[str, ...] = (),
+        categories: bool = False,
     ) -> None:
-        """``decode`` asks the model; ``seconds`` is how long it took to write the questions.
+        """``decode`` asks the model, unless an answer computed ahead will do; ``seconds`` is how
+        long it took to write the questions.
 
         ``normalised``: the questions for the normalised text, if it differs from the text.
-        ``message`` and ``not_judged`` go into the verdict.
+        ``message`` and ``not_judged`` go into the verdict; ``categories``: their probabilities are
+        needed too.
         """
         self.questions = (*questions, *normalised)
         self._written = len(questions)
@@ -62,6 +65,8 @@ class Check:
         self._judge = judge
         self._seconds = seconds
         self._decoded: list[Decoded] = []
+        self._ahead: Decoded | None = None
+        self.categories = categories
         self.tokens = sum(len(question.tokens) for question in self.questions)
         self.windows = len(self.questions)
 
@@ -69,6 +74,25 @@ class Check:
     def fits(self) -> bool:
         """Whether each form of the text fits in one window."""
         return self._written == 1 and self.windows <= 2
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that decides."""
+        return self._judge.policy
+
+    @property
+    def next_question(self) -> Question:
+        """The question of the next step."""
+        return self.questions[len(self._decoded)]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer to the next question is there already."""
+        return self._ahead is not None
+
+    def answered(self, decoded: Decoded) -> None:
+        """Take the answer to the next question, which was computed ahead."""
+        self._ahead = decoded
 
     @property
     def token_probabilities(self) -> list[tuple[float, ...]]:
@@ -84,7 +108,8 @@ class Check:
         raised can be repeated, unless it was cancelled.
         """
         started = time.perf_counter()
-        self._decoded.append(self._decode(self.questions[len(self._decoded)]))
+        self._decoded.append(self._decode(self.next_question, self._ahead))
+        self._ahead = None
         self._seconds += time.perf_counter() - started
         return self._verdict() if len(self._decoded) == self.windows else None
 

@@ -14,10 +14,11 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NoReturn
 
+from edgeguard.ahead import answer_ahead
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
@@ -354,6 +355,17 @@ class Guard:
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         how = How(self._chosen(policy), fresh, category_probabilities, deadline, cancel)
         return self._asking.begin(Reading(strict_messages, tool_calls, skip_media)(messages), how)
+
+    def answer_ahead(
+        self, checks: Sequence[Check], *, cancel: Cancellation | None = None
+    ) -> list[Check]:
+        """Compute the next step of several checks in common passes, where that is possible.
+
+        For programs with many callers: the next ``step`` of such a check costs nothing, and its
+        probabilities differ in late digits. Returns the checks that took part. Raises SessionError,
+        ModelError, ClosedError, CancelledError; each check can then go on alone.
+        """
+        return answer_ahead(self._asking, checks, cancel)
 
     def _chosen(self, name: str | Policy | None) -> Policy:
         """The policy of that name. Raises PolicyError if it is for another model, InputError."""

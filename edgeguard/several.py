@@ -87,7 +87,7 @@ class Several:
             self._together.close()
         self._queue.clear()
 
-    def _decoded(self, question: Question) -> Decoded:
+    def _decoded(self, question: Question, _ahead: Decoded | None) -> Decoded:
         known = self._answered.pop(question, None)
         return known or self._asking.decoded(question, replace(self._how, fresh=True))
 

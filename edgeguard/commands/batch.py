@@ -20,7 +20,13 @@ from edgeguard.batch.layout import Told, told
 from edgeguard.batch.several import make_folders
 from edgeguard.batch.source import PIPE, is_plain_file
 from edgeguard.commands.batch_runs import Input, Way, judge_one, judge_several
-from edgeguard.commands.options import Running, guard_options, reading_options, timeout_option
+from edgeguard.commands.options import (
+    Running,
+    exact_option,
+    guard_options,
+    reading_options,
+    timeout_option,
+)
 from edgeguard.console import note
 from edgeguard.conversation.forms import AUTO
 from edgeguard.conversation.forms import FORMS as MESSAGE_FORMS
@@ -86,12 +92,7 @@ from edgeguard.outputs import check_outputs
 @click.option("--escape", metavar="CHAR", help="CSV: what escapes a quote, as \\, or none.")
 @click.option("--encoding", metavar="NAME", help="Where it is not UTF-8, as cp1252 or utf-16.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was ended early.")
-@click.option(
-    "--exact",
-    is_flag=True,
-    help="Judge row by row, with the bits of a single check. Otherwise short rows share passes, "
-    "which is faster and moves late digits; close calls are judged alone.",
-)
+@exact_option
 @guard_options
 @timeout_option
 def command(

@@ -158,6 +158,17 @@ def timeout_option(command: _F) -> _F:
     )(command)
 
 
+def exact_option(command: _F) -> _F:
+    """--exact: whether texts may share passes."""
+    return click.option(
+        "--exact",
+        envvar="EDGEGUARD_EXACT",
+        is_flag=True,
+        help="Judge one text at a time, with the bits of a single check. Otherwise short texts "
+        "share passes, which is faster and moves late digits; close calls are judged alone.",
+    )(command)
+
+
 def in_a_row_option(command: _F) -> _F:
     """--in-a-row: how many tokens flag a response that is watched."""
     return click.option(

@@ -10,7 +10,13 @@ from click.core import ParameterSource
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.commands.listening import KEY, check_key, listening_options
-from edgeguard.commands.options import Running, above_zero, answer_options, model_options
+from edgeguard.commands.options import (
+    Running,
+    above_zero,
+    answer_options,
+    exact_option,
+    model_options,
+)
 from edgeguard.errors import EXIT_OK
 from edgeguard.extras import require
 from edgeguard.guard import Guard
@@ -136,6 +142,7 @@ from edgeguard.worker.limits import TIMEOUT
     help="Keep the messages of so many calls of LiteLLM in memory, for up to 10 minutes, so that "
     "answers are judged as answers to them.",
 )
+@exact_option
 @click.option(
     "--root-path",
     envvar="EDGEGUARD_ROOT_PATH",
@@ -163,6 +170,7 @@ def command(
     any_model: bool,
     ollama: bool,
     litellm_calls: int,
+    exact: bool,
     root_path: str,
     log_format: str,
 ) -> int:
@@ -190,6 +198,7 @@ def command(
         aliases=aliases,
         any_model=any_model,
         litellm_calls=litellm_calls,
+        exact=exact,
         log_format=log_format,
         policies=tuple(map(find_policy, policies)),
     )

@@ -107,6 +107,7 @@ def make_worker(
         places=settings.queue,
         timeout=settings.timeout,
         max_tokens=settings.max_tokens,
+        together=not settings.exact,
         on_ready=on_ready,
         on_failure=on_failure,
     )
@@ -174,7 +175,7 @@ class _Server(uvicorn.Server):
             _leave(self._last_signal)
 
     def _refuse_the_rest(self) -> None:
-        self._worker.queue.close("the server is stopping", abort=True)
+        self._worker.refuse("the server is stopping", abort=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; the second time, at once: uvicorn's own would still wait."""

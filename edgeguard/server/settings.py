@@ -48,6 +48,8 @@ class Settings:
     any_model: bool = False
     litellm_calls: int = 0
     log_format: str = LOG_FORMATS[0]
+    exact: bool = False
+    """Judge one text at a time, whatever waits."""
     policies: tuple[Policy, ...] = ()
     """What requests may name beside the guard's own policy."""
 

@@ -72,7 +72,7 @@ class Job(Generic[T]):
         self._texts = deque(texts)
         self._finish = finish
         self._limits = limits
-        self._check: Check | None = None
+        self._begun: deque[Check] = deque()  # of the first texts
         self._left_windows = 0
         self._tokens = 0
         self._seconds = 0.0
@@ -96,10 +96,11 @@ class Job(Generic[T]):
     @property
     def tokens_left(self) -> int:
         """About how many tokens are still to be read."""
-        texts = list(self._texts)
-        begun, check = 0, self._check
-        if check is not None:
-            texts, begun = texts[1:], check.tokens * self._left_windows // check.windows
+        checks = list(self._begun)
+        texts = list(self._texts)[len(checks) :]
+        begun = sum(check.tokens for check in checks[1:])
+        for check in checks[:1]:
+            begun += check.tokens * self._left_windows // check.windows
         characters = sum(text.characters for text in texts)
         return begun + _FRAME * len(texts) + characters // _CHARACTERS
 
@@ -115,7 +116,7 @@ class Job(Generic[T]):
         self.cancellation.cancel()
 
     def turn(self, guard: Guard) -> int:
-        """Judge the next window; returns the number of tokens read.
+        """Judge the next window; returns the number of tokens read for it, 0 if ahead.
 
         Raises CancelledError if the job was given up. Any other error may be due to the text or the
         guard: the caller has to find out, and call ``fail_text`` to go on.
@@ -132,23 +133,43 @@ class Job(Generic[T]):
                 self.fail_text(error)
         return 0
 
+    def prepared(self, guard: Guard, most: int) -> list[Check]:
+        """The checks of the next texts, begun if need be, without those that have an answer."""
+        while len(self._begun) < min(most, len(self._texts)):
+            try:
+                self._begin(guard)
+            except Exception:  # its own turn raises it again, and says whose fault it is
+                break
+        return [check for check in list(self._begun)[:most] if not check.is_answered]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the next turn only has to take an answer."""
+        return bool(self._begun) and self._begun[0].is_answered
+
+    def took(self, check: Check, seconds: float) -> None:
+        """Seconds of computing that one of its checks has had outside a turn."""
+        self._seconds += seconds
+        check.took(seconds)
+
     def fail_text(self, error: EdgeguardError) -> None:
         """Make the error the result of the next text."""
         self._end(error)
 
     def _step(self, guard: Guard) -> int:
-        if self._check is None:
+        if not self._begun:
             self._begin(guard)
-        check = self._check
-        assert check is not None
+        check = self._begun[0]
+        tokens = 0 if check.is_answered else check.tokens // check.windows
         verdict = check.step()
         self._left_windows -= 1
         if verdict is not None:
             self._end(self._finish(guard, verdict))
-        return check.tokens // check.windows
+        return tokens
 
     def _begin(self, guard: Guard) -> None:
-        text = self._texts[0]
+        """Begin the first text that is not."""
+        text = self._texts[len(self._begun)]
         check = guard.begin(text.conversation, **text.options, cancel=self.cancellation)
         free = self._limits.tokens - self._tokens
         if check.tokens > free:
@@ -159,12 +180,17 @@ class Job(Generic[T]):
                 "parts"
             )
         self._tokens += check.tokens
-        self._check, self._left_windows = check, check.windows
+        self._begun.append(check)
+        if len(self._begun) == 1:
+            self._left_windows = check.windows
 
     def _end(self, result: T | EdgeguardError) -> None:
         self.results.append(result)
         self._texts.popleft()
-        self._check = None
+        if self._begun:
+            self._begun.popleft()
+        if self._begun:
+            self._left_windows = self._begun[0].windows
 
     def _timeout(self) -> TimeoutError:
         return TimeoutError(

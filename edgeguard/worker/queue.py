@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from edgeguard.worker.job import Job
@@ -128,6 +129,11 @@ class Queue:
             self._busy_since = self._busy_since or time.monotonic()
             self._current = self._waiting.popleft()
             return self._current
+
+    def others(self, most: int) -> list[Job[Any]]:
+        """The jobs whose turns come next."""
+        with self._condition:
+            return [waiter.job for waiter in islice(self._waiting, most)]
 
     def close(self, reason: str, *, abort: bool = False) -> None:
         """Refuse the jobs that wait and new ones; ``abort`` also stops the computation."""

@@ -22,7 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import (
@@ -34,6 +34,7 @@ from edgeguard.errors import (
 from edgeguard.guard import Guard
 from edgeguard.self_test import self_test
 from edgeguard.verdict import Verdict
+from edgeguard.worker.company import MOST, answer_together
 from edgeguard.worker.job import Job, Text
 from edgeguard.worker.limits import TIMEOUT, Limits
 from edgeguard.worker.queue import NotReadyError, Queue, Waiter
@@ -58,13 +59,15 @@ class Worker:
         places: int | None = None,
         timeout: float | None = TIMEOUT,
         max_tokens: int | None = None,
+        together: bool = False,
         on_ready: Callable[[Guard], None] = lambda _guard: None,
         on_failure: Callable[[EdgeguardError], None] = lambda _error: None,
     ) -> None:
         """``load`` is called in the thread; ``places`` is how many jobs may wait, None for any.
 
         ``timeout`` is how many seconds of computing a job may have, None for any; ``max_tokens``
-        how many tokens, None for what the model reads in that time. ``on_ready`` and ``on_failure``
+        how many tokens, None for what the model reads in that time. ``together``: short texts
+        that wait share passes; see edgeguard.worker.company. ``on_ready`` and ``on_failure``
         are called in the thread too: the first after the test verdicts, the second if the model
         could not be loaded or failed the test.
         """
@@ -72,7 +75,9 @@ class Worker:
         self._on_ready = on_ready
         self._on_failure = on_failure
         self._max_tokens = max_tokens
+        self._together = together
         self._loading = Cancellation()
+        self._aborted = Cancellation()
         self._loaded: Future[None] = Future()
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -134,9 +139,15 @@ class Worker:
             return
         self._change("stopped", "the model is stopping")
         self._loading.cancel()
-        self.queue.close(self._reason, abort=abort)
+        self.refuse(self._reason, abort=abort)
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(wait)
+
+    def refuse(self, reason: str, *, abort: bool) -> None:
+        """Refuse all jobs from now on; ``abort``: end what is being computed too."""
+        if abort:
+            self._aborted.cancel()
+        self.queue.close(reason, abort=abort)
 
     async def run(
         self,
@@ -195,8 +206,10 @@ class Worker:
             self._turn(guard, waiter)
 
     def _turn(self, guard: Guard, waiter: Waiter) -> None:
-        started = time.perf_counter()
         try:
+            if self._together:
+                self._answer_together(guard, waiter.job)
+            started = time.perf_counter()
             tokens = waiter.job.turn(guard)
             self.queue.learn(tokens, time.perf_counter() - started)
         except CancelledError:  # its caller left, or the worker stops
@@ -207,6 +220,12 @@ class Worker:
             waiter.settle()
         else:
             self.queue.put_back(waiter)
+
+    def _answer_together(self, guard: Guard, job: Job[Any]) -> None:
+        """Answer the next texts of a job and of the jobs that wait."""
+        if not job.is_answered:
+            jobs = [job, *self.queue.others(MOST - 1)]
+            self.queue.learn(*answer_together(guard, jobs, self._aborted))
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
         """Find out whether the text or the guard is to blame. Raises if it is the guard."""
