@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -211,6 +212,27 @@ def test_a_client_that_leaves_takes_nobody_with_it() -> None:
         assert worker.state == "ready"
     assert severities([one, other]) == ["Safe", "Safe"]
     assert isinstance(left, asyncio.CancelledError)
+
+
+def test_a_common_pass_ends_when_all_have_left() -> None:
+    session = Gate(company_seconds=30.0)
+
+    async def leave_all(worker: Worker) -> float:
+        work = [asyncio.ensure_future(ask(worker, f"{n}")) for n in range(3)]
+        session.open.set()
+        while not session.sequences(()).passes:
+            await asyncio.sleep(0.005)
+        left = time.monotonic()
+        for one in work:
+            one.cancel()
+        while worker.queue.in_flight != (0, 0):
+            await asyncio.sleep(0.005)
+        return time.monotonic() - left
+
+    with working(session) as worker:
+        session.open.clear()
+        assert asyncio.run(leave_all(worker)) < 10
+        assert worker.state == "ready"
 
 
 def test_stopping_ends_the_common_pass() -> None:
