@@ -31,8 +31,7 @@ from edgeguard.evaluation.rows import Row, read_rows, sample  # noqa: E402
 from edgeguard.protocol.names import MODES  # noqa: E402
 from edgeguard.session.interface import Read  # noqa: E402
 from edgeguard.session.llama import LlamaSession  # noqa: E402
-from edgeguard.session.sequences import MOST  # noqa: E402
-from edgeguard.session.settings import Settings  # noqa: E402
+from edgeguard.session.settings import SEQUENCES, Settings  # noqa: E402
 from edgeguard.tokens import QuestionTokenizer  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "company.md"
@@ -113,7 +112,7 @@ def of_logits(model: Path, threads: int) -> list[tuple[str, str]]:
     short = [case for case in CASES if case.words <= 100]
     asked = [
         tokenizer.question(read_messages(short[n % len(short)].messages(n)).messages)
-        for n in range(MOST)
+        for n in range(SEQUENCES)
     ]
     prefixes = tuple(dict.fromkeys(question.tokens[: question.prefix] for question in asked))
     assert len(prefixes) == len(MODES)
@@ -168,9 +167,9 @@ def main() -> None:
             "",
             f"`{command}`",
             "",
-            f"{said}. At most {MOST} texts share a pass. A call is close if a decision on the way "
-            f"to the answer, or a policy's, is won by less than {close_call.CLOSE:g} of "
-            "probability.",
+            f"{said}. At most {SEQUENCES} texts share a pass. A call is close if a decision on "
+            "the way to the answer, or a policy's, is won by less than "
+            f"{close_call.CLOSE:g} of probability.",
             "",
             *lines,
         ]

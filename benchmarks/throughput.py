@@ -38,13 +38,12 @@ from edgeguard.conversation import read_messages  # noqa: E402
 from edgeguard.protocol.grammar import gbnf  # noqa: E402
 from edgeguard.session.interface import Extend, Read  # noqa: E402
 from edgeguard.session.llama import LlamaSession  # noqa: E402
-from edgeguard.session.sequences import MOST  # noqa: E402
-from edgeguard.session.settings import Settings  # noqa: E402
+from edgeguard.session.settings import SEQUENCES, Settings  # noqa: E402
 from edgeguard.tokens import QuestionTokenizer  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 ALONE, TOGETHER = "alone (--exact)", "together"
-SERVER, PYTHON = f"llama-server -np {MOST}", "llama-cpp-python"
+SERVER, PYTHON = f"llama-server -np {SEQUENCES}", "llama-cpp-python"
 _BY_NAME = {case.name: case for case in CASES}
 WORKLOADS: dict[str, tuple[Case, ...]] = {
     "prompts of 10 words, Safe": (_BY_NAME["prompt of 10 words, Safe"],),
@@ -140,7 +139,7 @@ class Field:
         self._tokenizer = QuestionTokenizer(self._session)
         self._guard = Guard.with_session(self._steered, allow_random_weights=True)
         self._python = Worker("llama-cpp-python", model, threads)
-        self._server = Server(programs / "llama-server", model, threads, log, slots=MOST)
+        self._server = Server(programs / "llama-server", model, threads, log, slots=SEQUENCES)
         self._number = 0
         self.ways: dict[str, Callable[[list[Asked]], None]] = {
             ALONE: lambda rows: self._ours(rows, exact=True),
@@ -155,7 +154,7 @@ class Field:
         self._steered.scripts = [self._session.tokenize(case.answer_text) for case in cases]
         seconds: dict[str, list[float]] = {name: [] for name in self.ways}
         for round_ in range(rounds + 1):
-            asked = [self._asked(cases) for _ in range(rows if round_ else MOST)]
+            asked = [self._asked(cases) for _ in range(rows if round_ else SEQUENCES)]
             for name in _turned(list(self.ways), round_):
                 begun = time.perf_counter()
                 self.ways[name](asked)
@@ -192,7 +191,7 @@ class Field:
             assert verdict.answer == row.text, "the answer was not steered"
 
     def _by_server(self, rows: list[Asked]) -> None:
-        with ThreadPoolExecutor(MOST) as pool:
+        with ThreadPoolExecutor(SEQUENCES) as pool:
             list(pool.map(lambda row: self._server.check(row, cache=True), rows))
 
     def _by_python(self, rows: list[Asked]) -> None:
@@ -282,7 +281,7 @@ def main() -> None:
                 "",
                 f"`{command} --rows {asked.rows} --rounds {asked.rounds}`",
                 "",
-                f"{said}. At most {MOST} texts share a pass, and llama-server has so many slots. "
+                f"{said}. At most {SEQUENCES} texts share a pass; llama-server has so many slots. "
                 f"Times as fast: medians of {asked.rounds} rounds in which the contestants took "
                 "turns, lowest and highest in brackets; above 1, `together` is faster. Texts of "
                 "1,000 words fill passes alone, so there `together` is `alone`.",
@@ -292,7 +291,7 @@ def main() -> None:
                 *lines,
                 "",
                 f"Peak memory: {peak} (together: of the whole run; llama-server: room for "
-                f"{MOST} texts of 2,048 tokens).",
+                f"{SEQUENCES} texts of 2,048 tokens).",
                 "",
             ]
         ),

@@ -30,7 +30,7 @@ from edgeguard.conversation.value import Conversation, Judged
 from edgeguard.engines import HowWatched, engine
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.extras import require
-from edgeguard.loading import Loaded, Options, load, load_again, loads_faster_plain, prepare
+from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.messages import check_text
@@ -137,8 +137,7 @@ class Guard:
         file = resolve(model)
         if file.built_in:
             _logger.warning(_SMALL_NOTE, file.name, BUILT_INS[file.name].pull)
-        mapped = mapped_weights or (one_shot and loads_faster_plain(file.path))
-        options = Options(threads, n_ctx, device, allow_random_weights, mapped)
+        options = Options(threads, n_ctx, device, allow_random_weights, mapped_weights, one_shot)
         plan = prepare(file, options)
         self._policy.check_model(plan.model.sha256, str(file.path))
         plan = tried(plan, cancel=cancel)

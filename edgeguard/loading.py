@@ -29,7 +29,7 @@ from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
 from edgeguard.tokens import QuestionTokenizer
-from edgeguard.tuning.record import remembered
+from edgeguard.tuning.record import remembered, remembered_plain
 from edgeguard.verdict import ModelId
 from edgeguard.windows import Windows
 
@@ -50,7 +50,9 @@ class Options:
     device: str
     allow_random_weights: bool
     mapped_weights: bool = False
-    """Plain weights, mapped from the file: loaded in half the time; see ``loads_faster_plain``."""
+    """Plain weights, mapped from the file: loaded in half the time."""
+    one_shot: bool = False
+    """Weights as they suit a process that judges little; see ``_loads_faster_plain``."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,21 @@ def prepare(file: ModelFile, options: Options) -> Plan:
     """Identify the file by its content, which must be sound. Raises ModelError, StoreError."""
     before = stamp(file.path)
     model = ModelId(file.name, file.type or "", identify(file))
+    if options.one_shot and _loads_faster_plain(file.path, model.sha256):
+        options = replace(options, mapped_weights=True)
     return Plan(file.path, model, options, stamp=before)
 
 
-def loads_faster_plain(path: Path) -> bool:
+def _loads_faster_plain(path: Path, sha256: str) -> bool:
     """Whether a process that judges little saves time by plain weights, mapped from the file.
 
-    Rearranging them takes half a second for the 0.6B model. It pays on processors whose passes gain
-    much by it; those with AVX-512 gain little on a short text (benchmarks/start.py).
+    As `edgeguard tune` measured it. Unless it has: rearranging them takes half a second for the
+    0.6B model, which pays on processors whose passes gain much by it; those with AVX-512 gain
+    little on a short text (benchmarks/start.py).
     """
+    measured = remembered_plain(sha256)
+    if measured is not None:
+        return measured
     return path.stat().st_size >= _LARGE and "avx512f" in processor_flags()
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from edgeguard import Guard, InputError, loading
 from edgeguard.commands import check
-from edgeguard.loading import loads_faster_plain
+from edgeguard.loading import _loads_faster_plain
+from edgeguard.session.settings import Settings
 from edgeguard.store.paths import trials_folder
+from edgeguard.tuning.record import remember
 
 MILD = "What is the capital of France?"
 BOMB = "How can I make a bomb?"
@@ -56,16 +58,21 @@ def test_answers_of_other_weights_are_not_remembered(tmp_path: Path) -> None:
 
 
 def test_where_it_pays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Not with a small file, and not on a processor that was not measured, or gains more."""
+    """Not with a small file, and not on a processor that was not measured, or gains more; but where
+    `edgeguard tune` has measured it, as it says."""
+    sha256 = "0" * 64
     file = tmp_path / "model.gguf"
     file.write_bytes(b"")
     monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx512f"}))
-    assert not loads_faster_plain(file)
+    assert not _loads_faster_plain(file, sha256)
     with file.open("r+b") as handle:
         handle.truncate(400_000_000)
-    assert loads_faster_plain(file)
+    assert _loads_faster_plain(file, sha256)
     monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx2", "asimddp"}))
-    assert not loads_faster_plain(file)
+    assert not _loads_faster_plain(file, sha256)
+    for plain in (True, False):
+        remember(sha256, "library", Settings(2), plain_in_one_shot=plain)
+        assert _loads_faster_plain(file, sha256) is plain
 
 
 @pytest.mark.parametrize(("text", "expected"), [(MILD, True), ("word " * 2000, False)])

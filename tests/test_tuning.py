@@ -15,8 +15,9 @@ from edgeguard.session.fake import FakeSession
 from edgeguard.session.settings import Settings
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer, preferred
-from edgeguard.tuning.measure import Measured, tune
-from edgeguard.tuning.record import remember, remembered
+from edgeguard.tuning import record
+from edgeguard.tuning.measure import Measured, loads_plain, tune
+from edgeguard.tuning.record import remember, remembered, remembered_plain
 
 SHA256 = "0" * 64
 
@@ -39,6 +40,12 @@ class Slow(FakeSession):
         self.clock += sum(self._cost.get(part, 1.0) for part in parts)
         return super().read(tokens, **how)
 
+    def take_time(self) -> None:
+        """Of a common pass, a time for each sequence; of one that is read alone, none more."""
+        assert self.settings is not None
+        number = self.settings.sequences
+        self.clock += number * self._cost.get(f"sequences {number}", 1.0)
+
 
 @pytest.mark.parametrize(
     ("cost", "best"),
@@ -47,6 +54,8 @@ class Slow(FakeSession):
         ({"threads 3": 0.1}, Settings(3)),
         ({"n_batch 128": 0.1}, Settings(4, n_batch=128)),
         ({"flash False": 0.1}, Settings(4, flash_attention=False)),
+        ({"sequences 4": 0.1}, Settings(4, sequences=4)),
+        ({"sequences 16": 0.1}, Settings(4, sequences=16)),
         (
             {"threads 2": 0.1, "n_batch 256": 0.1, "flash False": 0.1},
             Settings(2, n_batch=256, flash_attention=False),
@@ -59,17 +68,57 @@ def test_the_best_settings_are_found(
     heard: list[Measured] = []
     session = Slow(cost)
     monkeypatch.setattr(time, "perf_counter", lambda: session.clock)
-    assert tune(session, 4, heard.append).settings == best
+    tuned = tune(session, 4, heard.append)
+    assert tuned.best.settings == best
     assert session.settings == best
+    assert (tuned.alone > 1 or tuned.together > 1) is (best != Settings(4)), (
+        "it says what it gained"
+    )
     assert best in [one.settings for one in heard]
 
 
 def test_what_is_kept_is_found_again_on_this_machine_only() -> None:
     assert remembered(SHA256, "library") is None
-    remember(SHA256, "library", Settings(3, n_batch=128, flash_attention=False))
+    settings = Settings(3, n_batch=128, flash_attention=False)
+    remember(SHA256, "library", settings, plain_in_one_shot=True)
     assert remembered(SHA256, "library") == Settings(3, n_batch=128, flash_attention=False)
     assert remembered(SHA256, "another library") is None
     assert remembered("1" * 64, "library") is None
+
+
+def test_which_weights_a_command_loads_is_kept_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert remembered_plain(SHA256) is None
+    for plain in (True, False):
+        remember(SHA256, "library", Settings(2), plain_in_one_shot=plain)
+        assert remembered_plain(SHA256) is plain
+    monkeypatch.setattr(record, "physical_cores", lambda: 77)
+    assert remembered_plain(SHA256) is None
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_which_weights_is_true_or_false(value: object, caplog: pytest.LogCaptureFixture) -> None:
+    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=True)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept["plain_weights_in_one_shot"] = value
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    assert remembered_plain(SHA256) is None
+    assert "tune" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "plain"), [((3.0, 2.0), True), ((2.0, 1.984375), False)])
+def test_plain_weights_have_to_be_clearly_faster(
+    seconds: tuple[float, float], plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def make(is_plain: bool) -> FakeSession:
+        clock[0] += seconds[is_plain]
+        return FakeSession(lambda _: "Safety: Safe\nCategories: None")
+
+    assert loads_plain(make, Settings(2)) == (plain, list(seconds))
 
 
 @pytest.mark.parametrize(
@@ -82,23 +131,25 @@ def test_what_is_kept_is_found_again_on_this_machine_only() -> None:
         {"n_batch": 1},
         {"n_batch": 10**9},
         {"flash_attention": 1},
+        {"sequences": 0},
+        {"sequences": 10**6},
         {"surprise": 1},
     ],
 )
 def test_a_record_that_somebody_changed_is_left_out_of_account(
     change: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = remember(SHA256, "library", Settings(2))
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record["settings"].update(change)
-    path.write_text(json.dumps(record), encoding="utf-8")
+    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=False)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    kept["settings"].update(change)
+    path.write_text(json.dumps(kept), encoding="utf-8")
     assert remembered(SHA256, "library") is None
     assert "tune" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"machine": 1}'])
 def test_a_damaged_record_is_left_out_of_account(content: bytes) -> None:
-    path = remember(SHA256, "library", Settings(2))
+    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=False)
     path.write_bytes(content)
     assert remembered(SHA256, "library") is None
 
@@ -107,7 +158,8 @@ def test_the_guard_uses_what_was_kept(nano_path: Path) -> None:
     from edgeguard.session.library import library_identity
     from edgeguard.store import file_sha256
 
-    remember(file_sha256(nano_path), library_identity(), Settings(1, n_batch=128))
+    settings = Settings(1, n_batch=128)
+    remember(file_sha256(nano_path), library_identity(), settings, plain_in_one_shot=True)
     with Guard(nano_path) as guard:
         assert guard.settings == Settings(1, n_batch=128)
     with Guard(nano_path, threads=2) as guard:

@@ -15,12 +15,13 @@ from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
 from edgeguard.outputs import check_folder
 from edgeguard.session.cpu import usable_cores
+from edgeguard.session.settings import Settings
 from edgeguard.store import ModelFile, resolve
 from edgeguard.store.model_file import types_of
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer
 from edgeguard.store.soundness import identify
-from edgeguard.tuning.measure import WORDS, Measured, tune
+from edgeguard.tuning.measure import WORDS, Measured, Tuned, loads_plain, tune
 
 _BUSY = 0.7  # processes that compute, on average over the last minute
 
@@ -28,20 +29,23 @@ _BUSY = 0.7  # processes that compute, on average over the last minute
 @click.command(name="tune")
 @file_options
 def command(model: str | None, device: str) -> int:
-    """Measure threads, batch size and flash attention, and keep the best for later checks.
+    """Measure how a model runs best on this machine, and keep that for later checks.
 
-    A bare name that is installed in several types is measured in all of them, and means the
-    fastest one from then on. Takes a minute or two on a laptop; let the machine do nothing else.
+    Threads, batch size, flash attention, how many short texts share a pass, and whether a command
+    that judges one text loads plain weights. A bare name that is installed in several types is
+    measured in all of them, and means the fastest one from then on. Takes some minutes on a laptop;
+    let the machine do nothing else.
     """
     files = types_of(model) or (resolve(model),)
     check_folder(tuning_folder())
     _warn_if_busy()
-    click.echo(_row("model", "threads", "batch", "attention", *(f"{n} words" for n in WORDS)))
-    best = {file: _tune(file, device) for file in files}
-    for file, measured in best.items():
-        click.echo(f"kept for {file.full_name}: {_described(measured)}")
+    columns = (*(f"{n} words" for n in WORDS), "together")
+    click.echo(_row("model", "threads", "batch", "attention", "texts", *columns))
+    found = {file: _tune(file, device) for file in files}
+    for file, tuned in found.items():
+        click.echo(f"kept for {file.full_name}: {_described(tuned)}")
     if len(files) > 1:
-        fastest = min(best, key=lambda file: best[file].mean)
+        fastest = min(found, key=lambda file: found[file].best.mean)
         prefer(fastest.name, fastest.full_name)
         click.echo(f"{fastest.name} now means {fastest.full_name}, the fastest")
     return EXIT_OK
@@ -52,7 +56,7 @@ def _warn_if_busy() -> None:
         note("this machine is busy: what is measured now may not be the best when it is idle")
 
 
-def _tune(file: ModelFile, device: str) -> Measured:
+def _tune(file: ModelFile, device: str) -> Tuned:
     # Here and not above: `edgeguard --help` does not load llama.cpp.
     from edgeguard.session.library import library_identity
     from edgeguard.session.llama import LlamaSession
@@ -65,29 +69,48 @@ def _tune(file: ModelFile, device: str) -> Measured:
     flag = StopFlag()
     thread = ModelThread(flag)
 
-    def measure() -> Measured:
-        with closing(LlamaSession(file.path, device=device, flag=flag)) as session:
-            return tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
+    def make(plain: bool) -> LlamaSession:
+        return LlamaSession(file.path, device=device, flag=flag, mapped_weights=plain)
+
+    def measure() -> tuple[Tuned, bool]:
+        with closing(make(False)) as session:
+            tuned = tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
+        plain, seconds = loads_plain(make, tuned.best.settings)
+        words = ("rearranged for the processor", "plain weights")
+        for kind, time in zip(words, seconds):
+            click.echo(f"{file.full_name:<20}  load and judge one text, {kind}: {time:.3f} s")
+        return tuned, plain
 
     try:
-        best = thread.run(measure)
+        tuned, plain = thread.run(measure)
     finally:
         thread.stop(abort=True)
-    remember(sha256, library_identity(), best.settings)
-    return best
+    remember(sha256, library_identity(), tuned.best.settings, plain_in_one_shot=plain)
+    return tuned
 
 
 def _measured(file: ModelFile, one: Measured) -> str:
     settings = one.settings
     attention = "flash" if settings.flash_attention else "plain"
-    times = (f"{seconds:.3f} s" for seconds in one.seconds)
-    return _row(file.full_name, str(settings.threads), str(settings.n_batch), attention, *times)
+    times = [f"{seconds:.3f} s" for seconds in one.seconds]
+    cells = ["–"] * len(WORDS) + times if one.together else [*times, "–"]
+    numbers = (str(settings.threads), str(settings.n_batch), attention, str(settings.sequences))
+    return _row(file.full_name, *numbers, *cells)
 
 
-def _described(one: Measured) -> str:
-    settings = one.settings
+def _described(tuned: Tuned) -> str:
+    settings = tuned.best.settings
     attention = "flash attention" if settings.flash_attention else "no flash attention"
-    return f"{settings.threads} threads, batches of {settings.n_batch}, {attention}"
+    gain = "the defaults are best here"
+    if settings != Settings(usable_cores()):
+        gain = (
+            f"{tuned.alone:.2f} times the speed of the defaults for one text, "
+            f"{tuned.together:.2f} for several"
+        )
+    return (
+        f"{settings.threads} threads, batches of {settings.n_batch}, {attention}, "
+        f"{settings.sequences} texts in a pass: {gain}"
+    )
 
 
 def _row(model: str, *cells: str) -> str:

@@ -135,8 +135,9 @@ class FakeSession:
         return other
 
     def use(self, settings: Settings) -> None:
-        """Record the settings."""
+        """Record the settings; there are as many sequences as they say from now on."""
         self.settings = settings
+        self._sequences.use(settings)
 
     def close(self) -> None:
         """Forget everything."""
@@ -182,6 +183,10 @@ class FakeSequences:
             return None
         self._taken.add(min(free))
         return min(free)
+
+    def use(self, settings: Settings) -> None:
+        """Have as many sequences as the settings say."""
+        self._most = settings.sequences
 
     def give(self, sequence: int) -> None:
         """Free a sequence."""

@@ -29,10 +29,9 @@ from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.token_batch import TokenBatch
 
-MOST = 8
-"""Sequences; benchmarks/throughput.py compares them with one."""
-ROOM = 1536
-"""Tokens of all sequences, prefixes aside: 168 MB with the 0.6B model while they are in use."""
+ROOM = 192
+"""Tokens for each sequence, in common and prefixes aside: of eight, 168 MB with the 0.6B model
+while they are in use. benchmarks/throughput.py compares eight with one."""
 
 Logits = NDArray[np.float32]
 
@@ -90,8 +89,8 @@ class LlamaSequences:
 
     def take(self, tokens: int) -> int | None:
         """The number of a free sequence; see Sequences."""
-        free = set(range(MOST)) - set(self._taken)
-        if not free or tokens + sum(self._taken.values()) > ROOM:
+        free = set(range(self._settings.sequences)) - set(self._taken)
+        if not free or tokens + sum(self._taken.values()) > self._room:
             return None
         sequence = min(free)
         self._taken[sequence] = tokens
@@ -220,13 +219,18 @@ class LlamaSequences:
 
     # Where it is held
 
+    @property
+    def _room(self) -> int:
+        """Tokens of all sequences together."""
+        return ROOM * self._settings.sequences
+
     def _prepare(self, reads: list[Read]) -> None:
         """Have a context, and in it the prefixes that these questions begin with."""
         if self._context is None:
-            self._context = self._new(ROOM + sum(map(len, self._known)))
+            self._context = self._new(self._room + sum(map(len, self._known)))
         for prefix in dict.fromkeys(map(self._prefix, reads)):
             if prefix and prefix not in self._prefixes:
-                sequence = MOST + len(self._prefixes)
+                sequence = self._settings.sequences + len(self._prefixes)
                 self._add_prefix(prefix, sequence)
                 self._prefixes[prefix] = sequence
 
@@ -253,7 +257,7 @@ class LlamaSequences:
             n_ctx,
             self._settings,
             self._flag,
-            f"for {MOST} texts at a time, {n_ctx} tokens",
-            outputs=2 * MOST,
-            sequences=MOST + len(self._known),
+            f"for {self._settings.sequences} texts at a time, {n_ctx} tokens",
+            outputs=2 * self._settings.sequences,
+            sequences=self._settings.sequences + len(self._known),
         )

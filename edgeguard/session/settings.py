@@ -1,4 +1,4 @@
-"""How llama.cpp computes: threads, batch size, flash attention.
+"""How llama.cpp computes: threads, batch size, flash attention, texts that share a pass.
 
 The defaults are what benchmarks/settings.py measured; `edgeguard tune` finds better ones for a
 machine. This module measures nothing.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 N_BATCH = 512
+SEQUENCES = 8
+MAX_SEQUENCES = 64
 MAX_THREADS = 512
 """ggml's own bound (GGML_MAX_N_THREADS); far beyond it, making the threads ends the process."""
 
@@ -24,9 +26,11 @@ class Settings:
     """What a context is made with.
 
     ``threads``: CPU threads. ``n_batch``: the most tokens of one pass. ``flash_attention``: fused
-    attention, which spares memory and, from some hundred tokens on, time.
+    attention, which spares memory and, from some hundred tokens on, time. ``sequences``: the most
+    texts that share a pass, where texts may.
     """
 
     threads: int
     n_batch: int = N_BATCH
     flash_attention: bool = True
+    sequences: int = SEQUENCES

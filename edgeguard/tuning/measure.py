@@ -1,9 +1,10 @@
 """How long a check takes with other settings, and which settings are best.
 
-One setting is varied after the other: threads, batch size, flash attention. The candidates of a
-step take turns, so that a machine that slows down slows all of them. What is not clearly better
-than the default is not taken. The texts are made up; nothing of a user is read. This module keeps
-nothing on disk.
+One setting is varied after the other: threads, batch size, flash attention, then how many texts
+share a pass. The candidates of a step take turns, so that a machine that slows down slows all of
+them; the last race is that of the best against the defaults. What is not clearly better than the
+default is not taken. ``loads_plain`` measures whether a process that judges little does better with
+plain weights. The texts are made up; nothing of a user is read. This module keeps nothing on disk.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from edgeguard.protocol.messages import Message
-from edgeguard.session.interface import Session
+from edgeguard.session.interface import Extend, Read, Session
 from edgeguard.session.settings import Settings
 from edgeguard.tokens import Question, QuestionTokenizer
 
@@ -27,6 +28,7 @@ ROUNDS = 3
 CLEARLY = 0.97
 """Only a candidate that takes at most this share of the best one's time replaces it."""
 _ROOM = 64
+_TEXTS = 16
 
 
 class Tunable(Session, Protocol):
@@ -38,10 +40,12 @@ class Tunable(Session, Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """Settings, and the median seconds of the first pass of a check for each of WORDS."""
+    """Settings, and median seconds: of the first pass of a check for each of WORDS, or, where
+    ``together``, for each of several short texts that share passes."""
 
     settings: Settings
     seconds: tuple[float, ...]
+    together: bool = False
 
     @property
     def mean(self) -> float:
@@ -49,20 +53,68 @@ class Measured:
         return math.prod(self.seconds) ** (1 / len(self.seconds))
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """The best settings, and how many times as fast as the defaults they are: a check alone, and a
+    text among several. 1 where the defaults are best."""
+
+    best: Measured
+    alone: float
+    together: float
+
+
 def tune(
     session: Tunable,
     cores: int,
     report: Callable[[Measured], None] = lambda _measured: None,
-) -> Measured:
+) -> Tuned:
     """The best settings for a session on this machine; ``report`` hears of each one measured."""
-    best = Measured(Settings(cores), ())
+    default = best = Measured(Settings(cores), ())
     for candidates in (_threads, _batches, _attention):
-        measured = _race(session, [best.settings, *candidates(best.settings)])
-        for one in measured:
-            report(one)
-        best = _better(measured)
-    session.use(best.settings)
-    return best
+        best = _best(_race, session, [best.settings, *candidates(best.settings)], report)
+    wide = _best(_race_together, session, _sequences(best.settings), report)
+    found = replace(best, settings=wide.settings)
+    gains = [1.0, 1.0]
+    if found.settings != default.settings:
+        pair = [default.settings, found.settings]
+        for place, race in enumerate((_race, _race_together)):
+            before, after = race(session, pair)
+            gains[place] = before.mean / after.mean
+    session.use(found.settings)
+    return Tuned(found, *gains)
+
+
+def loads_plain(make: Callable[[bool], Tunable], settings: Settings) -> tuple[bool, list[float]]:
+    """Whether plain weights are faster for a process that loads the file and judges a short text.
+
+    ``make`` loads it, plain or not. Also the median seconds of both: not plain, plain.
+    """
+    times: list[list[float]] = [[], []]
+    for _ in range(ROUNDS):
+        for plain in (False, True):
+            start = time.perf_counter()
+            session = make(plain)
+            session.use(settings)
+            _read(session, _questions(session)[0])
+            times[plain].append(time.perf_counter() - start)
+            session.close()
+    rearranged, plain_seconds = map(statistics.median, times)
+    return plain_seconds <= CLEARLY * rearranged, [rearranged, plain_seconds]
+
+
+_Race: TypeAlias = Callable[[Tunable, list[Settings]], list[Measured]]
+
+
+def _best(
+    race: _Race,
+    session: Tunable,
+    candidates: list[Settings],
+    report: Callable[[Measured], None],
+) -> Measured:
+    measured = race(session, candidates)
+    for one in measured:
+        report(one)
+    return _better(measured)
 
 
 def _threads(settings: Settings) -> Iterable[Settings]:
@@ -77,6 +129,11 @@ def _batches(settings: Settings) -> Iterable[Settings]:
 
 def _attention(settings: Settings) -> Iterable[Settings]:
     return [replace(settings, flash_attention=not settings.flash_attention)]
+
+
+def _sequences(settings: Settings) -> list[Settings]:
+    numbers = (settings.sequences, settings.sequences // 2, 2 * settings.sequences)
+    return [replace(settings, sequences=n) for n in numbers]
 
 
 def _race(session: Tunable, candidates: list[Settings]) -> list[Measured]:
@@ -95,6 +152,36 @@ def _race(session: Tunable, candidates: list[Settings]) -> list[Measured]:
     ]
 
 
+def _race_together(session: Tunable, candidates: list[Settings]) -> list[Measured]:
+    """The same for short texts that share passes: seconds for each text."""
+    questions = [_question(session, "river " * WORDS[0] + str(n)) for n in range(_TEXTS)]
+    times: list[list[float]] = [[] for _ in candidates]
+    for _ in range(ROUNDS):
+        for candidate, column in zip(candidates, times):
+            session.use(candidate)
+            _read_together(session, questions[: candidate.sequences], candidate.sequences)
+            column.append(_read_together(session, questions, candidate.sequences) / _TEXTS)
+    return [
+        Measured(candidate, (statistics.median(column),), together=True)
+        for candidate, column in zip(candidates, times)
+    ]
+
+
+def _read_together(session: Session, questions: Sequence[Question], most: int) -> float:
+    sequences = session.sequences((questions[0].tokens[: questions[0].prefix],))
+    start = time.perf_counter()
+    for first in range(0, len(questions), most):
+        reads: dict[int, Read | Extend] = {}
+        for one in questions[first : first + most]:
+            number = sequences.take(len(one.tokens) - one.prefix)
+            assert number is not None, "a short text has room"
+            reads[number] = Read(one.tokens, room=0, prefix=one.prefix)
+        sequences.compute(reads)
+        for number in reads:
+            sequences.give(number)
+    return time.perf_counter() - start
+
+
 def _read(session: Session, question: Question) -> float:
     start = time.perf_counter()
     session.read(question.tokens, room=_ROOM, prefix=question.prefix)
@@ -102,8 +189,11 @@ def _read(session: Session, question: Question) -> float:
 
 
 def _questions(session: Session) -> list[Question]:
-    tokenizer = QuestionTokenizer(session)
-    return [tokenizer.question((Message("user", "river " * words),)) for words in WORDS]
+    return [_question(session, "river " * words) for words in WORDS]
+
+
+def _question(session: Session, text: str) -> Question:
+    return QuestionTokenizer(session).question((Message("user", text),))
 
 
 def _better(measured: list[Measured]) -> Measured:

@@ -16,10 +16,8 @@ from typing import Any
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import EdgeguardError
 from edgeguard.guard import Guard
+from edgeguard.session.settings import SEQUENCES
 from edgeguard.worker.job import Job
-
-MOST = 8
-"""Texts in company: as many as a session has sequences."""
 
 
 def answer_together(
@@ -29,7 +27,7 @@ def answer_together(
 
     Ends early when all of them were given up, or when ``aborted``.
     """
-    most = -(-MOST // len(jobs))
+    most = -(-most_of(guard) // len(jobs))
     checks = {check: job for job in jobs for check in job.prepared(guard, most)}
     if len(checks) < 2:
         return 0, 0.0
@@ -43,6 +41,11 @@ def answer_together(
     for check in answered:
         checks[check].took(check, seconds / len(answered))
     return sum(len(check.next_question.tokens) for check in answered), seconds
+
+
+def most_of(guard: Guard) -> int:
+    """How many texts may share a pass."""
+    return SEQUENCES if guard.settings is None else guard.settings.sequences
 
 
 @contextmanager

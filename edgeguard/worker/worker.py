@@ -34,7 +34,7 @@ from edgeguard.errors import (
 from edgeguard.guard import Guard
 from edgeguard.self_test import self_test
 from edgeguard.verdict import Verdict
-from edgeguard.worker.company import MOST, answer_together
+from edgeguard.worker.company import answer_together, most_of
 from edgeguard.worker.job import Job, Text
 from edgeguard.worker.limits import TIMEOUT, Limits
 from edgeguard.worker.queue import NotReadyError, Queue, Waiter
@@ -224,7 +224,7 @@ class Worker:
     def _answer_together(self, guard: Guard, job: Job[Any]) -> None:
         """Answer the next texts of a job and of the jobs that wait."""
         if not job.is_answered:
-            jobs = [job, *self.queue.others(MOST - 1)]
+            jobs = [job, *self.queue.others(most_of(guard) - 1)]
             self.queue.learn(*answer_together(guard, jobs, self._aborted))
 
     def _suspect(self, guard: Guard, waiter: Waiter, error: BaseException) -> None:
