@@ -20,7 +20,7 @@ from edgeguard.conversation.value import Conversation
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.guard import Guard
 
-ROWS = 16
+ROWS = 32
 CHARACTERS = 8_000
 """A block ends with the row that reaches either of them."""
 
