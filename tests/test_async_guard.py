@@ -54,7 +54,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_it_has_the_methods_of_a_guard_with_their_arguments() -> None:
     for name, method in vars(Guard).items():
-        if name.startswith("_") or name in ("begin",) or not callable(method):
+        if name.startswith("_") or name in ("begin", "answer_ahead") or not callable(method):
             continue
         here = inspect.signature(getattr(AsyncGuard, name)).parameters
         there = inspect.signature(method).parameters

@@ -400,13 +400,16 @@ def test_threads_are_the_processors_of_the_task(
 
 def test_exact_verdicts_are_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     session = FakeSession(lambda _: "Safety: Safe\nCategories: None")
+    monkeypatch.setattr("edgeguard.together.LONGEST", 8192)  # a fake's tokens are bytes
     monkeypatch.setattr(guards, "_guards", {})
     monkeypatch.setattr(guards.Options, "load", lambda _: Guard.with_session(session))
     table = pa.table({"text": ["Hello", "Hi"]})
     Judge()(table)
     assert session.exact == [True, True]
+    assert not session.sequences(()).passes
     Judge(exact=False)(table)
-    assert session.exact[2:] == [False, False]
+    assert len(session.exact) == 2
+    assert session.sequences(()).passes[0] == (0, 1)
 
 
 def test_a_time_limit_is_a_rows_error(monkeypatch: pytest.MonkeyPatch) -> None:
