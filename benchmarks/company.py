@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "speed")]
 import machine  # noqa: E402
 from cases import CASES  # noqa: E402
 
-from edgeguard import Guard, Verdict, close_call, several  # noqa: E402
+from edgeguard import Guard, Verdict, close_call  # noqa: E402
 from edgeguard.conversation import read_messages  # noqa: E402
 from edgeguard.evaluation.rows import Row, read_rows, sample  # noqa: E402
 from edgeguard.protocol.names import MODES  # noqa: E402
@@ -46,11 +46,11 @@ def judged(guard: Guard, rows: list[Row], *, exact: bool) -> Verdicts:
 @contextmanager
 def without_close_calls() -> Iterator[None]:
     """Let company decide close calls too."""
-    several.is_close, before = (lambda *_: False), several.is_close
+    before, close_call.CLOSE = close_call.CLOSE, -1.0
     try:
         yield
     finally:
-        several.is_close = before
+        close_call.CLOSE = before
 
 
 def answer(verdict: Any) -> object:
