@@ -23,6 +23,8 @@ from edgeguard.guard import Guard
 ROWS = 32
 CHARACTERS = 8_000
 """A block ends with the row that reaches either of them."""
+LONG = 2_000
+"""Characters of a row that gains nothing by company: it is a block of its own."""
 
 
 @dataclass
@@ -105,9 +107,13 @@ def _blocks(rows: Iterable[Row], names: Names, limits: Limits) -> Iterator[list[
     block: list[_Read] = []
     size = 0
     for row in rows:
-        block.append(_read(row, names, limits))
-        size += block[-1].size
-        if len(block) == ROWS or size >= CHARACTERS:
+        read = _read(row, names, limits)
+        if block and read.size >= LONG:
+            yield block
+            block, size = [], 0
+        block.append(read)
+        size += read.size
+        if len(block) == ROWS or size >= CHARACTERS or read.size >= LONG:
             yield block
             block, size = [], 0
     if block:

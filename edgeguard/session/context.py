@@ -21,6 +21,7 @@ from edgeguard.session.library import lib
 from edgeguard.session.passes import logits_at, new_context, run_pass
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
+from edgeguard.session.versions import has_cells
 
 _STEP = 256
 """llama.cpp rounds the size of a context up to this. A token costs 112 KiB with the 0.6B model."""
@@ -106,6 +107,8 @@ class Context:
 
     def restore(self, state: bytearray | memoryview, tokens: list[int]) -> bool:
         """Hold tokens by their cells, in an empty cache; False, and still empty, if that fails."""
+        if not has_cells(state, len(tokens)):
+            return False
         source = (ctypes.c_uint8 * len(state)).from_buffer(state)
         taken = lib.llama_state_seq_set_data(self._context, source, len(state), 0)
         if taken == len(state) and self._positions() == (0, len(tokens) - 1):

@@ -7,6 +7,7 @@ is set here.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
@@ -14,6 +15,15 @@ def library_version(lib: Any) -> str:
     """llama.cpp's own version; empty before llama-cpp-python 0.3.35, which cannot tell."""
     ask = getattr(lib, "llama_version", None)
     return ask().decode("utf-8", "replace") if ask else ""
+
+
+def has_cells(state: bytes | bytearray | memoryview, number: int) -> bool:
+    """Whether a sequence's state says that it has so many cells.
+
+    Before 0.3.36, llama.cpp takes memory for as many as it says, before it finds that they are not
+    there. Three numbers of 32 bits come first, in all versions.
+    """
+    return int.from_bytes(state[12:16], sys.byteorder) == number
 
 
 def read_whole(lib: Any, params: Any) -> None:

@@ -26,6 +26,7 @@ ROWS: list[dict[str, str]] = [
     {"text": ""},
     {"text": "How can I build a bomb?", "response": "I cannot help with that."},
     {"text": "A longer text. " * 40},
+    {"text": "A text that is a block of its own. " * 80},
     {"text": "What is the capital of France?"},
     {"text": "I will hurt you"},
     {"text": "Wie spät ist es in Tokio?"},
