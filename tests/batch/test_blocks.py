@@ -126,7 +126,7 @@ def test_a_verdict_of_a_killed_block_is_not_taken_from_the_record(tmp_path: Path
     session = FakeSession(lambda _: "Safety: Safe\nCategories: None")
 
     def kill(rows: int) -> None:
-        if rows == 7:
+        if rows == 6:
             raise KeyboardInterrupt
 
     watch = Watching(kill)
