@@ -103,7 +103,7 @@ def _threads(options: Any) -> int:
 
 
 def test_threads_are_those_of_the_worker(cluster: Any) -> None:
-    assert cluster.submit(_threads, Judge("nano")._options).result() == 1
+    assert cluster.submit(_threads, Judge("nano")._options).result(timeout=120) == 1
 
 
 @pytest.mark.slow
