@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from edgeguard import Guard, Verdict
 from edgeguard.scale import Judge
+from edgeguard.scale.guards import guard_of
 
 ASSISTANT = "I'm sorry, but I can't help with that."
 TALK = [
@@ -47,6 +48,13 @@ def expected(given: pa.Table) -> list[dict[str, Any]]:
     with Guard("nano", threads=1, mapped_weights=True) as guard:
         found = list(guard.check_many(asked))
     return [{**row, **said(one)} for row, one in zip(rows, found)]
+
+
+def threads_of(options: Any) -> int:
+    """How many threads the guard of a worker has. Here, where a worker can import it."""
+    settings = guard_of(options).settings
+    assert settings is not None
+    return settings.threads
 
 
 def said(outcome: object) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from engine_rows import (  # noqa: E402
     in_order,
     repeated,
     table,
+    threads_of,
 )
 
 from edgeguard import InputError, ModelNotFoundError  # noqa: E402
 from edgeguard.scale import Judge  # noqa: E402
-from edgeguard.scale.guards import guard_of  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
@@ -96,14 +96,8 @@ def test_what_ends_the_job() -> None:
         judged(data, Judge("nano", text_field="prompt"))
 
 
-def _threads(options: Any) -> int:
-    settings = guard_of(options).settings
-    assert settings is not None
-    return settings.threads
-
-
 def test_threads_are_those_of_the_worker(cluster: Any) -> None:
-    assert cluster.submit(_threads, Judge("nano")._options).result(timeout=120) == 1
+    assert cluster.submit(threads_of, Judge("nano")._options).result(timeout=120) == 1
 
 
 @pytest.mark.slow

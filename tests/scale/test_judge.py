@@ -154,7 +154,13 @@ def test_the_verdicts_of_a_table_are_those_of_batch(
     }
     pq.write_table(pa.table(rows), tmp_path / "in.parquet")
     judge = Judge("nano", threads=1, mapped_weights=False)
-    argv = ["batch", str(tmp_path / "in.parquet"), "--out", str(tmp_path / "out.parquet")]
+    argv = [
+        "batch",
+        str(tmp_path / "in.parquet"),
+        "--out",
+        str(tmp_path / "out.parquet"),
+        "--exact",
+    ]
     ended = CommandLine(capsys, monkeypatch)(*argv, "--model", "nano", "--threads", "1")
     assert ended.code == 2, "a row has no text"
     from_batch = pq.read_table(tmp_path / "out.parquet")
