@@ -34,7 +34,7 @@ def answer_ahead(
         return []
     asked: dict[Question, list[Check]] = {}
     for check in checks:
-        if is_short(check.next_question):
+        if is_short(check.next_question, asking.device):
             asked.setdefault(check.next_question, []).append(check)
     if len(asked) < 2:
         return []

@@ -54,7 +54,10 @@ class Several:
         """Write the questions of a conversation; see Asking.begin."""
         check = self._asking.begin(conversation, self._how, self._decoded)
         for question in check.questions:
-            if is_short(question) and question not in self._asked | self._answered.keys():
+            if (
+                is_short(question, self._asking.device)
+                and question not in self._asked | self._answered.keys()
+            ):
                 known = self._asking.remembered(question, self._how)
                 if known is None:
                     self._asked.add(question)

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LONGEST = 384
-"""Tokens behind the prefix of a question that gains by company: a longer one fills passes alone."""
+LONGEST = 128
+"""Tokens behind the prefix of a question that gains by company on a CPU: some thirty words and what
+follows them. Longer ones fill passes alone, and looking past each other's cells costs them more
+than sharing saves (benchmarks/throughput.py)."""
+LONGEST_ELSEWHERE = 384
+"""The same on an accelerator or a server, which one text does not fill."""
 
 
 @dataclass
@@ -88,9 +92,10 @@ class Together:
         self._sequences.give(number)
 
 
-def is_short(question: Question) -> bool:
+def is_short(question: Question, device: str) -> bool:
     """Whether a question gains by being asked together with others."""
-    return len(question.tokens) - question.prefix <= LONGEST
+    longest = LONGEST if device == "cpu" else LONGEST_ELSEWHERE
+    return len(question.tokens) - question.prefix <= longest
 
 
 def _advance(walk: _Walk, logits: NDArray[np.float32]) -> Decoded | EdgeguardError | None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from edgeguard import CancelledError, EdgeguardError, Guard, InputError, SessionError, Verdict
 from edgeguard.cancellation import Cancellation
 from edgeguard.session.fake import FakeSession
+from edgeguard.together import is_short
+from edgeguard.tokens import Question
 
 CLOSE = 0.02
 """How far a share may move in company. With nano at q8_0 it is most often below .001."""
@@ -76,6 +78,15 @@ def test_the_shares_of_categories_are_those_of_the_answer() -> None:
         found, known = plain(one)["category_probabilities"], plain(other)["category_probabilities"]
         assert list(found) == list(known)
         assert all(abs(found[name] - known[name]) < CLOSE for name in known)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "device", "gains"),
+    [(128, "cpu", True), (129, "cpu", False), (384, "CUDA0", True), (385, "Metal", False)],
+)
+def test_what_fills_a_processor_alone_is_asked_alone(tokens: int, device: str, gains: bool) -> None:
+    question = Question("prompt", tuple(range(200 + tokens)), prefix=200, suffix=80)
+    assert is_short(question, device) is gains
 
 
 @pytest.fixture
