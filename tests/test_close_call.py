@@ -32,7 +32,7 @@ def test_the_lead_of_the_likeliest_decides(one: float, other: float) -> None:
 
 
 def test_a_later_decision_counts_too() -> None:
-    assert is_close(decoded(0.9, 0.1, 0.0, then=((b" Violent", 0.5), (b" PII", 0.48))), STRICT)
+    assert is_close(decoded(0.9, 0.1, 0.0, then=((b" Violent", 0.5), (b" PII", 0.49))), STRICT)
     assert not is_close(decoded(0.9, 0.1, 0.0, then=((b" Violent", 0.6), (b" PII", 0.4))), STRICT)
 
 
@@ -43,10 +43,10 @@ def test_tokens_that_end_an_answer_are_one() -> None:
 
 def test_a_policys_limits_count() -> None:
     policy = Policy("mine", ("Unsafe",), threshold=0.3)
-    assert is_close(decoded(0.68, 0.32, 0.0), policy)
+    assert is_close(decoded(0.69, 0.31, 0.0), policy)
     assert not is_close(decoded(0.9, 0.1, 0.0), policy)
     of_category = Policy("mine", ("Unsafe",), categories=((CATEGORIES[0], 0.1),))
-    answer = decoded(0.88, 0.12, 0.0)
+    answer = decoded(0.89, 0.11, 0.0)
     assert is_close(answer, of_category)
 
 
