@@ -55,4 +55,7 @@ def end_when(
 
 def size_of(path: Path) -> int:
     """The bytes of a file, 0 if there is none."""
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

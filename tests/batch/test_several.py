@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_processes import end_when, run
+from batch_processes import end_when, run, size_of
 from command_line import CommandLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -130,7 +130,7 @@ def test_killed_at_any_moment_until_it_is_done(tmp_path: Path) -> None:
     chance = random.Random(7)
 
     def written() -> int:
-        return sum(path.stat().st_size for path in out.glob("*.*") if ".job" not in path.name)
+        return sum(size_of(path) for path in out.glob("*.*") if ".job" not in path.name)
 
     for _ in range(3):
         due = written() + chance.randrange(1, 12_000)
