@@ -57,6 +57,14 @@ def threads_of(options: Any) -> int:
     return settings.threads
 
 
+class Threads(Judge):
+    """Says with how many threads this process's guard computes."""
+
+    def __call__(self, batch: Any) -> Any:
+        super().__call__(batch)
+        return {"threads": [threads_of(self._options)]}
+
+
 def said(outcome: object) -> dict[str, Any]:
     """The two columns of a row."""
     if not isinstance(outcome, Verdict):

@@ -13,6 +13,7 @@ ray = pytest.importorskip("ray", reason="needs Ray; see scripts/test-engines")
 from engine_rows import (  # noqa: E402
     TALK,
     Dying,
+    Threads,
     check_repeated,
     expected,
     in_order,
@@ -87,18 +88,6 @@ def test_what_ends_the_job() -> None:
         judged(data, model="absent").materialize()
     with pytest.raises(Exception, match="has no field 'prompt'"):
         judged(data, arguments={"text_field": "prompt"}).materialize()
-
-
-class Threads(Judge):
-    """Says with how many threads this process's guard computes."""
-
-    def __call__(self, batch: Any) -> Any:
-        from edgeguard.scale.guards import guard_of
-
-        super().__call__(batch)
-        settings = guard_of(self._options).settings
-        assert settings is not None
-        return {"threads": [settings.threads]}
 
 
 def test_threads_are_the_cpus_of_the_actor() -> None:
