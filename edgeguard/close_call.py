@@ -16,8 +16,8 @@ from edgeguard.verdict import Choice
 CLOSE = 0.1
 """Between the two likeliest tokens, or a probability and a policy's limit: less than this is close.
 
-benchmarks/company.py measures how far company moves logits. The largest move seen at Q4_K_M is 0.056;
-where both of two tokens move so far, apart, the lead between them changes by 0.056 of probability.
+benchmarks/company.py measures how far company moves logits, at Q4_K_M by 0.056 at most. Where two
+tokens move so far, apart, the lead between them changes by 0.056 of probability.
 """
 
 
