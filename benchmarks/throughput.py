@@ -1,14 +1,14 @@
 """Texts a second: each alone, together in common passes, and by the peers.
 
-    python benchmarks/throughput.py MODEL.gguf [--threads N] [--rows N] [--rounds N] [--llama DIR]
+    python benchmarks/throughput.py MODEL.gguf [--threads N] [--rows N] [--rounds N]
 
 Prompts of 10, 100 and 1,000 words and responses of 10, Safe, flagged and mixed (one of five is
 flagged). MODEL is a stand-in of full size (benchmarks/stand_in.py): the answers are given
 beforehand, everything is computed, and all write the same tokens. The contestants take turns on the
 same texts, so each ratio is of one run. llama-server has as many slots as texts share a pass here,
 is asked so many at a time, and keeps its prompt cache; llama-cpp-python is its own loop, with
-grammar and prefix match. DIR has llama-server (else LLAMA_TOOLS, else it is compiled). Writes
-throughput.md and throughput.png into benchmarks/results.
+grammar and prefix match. LLAMA_TOOLS may name a folder with llama-server; else it is compiled.
+Writes throughput.md and throughput.png into benchmarks/results.
 """
 
 from __future__ import annotations

@@ -15,12 +15,11 @@ from edgeguard.asking import Asking
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
 from edgeguard.close_call import is_close
-from edgeguard.decoder import Decoded, Decoder
+from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError
 from edgeguard.loading import Loaded
-from edgeguard.together import Together, is_short
+from edgeguard.together import is_short
 from edgeguard.tokens import Question
-from edgeguard.windows import Windows
 
 
 def answer_ahead(
@@ -40,19 +39,17 @@ def answer_ahead(
         return []
     wanted = {question: any(one.categories for one in asked[question]) for question in asked}
     found = asking.thread.run(lambda: _answers(asking.model.get(), wanted), cancel=cancel)
-    for question, decoded in found.items():
-        for check in asked[question]:
-            if not is_close(decoded, check.policy):
-                check.answered(decoded)
+    for question, same in asked.items():
+        decoded = found.get(question)
+        for check in same:
+            counts = decoded is not None and not is_close(decoded, check.policy)
+            check.answered(decoded if counts else None)
     return [check for same in asked.values() for check in same]
 
 
 def _answers(loaded: Loaded, wanted: Mapping[Question, bool]) -> dict[Question, Decoded]:
     """The answers that there are; ``wanted``: whether one needs the categories' probabilities."""
-    assert isinstance(loaded.decoder, Decoder)
-    assert isinstance(loaded.windows, Windows)
-    sequences = loaded.session.sequences(loaded.windows.prefixes)
-    together = Together(loaded.decoder, sequences)
+    together = loaded.together()
     line, found = deque(wanted), dict[Question, Decoded]()
     try:
         while True:

@@ -66,6 +66,7 @@ class Check:
         self._seconds = seconds
         self._decoded: list[Decoded] = []
         self._ahead: Decoded | None = None
+        self.was_in_company = False  # its next question, with or without an answer that counts
         self.categories = categories
         self.tokens = sum(len(question.tokens) for question in self.questions)
         self.windows = len(self.questions)
@@ -90,9 +91,9 @@ class Check:
         """Whether the answer to the next question is there already."""
         return self._ahead is not None
 
-    def answered(self, decoded: Decoded) -> None:
-        """Take the answer to the next question, which was computed ahead."""
-        self._ahead = decoded
+    def answered(self, decoded: Decoded | None) -> None:
+        """Take what company made of the next question; None: it has to be asked alone."""
+        self._ahead, self.was_in_company = decoded, True
 
     @property
     def token_probabilities(self) -> list[tuple[float, ...]]:
@@ -109,7 +110,7 @@ class Check:
         """
         started = time.perf_counter()
         self._decoded.append(self._decode(self.next_question, self._ahead))
-        self._ahead = None
+        self._ahead, self.was_in_company = None, False
         self._seconds += time.perf_counter() - started
         return self._verdict() if len(self._decoded) == self.windows else None
 

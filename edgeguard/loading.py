@@ -28,6 +28,7 @@ from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
+from edgeguard.together import Together
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered, remembered_plain
 from edgeguard.verdict import ModelId
@@ -80,6 +81,18 @@ class Loaded:
     """Of a Qwen3Guard-Stream."""
     plain_weights: bool = False
     """Not rearranged for the processor: the numbers differ in late digits."""
+
+    def together(self, *, anew: bool = False) -> Together:
+        """What asks several questions side by side; ``anew``: whatever was asked before.
+
+        Not for a Qwen3Guard-Stream.
+        """
+        assert isinstance(self.decoder, Decoder)
+        assert isinstance(self.windows, Windows)
+        sequences = self.session.sequences(self.windows.prefixes)
+        if anew:
+            sequences.clear()
+        return Together(self.decoder, sequences)
 
     @classmethod
     def of(

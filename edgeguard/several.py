@@ -20,13 +20,12 @@ from edgeguard.asking import Asking, How
 from edgeguard.check import Check
 from edgeguard.close_call import is_close
 from edgeguard.conversation.value import Conversation
-from edgeguard.decoder import Decoded, Decoder
+from edgeguard.decoder import Decoded
 from edgeguard.errors import EdgeguardError, SessionError
 from edgeguard.loading import Loaded
 from edgeguard.together import Together, is_short
 from edgeguard.tokens import Question
 from edgeguard.verdict import Verdict
-from edgeguard.windows import Windows
 
 QUEUED = 8
 """Questions that wait for a free sequence, at least: as many as may become free in one pass."""
@@ -125,10 +124,5 @@ class Several:
         if self._together is None or loaded is not self._loaded:
             if self._together is not None:  # unloaded meanwhile, with all it held
                 self._asked.difference_update(self._together.in_flight)
-            decoder = loaded.decoder
-            assert isinstance(decoder, Decoder)
-            assert isinstance(loaded.windows, Windows)
-            sequences = loaded.session.sequences(loaded.windows.prefixes)
-            sequences.clear()
-            self._loaded, self._together = loaded, Together(decoder, sequences)
+            self._loaded, self._together = loaded, loaded.together(anew=True)
         return self._together

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edgeguard.batch.judging import Known, Limits, Outcome, known_of
+from edgeguard.batch.judging import Known, Limits, Outcome, conversation_in_row, known_of
 from edgeguard.batch.rows import Row
 from edgeguard.conversation.recent import Memory
-from edgeguard.conversation.rows import Names, conversation_of, key_of
+from edgeguard.conversation.rows import Names, key_of
 from edgeguard.conversation.value import Conversation
-from edgeguard.errors import EdgeguardError, InputError
+from edgeguard.errors import EdgeguardError
 from edgeguard.guard import Guard
 
 ROWS = 32
@@ -122,9 +122,7 @@ def _blocks(rows: Iterable[Row], names: Names, limits: Limits) -> Iterator[list[
 
 def _read(row: Row, names: Names, limits: Limits) -> _Read:
     try:
-        if row.fields is None:
-            raise InputError(row.problem)
-        conversation = conversation_of(row.fields, names, limits.reading)
+        conversation = conversation_in_row(row, names, limits)
     except EdgeguardError as error:
         return _Read(row, error=str(error))
     return _Read(row, conversation, key_of(conversation))

@@ -15,6 +15,7 @@ from edgeguard.cancellation import Cancellation
 from edgeguard.conversation.reader import PLAIN, Reading
 from edgeguard.conversation.recent import Memory
 from edgeguard.conversation.rows import Names, conversation_of, key_of
+from edgeguard.conversation.value import Conversation
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.guard import Guard
 from edgeguard.self_test import check_only_row, self_test
@@ -78,9 +79,7 @@ def judged(
 
 
 def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits: Limits) -> Known:
-    if row.fields is None:
-        raise InputError(row.problem)
-    conversation = conversation_of(row.fields, names, limits.reading)
+    conversation = conversation_in_row(row, names, limits)
     key = key_of(conversation)
     known = memory.get(key)
     if known is None:
@@ -90,6 +89,13 @@ def _verdict(row: Row, guard: Guard, names: Names, memory: Memory[Known], limits
         known = known_of(verdict, row)
         memory.put(key, known)
     return known
+
+
+def conversation_in_row(row: Row, names: Names, limits: Limits) -> Conversation:
+    """The conversation that is judged. Raises InputError, also for a row that could not be read."""
+    if row.fields is None:
+        raise InputError(row.problem)
+    return conversation_of(row.fields, names, limits.reading)
 
 
 def known_of(verdict: Verdict, row: Row) -> Known:

@@ -134,18 +134,18 @@ class Job(Generic[T]):
         return 0
 
     def prepared(self, guard: Guard, most: int) -> list[Check]:
-        """The checks of the next texts, begun if need be, without those that have an answer."""
+        """The checks of the next texts, begun if need be, without those that were in company."""
         while len(self._begun) < min(most, len(self._texts)):
             try:
                 self._begin(guard)
             except Exception:  # its own turn raises it again, and says whose fault it is
                 break
-        return [check for check in list(self._begun)[:most] if not check.is_answered]
+        return [check for check in list(self._begun)[:most] if not check.was_in_company]
 
     @property
-    def is_answered(self) -> bool:
-        """Whether the next turn only has to take an answer."""
-        return bool(self._begun) and self._begun[0].is_answered
+    def was_in_company(self) -> bool:
+        """Whether the next turn has to take an answer, or ask alone."""
+        return bool(self._begun) and self._begun[0].was_in_company
 
     def took(self, check: Check, seconds: float) -> None:
         """Seconds of computing that one of its checks has had outside a turn."""

@@ -223,7 +223,7 @@ class Worker:
 
     def _answer_together(self, guard: Guard, job: Job[Any]) -> None:
         """Answer the next texts of a job and of the jobs that wait."""
-        if not job.is_answered:
+        if not job.was_in_company:
             jobs = [job, *self.queue.others(most_of(guard) - 1)]
             self.queue.learn(*answer_together(guard, jobs, self._aborted))
 

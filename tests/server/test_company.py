@@ -178,6 +178,20 @@ def test_a_text_that_is_too_long_is_refused_and_the_others_are_not() -> None:
     assert [type(one) for one in found] == [Verdict, InputTooLongError, Verdict]
 
 
+def test_a_close_call_is_in_company_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeguard.ahead.is_close", lambda *_: True)
+    session = Gate()
+    with working(session) as worker:
+        alone = len(session.reads)
+        asked = lambda: [ask(worker, text) for text in ("a", "unsafe b", "c")]  # noqa: E731
+        found = asyncio.run(piled_up(worker, session, asked))
+    assert severities(found) == ["Safe", "Unsafe", "Safe"]
+    assert session.sequences(()).passes[0] == (0, 1, 2)
+    read = [numbers for numbers in session.sequences(()).passes if len(numbers) == 3]
+    assert len(read) == 1, "all were asked once together"
+    assert len(session.reads) == alone + 4, "and once alone"
+
+
 @pytest.mark.parametrize("error", [SessionError("llama.cpp could not compute (-3)")])
 def test_what_fails_in_company_is_asked_alone(error: EdgeguardError) -> None:
     session = Gate()
