@@ -18,10 +18,10 @@ from edgeguard.batch.formats import FormatName
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 
-ROWS = 80
+ROWS = 160
 TEXTS = [f"How do I cook {number // 3} eggs,\nplease?" for number in range(ROWS)]
 TEXTS[33] = TEXTS[60] = ""
-COUNTS = "80 rows: 78 verdicts (51 for repeated texts), 2 errors"
+COUNTS = "160 rows: 158 verdicts (104 for repeated texts), 2 errors"
 
 
 def _made(folder: Path, kind: FormatName) -> tuple[Path, Path]:
