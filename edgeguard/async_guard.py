@@ -21,6 +21,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from edgeguard.arguments import N_CTX, seconds_of
 from edgeguard.async_watch import AsyncWatch
 from edgeguard.cancellation import Cancellation
 from edgeguard.conversation.reader import Reading
@@ -33,7 +34,7 @@ from edgeguard.errors import (
     SessionError,
     TimeoutError,  # noqa: A004 - it is one
 )
-from edgeguard.guard import N_CTX, Guard, seconds_of
+from edgeguard.guard import Guard
 from edgeguard.policy import Policy
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.session.interface import Session

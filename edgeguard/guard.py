@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from edgeguard.ahead import answer_ahead
+from edgeguard.arguments import N_CTX, check_options, check_watch, seconds_of
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
@@ -37,7 +37,7 @@ from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
 from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import BACKGROUND, MAX_THREADS, Settings, Threads
+from edgeguard.session.settings import Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.several import Several
@@ -49,11 +49,6 @@ from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import IN_MEMORY, CacheInfo, open_answers
 from edgeguard.watch.interval import INTERVAL
 from edgeguard.watch.watch import Watch
-
-DEVICES = ("auto", "cpu")
-N_CTX = 8192
-"""Tokens of one window unless told: about 30,000 characters of English. Each token of context costs
-112 KiB with the 0.6B model while it is in use."""
 
 _SMALL_NOTE = (
     "%s is the small built-in model, for tests and for trying the tool; it is often wrong. "
@@ -118,7 +113,7 @@ class Guard:
         PolicyError, CancelledError, StoreError (the cache).
         """
         self._policy = find_policy(policy)
-        _check_options(model, threads, n_ctx, device)
+        check_options(model, threads, n_ctx, device)
         idle_unload = None if idle_unload is None else seconds_of(idle_unload, "idle_unload")
         url = server_address(model)
         if url is not None:
@@ -445,10 +440,7 @@ class Guard:
         timeout: seconds for each check of the text that was added.
         Raises what ``check_messages`` raises.
         """
-        if not _is_whole(interval, 1, None):
-            raise InputError(f"interval is {interval!r}; it must be at least 1 character")
-        if not _is_whole(in_a_row, 1, None):
-            raise InputError(f"in_a_row is {in_a_row!r}; it must be at least 1 token")
+        check_watch(interval, in_a_row)
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
         reading = Reading(strict_messages, tool_calls, skip_media)
@@ -497,20 +489,6 @@ class Guard:
         raise TypeError("a guard cannot be pickled: make one in each process")
 
 
-def _check_options(model: object, threads: Threads, n_ctx: int, device: str) -> None:
-    if model is not None and not isinstance(model, (str, os.PathLike)):
-        raise InputError(f"model is {type(model).__name__}; it must be a name or a path")
-    if threads not in (None, BACKGROUND) and not _is_whole(threads, 1, MAX_THREADS):
-        raise InputError(
-            f"threads is {threads!r}; it must be at least 1 and at most {MAX_THREADS}, "
-            f"or {BACKGROUND!r}"
-        )
-    if not _is_whole(n_ctx, 512, None):
-        raise InputError(f"n_ctx is {n_ctx!r}; the question alone needs 512 tokens")
-    if device not in DEVICES:
-        raise InputError(f"unknown device {device!r}; there are: {', '.join(DEVICES)}")
-
-
 def _remote(
     url: str, cache: object, n_ctx: int, allow_random_weights: bool
 ) -> Callable[[StopFlag], Loaded]:
@@ -531,16 +509,3 @@ def _remote(
 
 def _tokens(session: Session, text: str) -> tuple[bytes, ...]:
     return tuple(session.token_bytes(token) for token in session.tokenize(text))
-
-
-def _is_whole(value: object, least: int, most: int | None) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and least <= value and (most is None or value <= most)  # type: ignore[operator]
-
-
-def seconds_of(value: float, name: str = "timeout") -> float:
-    """A time that makes sense. Raises InputError."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < float("inf"):
-        raise InputError(f"{name} is {value!r}; it must be a number of seconds above 0")
-    return float(min(value, threading.TIMEOUT_MAX / 2))  # the system waits no longer

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeguard.decoder import Decoded, Decoder, Passes
+from edgeguard.answer_writer import Passes
+from edgeguard.decoder import Decoded, Decoder
 from edgeguard.errors import EdgeguardError
 from edgeguard.session.interface import Extend, Read, Sequences
 from edgeguard.tokens import Question

@@ -11,8 +11,8 @@ from typing import Any, TypedDict, TypeVar, cast
 
 import click
 
+from edgeguard.arguments import DEVICES, N_CTX
 from edgeguard.conversation.reader import Reading
-from edgeguard.guard import DEVICES, N_CTX
 from edgeguard.policy import STRICT
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.session.settings import BACKGROUND, Threads

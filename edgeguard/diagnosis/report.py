@@ -22,11 +22,12 @@ from pathlib import Path
 
 import click
 
+from edgeguard.arguments import DEVICES, N_CTX
 from edgeguard.diagnosis import environment, fit, native
 from edgeguard.diagnosis.native import Library
 from edgeguard.diagnosis.problems import Problem, of_error
 from edgeguard.errors import EdgeguardError
-from edgeguard.guard import DEVICES, N_CTX, Guard
+from edgeguard.guard import Guard
 from edgeguard.loading import Options, prepare
 from edgeguard.session.cpu import physical_cores
 from edgeguard.session.processor import processor_flags

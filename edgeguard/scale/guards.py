@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edgeguard.guard import N_CTX, Guard
+from edgeguard.arguments import N_CTX
+from edgeguard.guard import Guard
 from edgeguard.session.settings import Threads
 
 

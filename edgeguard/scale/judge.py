@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from edgeguard.arguments import N_CTX
 from edgeguard.batch.parquet_result import added
 from edgeguard.batch.rows import already, no_field
 from edgeguard.conversation.forms import AUTO
@@ -19,7 +20,6 @@ from edgeguard.conversation.rows import VERDICT, Names, columns_of, conversation
 from edgeguard.conversation.value import Conversation
 from edgeguard.errors import EdgeguardError, InputError
 from edgeguard.extras import require
-from edgeguard.guard import N_CTX
 from edgeguard.scale.guards import Options, guard_of
 from edgeguard.scale.tables import Fields, Table, table_of
 from edgeguard.session.settings import Threads

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from itertools import count
 
 from edgeguard._version import __version__
+from edgeguard.arguments import seconds_of
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import InputError
-from edgeguard.guard import Guard, seconds_of
+from edgeguard.guard import Guard
 from edgeguard.policy import OFFICIAL
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.stdio.connection import Call, Method
