@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pytest
 from failing import FailingSession
 from served import Doorman, scripted
+from workers import until
 
 from edgeguard import (
     AsyncGuard,
@@ -42,14 +43,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def fake(script: Callable[[str], str] = scripted, **more: Any) -> AsyncGuard:
     return AsyncGuard.with_session(FakeSession(script, **more))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(4000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 def test_it_has_the_methods_of_a_guard_with_their_arguments() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from served import scripted
+from workers import prompt, working
 
 from edgeguard import EdgeguardError, Guard, SessionError
 from edgeguard.conversation import read_messages
@@ -53,30 +53,12 @@ class Gate(FakeSession):
             super().take_time()
 
 
-@contextmanager
-def working(session: FakeSession, **how: Any) -> Iterator[Worker]:
-    ready = threading.Event()
-    worker = Worker(
-        lambda _: Guard.with_session(session),
-        together=True,
-        on_ready=lambda _guard: ready.set(),
-        on_failure=lambda _error: ready.set(),
-        **how,
-    )
-    worker.start()
-    try:
-        assert ready.wait(20)
-        yield worker
-    finally:
-        worker.stop()
-
-
 def whole(_guard: Guard, verdict: Verdict) -> Verdict:
     return verdict
 
 
 def ask(worker: Worker, text: str, **options: Any) -> Awaitable[list[Verdict | EdgeguardError]]:
-    return worker.run([Text(read_messages([Message("user", text)]), options)], whole)
+    return worker.run([prompt(text, **options)], whole)
 
 
 def severities(found: list[list[Verdict | EdgeguardError]]) -> list[str]:
@@ -104,7 +86,7 @@ def test_those_that_wait_are_computed_together_and_each_gets_its_own(
 ) -> None:
     session = Gate()
     texts = ["unsafe a", "b", "controversial c", "d", "unsafe e", "f"]
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         asked = lambda: [ask(worker, text) for text in texts]  # noqa: E731
         alone, learned = len(session.reads), list[int]()
         monkeypatch.setattr(worker.queue, "learn", lambda tokens, _seconds: learned.append(tokens))
@@ -118,7 +100,7 @@ def test_those_that_wait_are_computed_together_and_each_gets_its_own(
 
 def test_one_text_at_a_time_where_nobody_waits() -> None:
     session = Gate()
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         asyncio.run(_run(ask(worker, "a")))
     assert not session.sequences(()).passes
 
@@ -134,7 +116,7 @@ def test_the_texts_of_one_request_share_passes_and_keep_their_order() -> None:
         *(f"d {n}" for n in range(9)),
         "unsafe",
     ]
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         alone = len(session.reads)
         conversations = [read_messages([Message("user", text or "?")]) for text in texts]
         asked = [
@@ -157,7 +139,7 @@ async def _run(work: Awaitable[Any]) -> Any:
 
 def test_a_text_in_company_keeps_its_policy_and_its_options() -> None:
     session = Gate()
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         asked = lambda: [  # noqa: E731
             ask(worker, "controversial a"),
             ask(worker, "controversial a", policy=LOOSE),
@@ -172,7 +154,7 @@ def test_a_text_in_company_keeps_its_policy_and_its_options() -> None:
 
 def test_a_text_that_is_too_long_is_refused_and_the_others_are_not() -> None:
     session = Gate()
-    with working(session, max_tokens=2200) as worker:
+    with working(session, together=True, max_tokens=2200) as worker:
         asked = lambda: [ask(worker, "a"), ask(worker, "x" * 2000), ask(worker, "b")]  # noqa: E731
         found = [one for (one,) in asyncio.run(piled_up(worker, session, asked))]
     assert [type(one) for one in found] == [Verdict, InputTooLongError, Verdict]
@@ -181,7 +163,7 @@ def test_a_text_that_is_too_long_is_refused_and_the_others_are_not() -> None:
 def test_a_close_call_is_in_company_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeguard.ahead.is_close", lambda *_: True)
     session = Gate()
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         alone = len(session.reads)
         asked = lambda: [ask(worker, text) for text in ("a", "unsafe b", "c")]  # noqa: E731
         found = asyncio.run(piled_up(worker, session, asked))
@@ -195,7 +177,7 @@ def test_a_close_call_is_in_company_once(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("error", [SessionError("llama.cpp could not compute (-3)")])
 def test_what_fails_in_company_is_asked_alone(error: EdgeguardError) -> None:
     session = Gate()
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         session.sequences(()).error = error
         asked = lambda: [ask(worker, "a"), ask(worker, "unsafe b")]  # noqa: E731
         found = asyncio.run(piled_up(worker, session, asked))
@@ -221,7 +203,7 @@ def test_a_client_that_leaves_takes_nobody_with_it() -> None:
         work[1].cancel()  # in the middle of the common pass
         return await asyncio.gather(*work, return_exceptions=True)
 
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         one, left, other = asyncio.run(leave_one(worker))
         assert worker.state == "ready"
     assert severities([one, other]) == ["Safe", "Safe"]
@@ -243,7 +225,7 @@ def test_a_common_pass_ends_when_all_have_left() -> None:
             await asyncio.sleep(0.005)
         return time.monotonic() - left
 
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         session.open.clear()
         assert asyncio.run(leave_all(worker)) < 10
         assert worker.state == "ready"
@@ -260,6 +242,6 @@ def test_stopping_ends_the_common_pass() -> None:
         worker.stop(abort=True)
         return await piled
 
-    with working(session) as worker:
+    with working(session, together=True) as worker:
         found = asyncio.run(stop(worker))
     assert all(isinstance(one, NotReadyError) for one in found)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeVar
 
 import pytest
 from served import Doorman, scripted
+from workers import prompt, until, working
 
 from edgeguard import (
     EdgeguardError,
@@ -37,25 +38,10 @@ from edgeguard.worker.worker import Worker, where
 T = TypeVar("T")
 
 
-@contextmanager
-def working(script: Callable[[str], str] = scripted, *, places: int = 4) -> Iterator[Worker]:
-    known = threading.Event()
-    worker = Worker(
-        lambda _: Guard.with_session(FakeSession(script)),
-        places=places,
-        on_ready=lambda _guard: known.set(),
-        on_failure=lambda _error: known.set(),
-    )
-    worker.start()
-    try:
-        assert known.wait(20)
-        yield worker
-    finally:
-        worker.stop()
-
-
-def prompt(text: str) -> Text:
-    return Text(read_messages([Message("user", text)]))
+def scripted_worker(
+    script: Callable[[str], str] = scripted, *, places: int = 4
+) -> AbstractContextManager[Worker]:
+    return working(FakeSession(script), places=places)
 
 
 def severity(_guard: Guard, verdict: Verdict) -> str:
@@ -66,16 +52,8 @@ def ask(worker: Worker, *texts: str) -> Awaitable[list[str | EdgeguardError]]:
     return worker.run([prompt(text) for text in texts], severity)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
-
-
 def test_results_come_in_order() -> None:
-    with working() as worker:
+    with scripted_worker() as worker:
         found = asyncio.run(_run(ask(worker, "a", "unsafe", "controversial", "b")))
     assert found == ["Safe", "Unsafe", "Controversial", "Safe"]
 
@@ -91,7 +69,7 @@ def test_many_at_once_each_get_their_own() -> None:
         assert [one == ["Unsafe"] for one in found] == [text == "unsafe" for text in texts]
         return found
 
-    with working(places=60) as worker:
+    with scripted_worker(places=60) as worker:
         assert len(asyncio.run(many(worker))) == 60
 
 
@@ -110,7 +88,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         assert await asyncio.gather(first, *waiting) == [["Safe"]] * 3
         assert await ask(worker, "d") == ["Safe"]
 
-    with working(door, places=2) as worker:
+    with scripted_worker(door, places=2) as worker:
         asyncio.run(scenario(worker))
 
 
@@ -130,7 +108,7 @@ def test_who_leaves_frees_the_place_and_is_not_computed() -> None:
         door.open.set()
         assert [*await asyncio.gather(first, stays)] == [["Safe"]] * 2
 
-    with working(door, places=1) as worker:
+    with scripted_worker(door, places=1) as worker:
         asyncio.run(scenario(worker))
     assert "stays" in door.seen
     assert "left" not in door.seen
@@ -148,7 +126,7 @@ def test_who_leaves_in_the_middle_of_many_is_not_computed_further() -> None:
         door.open.set()
         assert await ask(worker, "stays") == ["Safe"]
 
-    with working(door) as worker:
+    with scripted_worker(door) as worker:
         asyncio.run(scenario(worker))
     assert "second" not in door.seen
 
@@ -164,7 +142,7 @@ def test_a_long_list_lets_others_in_between() -> None:
         door.open.set()
         await asyncio.gather(long, short)
 
-    with working(door) as worker:
+    with scripted_worker(door) as worker:
         asyncio.run(scenario(worker))
     assert door.seen[-5:] == ["wait", "short", "2", "3", "4"]
 
@@ -176,7 +154,7 @@ def test_a_bad_text_fails_alone() -> None:
         assert found[1] == "Safe"
         assert await ask(worker, "a") == ["Safe"]
 
-    with working() as worker:
+    with scripted_worker() as worker:
         asyncio.run(scenario(worker))
         assert worker.state == "ready"
 
@@ -199,7 +177,7 @@ def test_a_failure_that_the_test_verdicts_survive_is_one_text_s() -> None:
         assert [found[0], found[2]] == ["Safe", "Unsafe"]
         assert isinstance(found[1], SessionError)
 
-    with working(Fails(SessionError("no memory"))) as worker:
+    with scripted_worker(Fails(SessionError("no memory"))) as worker:
         asyncio.run(scenario(worker))
         assert worker.state == "ready"
 
@@ -210,7 +188,7 @@ def test_a_bug_is_one_request_s() -> None:
             await ask(worker, "a", "fails", "unsafe")
         assert await ask(worker, "a") == ["Safe"]
 
-    with working(Fails(RuntimeError("a bug"))) as worker:
+    with scripted_worker(Fails(RuntimeError("a bug"))) as worker:
         asyncio.run(scenario(worker))
         assert worker.state == "ready"
 
@@ -300,7 +278,7 @@ def test_stopping_finishes_what_runs_and_refuses_what_waits() -> None:
         with pytest.raises(NotReadyError, match="stopping"):
             await ask(worker, "c")
 
-    with working(door) as worker:
+    with scripted_worker(door) as worker:
         asyncio.run(scenario(worker))
 
 
@@ -358,7 +336,7 @@ def test_each_text_may_have_a_policy_of_its_own() -> None:
 
     messages = read_messages([{"role": "user", "content": "controversial"}])
     texts = [Text(messages, {"policy": name}) for name in ("loose", "strict", LOOSE)]
-    with working() as worker:
+    with scripted_worker() as worker:
         found = asyncio.run(_run(worker.run([*texts, Text(messages)], flagged)))
         assert found == [("loose", False), ("strict", True), ("loose", False), ("strict", True)]
         unknown = asyncio.run(_run(worker.run([Text(messages, {"policy": "none"})], flagged)))
