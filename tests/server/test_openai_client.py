@@ -90,7 +90,10 @@ def test_a_stream(client: openai.OpenAI, nano: Guard) -> None:
 
 
 def test_the_stream_helper_of_the_client(client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(messages=PROMPT, model=MODEL) as events:
+    helpers = client.chat.completions
+    if not hasattr(helpers, "stream"):  # where clients before 1.92 have it
+        helpers = client.beta.chat.completions
+    with helpers.stream(messages=PROMPT, model=MODEL) as events:
         said = events.get_final_completion()
     assert str(said.choices[0].message.content).startswith("Safety: Unsafe\nCategories: ")
 
