@@ -4,7 +4,8 @@
 
 Only the words of the three severities move: a temperature, and for each mode what is added to
 Unsafe and to Controversial, five numbers in all. Every source counts the same; so do harmful and
-harmless rows. Half of the rows fit them; the figures that are printed are of the other half.
+harmless rows. Then both harmful words of prompts move together until a wanted share of the everyday
+requests is flagged. Half of the rows fit them; the figures that are printed are of the other half.
 
 It never opens `eval/`, and trains nothing else.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -33,16 +34,24 @@ MODES = ("prompt", "response")
 
 @dataclass(frozen=True)
 class Rows:
-    """The state that decides each row's severity, its mode, the truth, and how much it counts."""
+    """The state that decides each row's severity, its mode, the truth, and how much it counts.
+
+    ``everyday``: whether it is a prompt of a set that holds nothing harmful.
+    """
 
     states: Tensor
     modes: Tensor
     truth: Tensor
     weights: Tensor
+    everyday: Tensor
 
     def part(self, which: int) -> Rows:
         """Every second row."""
-        return Rows(*(t[which::2] for t in (self.states, self.modes, self.truth, self.weights)))
+        return self.where(torch.arange(which, len(self.modes), 2))
+
+    def where(self, chosen: Tensor) -> Rows:
+        """The rows that are chosen, by number or by a mask."""
+        return Rows(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def kept(rows: list[Item], limit: int) -> list[Item]:
@@ -55,6 +64,13 @@ def kept(rows: list[Item], limit: int) -> list[Item]:
     found = [row for part in sources.values() for row in rng.sample(part, min(limit, len(part)))]
     rng.shuffle(found)
     return [crop(row, random.Random(0), 1200) for row in found]
+
+
+def is_everyday(item: Item) -> bool:
+    """Whether it is a request of a set without harm; code and tests of bias ask nothing."""
+    if item.source in ("benign_bbq", "benign_humaneval"):
+        return False
+    return item.source.startswith("benign_") and mode_of(item.messages) == "prompt"
 
 
 def weights(items: list[Item]) -> Tensor:
@@ -102,11 +118,24 @@ def fit(rows: Rows, words: Tensor, along: Tensor) -> Tensor:
     return moved(words, along, heat, shift).detach()
 
 
+def at_rate(rows: Rows, words: Tensor, along: Tensor, rate: float) -> Tensor:
+    """The words with which so many of the everyday requests are flagged."""
+    asked = rows.where(rows.everyday)
+    low, high = -4.0, 4.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        added = torch.tensor([[0.0, 0.0], [middle, 0.0], [middle, 0.0]])
+        new = words + added @ along
+        flagged = (asked.states @ new.T).argmax(-1) != SEVERITIES.index("Safe")
+        low, high = (low, middle) if flagged.float().mean() > rate else (middle, high)
+    print(f"added to prompts for {rate:.0%} of {len(flagged)} everyday ones: {middle:.2f}")
+    return new
+
+
 def say(title: str, rows: Rows, words: Tensor) -> None:
     """Loss, F1, false alarms and calibration error, weighted, of each mode."""
     for n, mode in enumerate(MODES):
-        here = rows.modes == n
-        part = Rows(rows.states[here], rows.modes[here], rows.truth[here], rows.weights[here])
+        part = rows.where(rows.modes == n)
         p = (part.states @ words.T).softmax(-1)
         safe = SEVERITIES.index("Safe")
         flagged, harm, w = p.argmax(-1) != safe, part.truth != safe, part.weights
@@ -127,6 +156,7 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--limit", type=int, default=150, help="rows of a source")
+    parser.add_argument("--everyday", type=float, default=0.06, help="share that may be flagged")
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
 
@@ -140,10 +170,12 @@ def main() -> None:
         torch.tensor([MODES.index(mode_of(i.messages)) for i in items]),
         torch.tensor([SEVERITIES.index(i.severity) for i in items]),
         weights(items),
+        torch.tensor([is_everyday(item) for item in items]),
     )
     table = model.embed_tokens.weight.data
     words = table[encoder.severity_ids].clone()
-    new = fit(rows.part(0), words, directions(rows.part(0)))
+    along = directions(rows.part(0))
+    new = at_rate(rows.part(0), fit(rows.part(0), words, along), along, a.everyday)
     say("before", rows.part(1), words)
     say("after", rows.part(1), new)
     table[encoder.severity_ids] = new

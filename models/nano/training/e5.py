@@ -8,6 +8,7 @@ a vocabulary, then a directory of tensors. This module knows nothing of guarding
 from __future__ import annotations
 
 import importlib.util
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
 """Q4_0: 32 weights, the first 16 in the low halves of the bytes."""
+WORD = re.compile(r"\w{2,}", re.UNICODE)
 PARTS = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -52,6 +54,12 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_file=str(assets / "tokenizer.json"), pad_token="<pad>", padding_side="right"
     )
+
+
+def known_words() -> list[str]:
+    """The words that the encoder has as a single piece."""
+    pieces = (p[1:] for p in tokenizer().get_vocab() if p.startswith("▁"))
+    return sorted(piece for piece in pieces if WORD.fullmatch(piece) and not piece.isdigit())
 
 
 def encoder() -> Any:

@@ -19,8 +19,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import interface
 import synthetic
 import torch
+import unlabelled
 import wrapped
 from batches import collate, grouped
 from data import Encoded, Encoder, Item, crop, draw, measured, plain, read_rows
@@ -75,12 +77,17 @@ def batches(
     tokens: int,
     at: int,
     old: float,
+    explore: int = 0,
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items from number `at` on; the same for the same seed."""
     number = count = 0
     while True:
         rng = random.Random(f"{seed} {number}")
         items = one_pass(training, seen, rng, old)
+        if explore:
+            items += interface.make(rng)
+            items += unlabelled.make(rng, training, explore)
+            rng.shuffle(items)
         for start in range(0, len(items), PART):
             part = [_seen(i, rng) for i in items[start : start + PART]]
             rows = [encoder.encode(item, rng) for item in part]
@@ -92,10 +99,17 @@ def batches(
         number += 1
 
 
-def viewed(judge: Teacher, group: list[Encoded]) -> list[Encoded]:
-    """The same items, with what the teacher makes of those that it can read."""
-    found = views(judge, [row.item for row in group])
-    return [replace(row, view=view) for row, (_, view) in zip(group, found)]
+def viewed(judge: Teacher, encoder: Encoder, group: list[Encoded], every: bool) -> list[Encoded]:
+    """The same items, with what the teacher makes of `every` one that it can read.
+
+    Otherwise of those alone that have no label, whose answer is the teacher's too.
+    """
+    asked = [n for n, row in enumerate(group) if every or not row.item.labelled]
+    out = list(group)
+    for n, (item, view) in zip(asked, views(judge, [group[n].item for n in asked])):
+        labelled = group[n].item.labelled
+        out[n] = replace(group[n], view=view) if labelled else encoder.encode(item, None, view)
+    return out
 
 
 def _seen(item: Item, rng: random.Random) -> Item:
@@ -119,6 +133,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
     parser.add_argument("--teacher", type=Path, help="teacher.pt of teach.py")
     parser.add_argument("--old", type=float, default=OLD, help="part of the earlier rows in a pass")
+    parser.add_argument(
+        "--explore", type=int, default=0, help="made-up phrases a pass, for the teacher to judge"
+    )
     parser.add_argument("--steps", type=int, default=389)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.9, help="part with full questions")
@@ -129,6 +146,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler")
     a = parser.parse_args()
+    if a.explore and not a.teacher:
+        parser.error("--explore needs a --teacher")
 
     torch.set_num_threads(a.threads)
     a.out.mkdir(parents=True, exist_ok=True)
@@ -147,13 +166,13 @@ def main() -> None:
     judge = _teacher(a.teacher) if a.teacher else None
     reader = nn.Linear(model.c.hidden, 384)
     run = Run(nn.ModuleList([model, reader]), a.lr, a.out / "state.pt")
-    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step, a.old)
+    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore)
 
     def loss(done: float) -> torch.Tensor:
         full = done >= a.full_from or run.step % 24 == 23
         group = next(groups)
-        if judge is not None and run.step % 2:
-            group = viewed(judge, group)
+        if judge is not None:
+            group = viewed(judge, encoder, group, every=run.step % 2 == 1)
         batch = collate(group, encoder, full=full)
         corrupt(batch, model.c.vocab, 0.03)
         with torch.autocast("cpu", dtype=torch.bfloat16):

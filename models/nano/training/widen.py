@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import re
 from pathlib import Path
 
 import e5
@@ -23,15 +22,6 @@ from further import one_pass
 from model import Config, Qwen3
 from torch import Tensor
 from train import continue_from, write
-
-WORD = re.compile(r"\w{2,}", re.UNICODE)
-
-
-def known_words() -> list[str]:
-    """The words that the encoder has as a single piece."""
-    pieces = e5.tokenizer().get_vocab()
-    words = (p[1:] for p in pieces if p.startswith("▁"))
-    return sorted(word for word in words if WORD.fullmatch(word) and not word.isdigit())
 
 
 @torch.no_grad()
@@ -53,7 +43,7 @@ def vectors(texts: list[str], size: int = 512) -> Tensor:
 def start(model: Qwen3, encoder: Encoder, old: set[str]) -> None:
     """Place the tokens that are not in ``old`` by the linear map, in ``model``."""
     texts = {n: encoder.tk.decode([n]).strip() for n in encoder.tk.get_vocab().values()}
-    words = [n for n, text in texts.items() if WORD.fullmatch(text)]
+    words = [n for n, text in texts.items() if e5.WORD.fullmatch(text)]
     names = encoder.tk.id_to_token
     known = [i for i, n in enumerate(words) if names(n) in old]
     new = [i for i, n in enumerate(words) if names(n) not in old]
@@ -91,7 +81,7 @@ def main() -> None:
     ]
     real = a.data.parent / "tokenizer"
     old = Encoder(a.init / "tokenizer.json").tk.get_vocab()
-    spec = tokenizer.cut(real / "tokenizer.json", texts, known_words(), a.vocab, old)
+    spec = tokenizer.cut(real / "tokenizer.json", texts, e5.known_words(), a.vocab, old)
     names = a.out.with_name(a.out.name + ".tokenizer")
     names.mkdir(parents=True, exist_ok=True)
     tokenizer.save(spec, real / "tokenizer_config.json", names)

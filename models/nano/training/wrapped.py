@@ -25,6 +25,7 @@ from synthetic import (
     prompts,
     replies,
     reply,
+    word_problem,
 )
 
 from edgeguard.protocol.messages import Message
@@ -146,6 +147,15 @@ def everyday(rng: random.Random, number: int) -> list[Item]:
     return [_item((_everyday(rng),), "Safe") for _ in range(number)]
 
 
+def sums(rng: random.Random, number: int) -> list[Item]:
+    """Word problems of several sentences."""
+    lengths = (1, 2, 2, 3)
+    return [
+        _item((" ".join(word_problem(rng) for _ in range(rng.choice(lengths))),), "Safe")
+        for _ in range(number)
+    ]
+
+
 def make(rng: random.Random, rows: list[Item], size: float = 1.0) -> list[Item]:
     """All items of this kind of one pass over the data."""
     return [
@@ -154,6 +164,7 @@ def make(rng: random.Random, rows: list[Item], size: float = 1.0) -> list[Item]:
         *answers(rng, rows, int(4000 * size)),
         *quiet(rng, int(2000 * size)),
         *everyday(rng, int(2000 * size)),
+        *sums(rng, int(1000 * size)),
         *[_wrap_foreign(item, rng) for item in foreign(rng, int(600 * size))],
         *prompts(rng, int(600 * size)),
         *odd.make(rng, int(500 * size)),
