@@ -78,15 +78,18 @@ def batches(
     at: int,
     old: float,
     explore: int = 0,
+    programs: bool = False,
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items from number `at` on; the same for the same seed."""
     number = count = 0
     while True:
         rng = random.Random(f"{seed} {number}")
         items = one_pass(training, seen, rng, old)
-        if explore:
+        if programs:
             items += interface.make(rng)
+        if explore:
             items += unlabelled.make(rng, training, explore)
+        if programs or explore:
             rng.shuffle(items)
         for start in range(0, len(items), PART):
             part = [_seen(i, rng) for i in items[start : start + PART]]
@@ -136,6 +139,9 @@ def main() -> None:
     parser.add_argument(
         "--explore", type=int, default=0, help="made-up phrases a pass, for the teacher to judge"
     )
+    parser.add_argument(
+        "--programs", action="store_true", help="lines of programs too, in a hundred languages"
+    )
     parser.add_argument("--steps", type=int, default=389)
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then; not repeatable")
     parser.add_argument("--full-from", type=float, default=0.9, help="part with full questions")
@@ -166,7 +172,9 @@ def main() -> None:
     judge = _teacher(a.teacher) if a.teacher else None
     reader = nn.Linear(model.c.hidden, 384)
     run = Run(nn.ModuleList([model, reader]), a.lr, a.out / "state.pt")
-    groups = batches(training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore)
+    groups = batches(
+        training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore, a.programs
+    )
 
     def loss(done: float) -> torch.Tensor:
         full = done >= a.full_from or run.step % 24 == 23

