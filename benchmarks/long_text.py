@@ -13,22 +13,26 @@ Results: benchmarks/results/long_text.md.
 from __future__ import annotations
 
 import argparse
-import random
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import machine
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "speed")]
 
-from edgeguard import Guard
-from edgeguard.session import context
-from edgeguard.session.cpu import physical_cores
+import machine  # noqa: E402
+from cases import CASES  # noqa: E402
 
-OUT = Path(__file__).resolve().parent / "results" / "long_text.md"
-WORDS = "garden window bread river letter morning paper bridge music kitchen winter apple".split()  # noqa: SIM905
+from edgeguard import Guard  # noqa: E402
+from edgeguard.session import context  # noqa: E402
+from edgeguard.session.cpu import physical_cores  # noqa: E402
+
+OUT = ROOT / "benchmarks" / "results" / "long_text.md"
 Passes = list[tuple[int, float]]
 
 
@@ -90,8 +94,7 @@ def compared(guard: Guard, loop: Loop, words: int, number: int) -> tuple[Passes,
     """Our passes, theirs, and what a check of ours takes beside its passes, in seconds."""
     from llama_cpp import llama_cpp
 
-    chance = random.Random(number)
-    messages = [{"role": "user", "content": " ".join(chance.choice(WORDS) for _ in range(words))}]
+    messages = replace(CASES[0], words=words).messages(number)
     tokens = list(guard.begin(messages).questions[0].tokens)
     ours, theirs = Passes(), Passes()
     took = 0.0

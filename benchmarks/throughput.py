@@ -39,6 +39,7 @@ from edgeguard.protocol.grammar import gbnf  # noqa: E402
 from edgeguard.session.interface import Extend, Read  # noqa: E402
 from edgeguard.session.llama import LlamaSession  # noqa: E402
 from edgeguard.session.settings import SEQUENCES, Settings  # noqa: E402
+from edgeguard.together import LONGEST  # noqa: E402
 from edgeguard.tokens import QuestionTokenizer  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -283,8 +284,9 @@ def main() -> None:
                 "",
                 f"{said}. At most {SEQUENCES} texts share a pass; llama-server has so many slots. "
                 f"Times as fast: medians of {asked.rounds} rounds in which the contestants took "
-                "turns, lowest and highest in brackets; above 1, `together` is faster. Texts of "
-                "1,000 words fill passes alone, so there `together` is `alone`.",
+                "turns, lowest and highest in brackets; above 1, `together` is faster. On a CPU a "
+                f"question of more than {LONGEST} tokens behind what all share is read alone: "
+                "those of responses and of 100 words and more, so there `together` is `alone`.",
                 "",
                 f"| texts | together, a second | ÷ {ALONE} | ÷ {SERVER} | ÷ {PYTHON} |",
                 "|---|---|---|---|---|",
