@@ -1,5 +1,5 @@
 """`python -m edgeguard` is the command `edgeguard`."""
 
-from edgeguard.cli import main
+from edgeguard.cli import own_process
 
-main()
+own_process()

@@ -12,19 +12,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check, Judge
 from edgeguard.conversation.value import Conversation
 from edgeguard.decoder import Decoded
-from edgeguard.normalise import normalised
 from edgeguard.policy import Policy
 from edgeguard.reloading import Model
 from edgeguard.session.thread import ModelThread
 from edgeguard.tokens import Question
 from edgeguard.verdict import ModelId
-from edgeguard.verdict_cache import AnswerCache
+
+if TYPE_CHECKING:
+    from edgeguard.verdict_cache import AnswerCache
 
 T = TypeVar("T")
 
@@ -87,8 +88,13 @@ class Asking:
     ) -> tuple[list[Question], list[Question]]:
         """The questions for the text as written, and for the normalised one if it differs."""
         windows, messages = self.model.get().windows, conversation.messages
-        plain = normalised(messages) if how.policy.normalise else messages
-        return windows.questions(messages), [] if plain == messages else windows.questions(plain)
+        written = windows.questions(messages)
+        if not how.policy.normalise:
+            return written, []
+        from edgeguard.normalise import normalised
+
+        plain = normalised(messages)
+        return written, [] if plain == messages else windows.questions(plain)
 
     def decoded(self, question: Question, how: How, ahead: Decoded | None = None) -> Decoded:
         """The answer to one question: from the cache, computed ahead, or from the model."""

@@ -42,7 +42,7 @@ from edgeguard.session.settings import Settings, Threads
 from edgeguard.store import find_policy
 from edgeguard.verdict import ModelId, Verdict
 from edgeguard.verdict_cache import CacheInfo
-from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch import INTERVAL
 from edgeguard.watch.watch import Watch
 
 if TYPE_CHECKING:

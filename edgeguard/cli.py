@@ -103,6 +103,23 @@ def cli(verbose: int) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code; a failure never exits with 0 or 1."""
+    sys.exit(_command_line(None))
+
+
+def own_process() -> NoReturn:
+    """``main`` where the process is the command's alone, and ends with it.
+
+    A guard that a command leaves open is not freed then: the system takes the memory sooner.
+    """
+    left_open: list[object] = []
+    code = _command_line(left_open)
+    if left_open:
+        os._exit(code)
+    sys.exit(code)
+
+
+def _command_line(left_open: list[object] | None) -> int:
+    """The exit code; a command may put a guard into the list instead of closing it."""
     open_streams()
     use_utf8()
     # A log line that cannot be written, as on a full disk, is dropped silently.
@@ -111,19 +128,19 @@ def main() -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     code = EXIT_ERROR
     with suppress(OSError):  # while an error message is written
-        code = _run()
+        code = _run(left_open)
     error = settle(sys.stdout)
     if error is not None and code != EXIT_INTERRUPTED:
         if code in (EXIT_OK, EXIT_FLAGGED):
             note(f"error: the output cannot be written: {error.strerror or error}")
         code = EXIT_ERROR
     settle(sys.stderr)
-    sys.exit(code)
+    return code
 
 
-def _run() -> int:
+def _run(left_open: list[object] | None) -> int:
     try:
-        result = cli(standalone_mode=False)
+        result = cli(standalone_mode=False, obj=left_open)
         return result if isinstance(result, int) else EXIT_OK
     except EdgeguardError as error:
         note(f"error: {error}")

@@ -6,7 +6,6 @@ its packages without importing them.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import json
 from typing import Literal
@@ -56,6 +55,8 @@ def _command(extra: Extra) -> str:
 
 def _from_folder() -> bool:
     """Whether pip installed edgeguard from a folder (PEP 610); an index may not have it then."""
+    import importlib.metadata  # which reads mails' headers, and takes its time
+
     try:
         text = importlib.metadata.distribution("edgeguard").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:

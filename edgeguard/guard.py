@@ -15,40 +15,36 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from edgeguard.ahead import answer_ahead
 from edgeguard.arguments import N_CTX, check_options, check_watch, seconds_of
 from edgeguard.asking import Asking, How
 from edgeguard.cancellation import Cancellation
 from edgeguard.check import Check
-from edgeguard.check_many import alone, together
 from edgeguard.conversation.reader import Reading
-from edgeguard.conversation.row_lists import rows_of
-from edgeguard.conversation.rows import CheckMessages, CheckRow
 from edgeguard.conversation.value import Conversation, Judged
-from edgeguard.engines import HowWatched, engine
 from edgeguard.errors import EdgeguardError, InputError
-from edgeguard.extras import require
 from edgeguard.loading import Loaded, Options, load, load_again, prepare
 from edgeguard.policy import Policy
 from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
-from edgeguard.self_test import self_test
 from edgeguard.session.interface import Session
 from edgeguard.session.settings import Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
-from edgeguard.several import Several
 from edgeguard.store import find_policy, resolve
 from edgeguard.store.model_file import server_address
 from edgeguard.store.registry import BUILT_INS
 from edgeguard.trial import tried
 from edgeguard.verdict import ModelId, Verdict
-from edgeguard.verdict_cache import IN_MEMORY, CacheInfo, open_answers
-from edgeguard.watch.interval import INTERVAL
-from edgeguard.watch.watch import Watch
+from edgeguard.watch import INTERVAL
+
+# What a single check does not need is imported by the methods that do: a command's start counts.
+if TYPE_CHECKING:
+    from edgeguard.conversation.rows import CheckMessages, CheckRow
+    from edgeguard.verdict_cache import CacheInfo
+    from edgeguard.watch.watch import Watch
 
 _SMALL_NOTE = (
     "%s is the small built-in model, for tests and for trying the tool; it is often wrong. "
@@ -182,7 +178,11 @@ class Guard:
         cancel: Cancellation | None = None,
         idle_unload: float | None = None,
     ) -> None:
-        self._answers = None if cache is None else open_answers(cache)
+        self._answers = None
+        if cache is not None:
+            from edgeguard.verdict_cache import open_answers
+
+            self._answers = open_answers(cache)
         self._model = model = Model(lambda: load(flag), lambda: load_again(flag))
         idle = None if idle_unload is None else (idle_unload, model.unload)
         self._thread = ModelThread(flag, idle)
@@ -359,6 +359,8 @@ class Guard:
         probabilities differ in late digits. Returns the checks that took part. Raises SessionError,
         ModelError, ClosedError, CancelledError; each check can then go on alone.
         """
+        from edgeguard.ahead import answer_ahead
+
         return answer_ahead(self._asking, checks, cancel)
 
     def _chosen(self, name: str | Policy | None) -> Policy:
@@ -395,6 +397,11 @@ class Guard:
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
         CancelledError; InputError at once if there is no such policy, or rows is no list of rows.
         """
+        from edgeguard.check_many import alone, together
+        from edgeguard.conversation.row_lists import rows_of
+        from edgeguard.self_test import self_test
+        from edgeguard.several import Several
+
         # Now and once: a saved policy is a file, and may change between two rows.
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
@@ -440,6 +447,9 @@ class Guard:
         timeout: seconds for each check of the text that was added.
         Raises what ``check_messages`` raises.
         """
+        from edgeguard.engines import HowWatched, engine
+        from edgeguard.watch.watch import Watch
+
         check_watch(interval, in_a_row)
         chosen = self._chosen(policy)
         limit = None if timeout is None else seconds_of(timeout)
@@ -493,7 +503,9 @@ def _remote(
     url: str, cache: object, n_ctx: int, allow_random_weights: bool
 ) -> Callable[[StopFlag], Loaded]:
     """What asks the server at an address. Raises InputError."""
+    from edgeguard.extras import require
     from edgeguard.remote.address import address
+    from edgeguard.verdict_cache import IN_MEMORY
 
     require("remote", "a model at a server")
     from edgeguard.remote.start import start  # which loads an HTTP client

@@ -28,7 +28,6 @@ from edgeguard.store.checksum import Stamp, stamp
 from edgeguard.store.model_file import ModelFile
 from edgeguard.store.paths import prefix_folder
 from edgeguard.store.soundness import identify
-from edgeguard.together import Together
 from edgeguard.tokens import QuestionTokenizer
 from edgeguard.tuning.record import remembered, remembered_plain
 from edgeguard.verdict import ModelId
@@ -37,6 +36,7 @@ from edgeguard.windows import Windows
 if TYPE_CHECKING:
     from edgeguard.stream.check import StreamDecoder, StreamQuestions
     from edgeguard.stream.heads import Heads
+    from edgeguard.together import Together
 
 _LARGE = 100_000_000
 """Bytes of a file whose weights take noticeable time to rearrange."""
@@ -87,6 +87,8 @@ class Loaded:
 
         Not for a Qwen3Guard-Stream.
         """
+        from edgeguard.together import Together
+
         assert isinstance(self.decoder, Decoder)
         assert isinstance(self.windows, Windows)
         sequences = self.session.sequences(self.windows.prefixes)

@@ -21,7 +21,7 @@ from edgeguard.proxy import settings as defaults
 from edgeguard.proxy.settings import ProxySettings
 from edgeguard.server.settings import HOST, QUEUE, Settings
 from edgeguard.store import find_policy
-from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch import INTERVAL
 
 _UPSTREAM_KEY = "EDGEGUARD_UPSTREAM_KEY"
 

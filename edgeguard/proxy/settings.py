@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edgeguard.errors import InputError
 from edgeguard.policy.in_a_row import IN_A_ROW
-from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch import INTERVAL
 
 PORT = 8001
 UPSTREAM_TIMEOUT = 600.0

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from edgeguard.errors import ModelError
-from edgeguard.gguf import heads
 from edgeguard.protocol import stream
 from edgeguard.protocol.answer import Answer, write
 from edgeguard.protocol.names import PROTOCOL, SEVERITIES, categories
 from edgeguard.protocol.question import CONTROLS
 from edgeguard.session.interface import Session
 from edgeguard.session.stream_interface import StreamSession
+
+if TYPE_CHECKING:
+    from edgeguard.gguf.heads import Weights
 
 _logger = logging.getLogger(__name__)
 
@@ -43,8 +45,10 @@ def check_compatible(session: Session, path: str) -> None:
     _check_vocabulary(session, path)
 
 
-def check_stream(session: StreamSession, path: str) -> heads.Weights:
+def check_stream(session: StreamSession, path: str) -> Weights:
     """The heads of a Qwen3Guard-Stream. Raises ModelError, naming the file, if it cannot be one."""
+    from edgeguard.gguf import heads
+
     _check_form(session, path)
     if session.info.protocol != stream.PROTOCOL:
         _refuse(path, f"it was made for {session.info.protocol!r}", "Qwen3Guard-Stream")

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,17 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import usable_cores
-from edgeguard.session.hidden_states import HiddenStates
 from edgeguard.session.interface import ModelInfo
 from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
-from edgeguard.session.sequences import LlamaSequences
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from edgeguard.session.hidden_states import HiddenStates
+    from edgeguard.session.sequences import LlamaSequences
 
 _CACHES = 2  # one for prompts, one for responses
 
@@ -137,6 +139,8 @@ class LlamaSession:
 
     def sequences(self, prefixes: tuple[tuple[int, ...], ...]) -> LlamaSequences:
         """Several sequences beside the one that ``read`` holds; see Session.sequences."""
+        from edgeguard.session.sequences import LlamaSequences
+
         if self._open()._sequences is None:
             self._sequences = LlamaSequences(
                 self._model,
@@ -160,6 +164,8 @@ class LlamaSession:
 
     def hidden_states(self) -> HiddenStates:
         """A new, empty context that gives hidden states; see States."""
+        from edgeguard.session.hidden_states import HiddenStates
+
         states = HiddenStates(
             self._open()._model, size=self.n_ctx, settings=self._settings, flag=self.flag
         )

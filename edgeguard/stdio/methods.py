@@ -24,7 +24,7 @@ from edgeguard.stdio.loading import SharedGuard
 from edgeguard.stdio.parameters import method
 from edgeguard.store.policies import saved_policies
 from edgeguard.store.versions import version_of
-from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch import INTERVAL
 from edgeguard.watch.watch import Watch
 
 PROTOCOL = 1

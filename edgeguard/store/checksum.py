@@ -21,7 +21,6 @@ from edgeguard.console import Meter
 from edgeguard.digest import sha256_of
 from edgeguard.errors import EdgeguardError, ModelError, StoreError
 from edgeguard.files import replace_text
-from edgeguard.gguf.inspection import UnsoundError, inspect
 from edgeguard.store import paths
 
 _log = logging.getLogger(__name__)
@@ -104,6 +103,8 @@ def _known(path: Path, compute: Callable[[Path], str], marks: tuple[str, ...]) -
 
 
 def _inspect(path: Path, vouched: Collection[str]) -> str:
+    from edgeguard.gguf.inspection import UnsoundError, inspect
+
     try:
         return inspect(path, vouched)
     except UnsoundError as error:

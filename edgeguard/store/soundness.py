@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgeguard.errors import ModelError, ModelNotFoundError
-from edgeguard.gguf import content
 from edgeguard.store.checksum import (
     compute_sha256,
     file_sha256,
@@ -24,7 +23,6 @@ from edgeguard.store.checksum import (
     is_sha256,
     sound_sha256,
 )
-from edgeguard.store.metadata import read_metadata
 from edgeguard.store.model_file import ModelFile, built_in
 from edgeguard.store.registry import BUILT_IN, BUILT_INS
 
@@ -58,6 +56,9 @@ def verify_file(path: Path) -> str:
 
     Raises ModelError, StoreError.
     """
+    from edgeguard.gguf import content
+    from edgeguard.store.metadata import read_metadata
+
     released = _released()
     if inspected_sha256(path, released) in released:
         return "it is a built-in model"

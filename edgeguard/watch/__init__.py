@@ -5,7 +5,5 @@ asked again and again), stream (a Qwen3Guard-Stream, token by token), watch (the
 use). Nothing here knows where a text comes from or where it is shown.
 """
 
-from edgeguard.watch.state import WatchState
-from edgeguard.watch.watch import Engine, Judged, Watch
-
-__all__ = ["Engine", "Judged", "Watch", "WatchState"]
+INTERVAL = 40
+"""The least characters between two passes of a Gen; the next one is at the end of a sentence."""

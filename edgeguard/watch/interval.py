@@ -15,11 +15,10 @@ from collections.abc import Callable
 from edgeguard.check import Check
 from edgeguard.conversation.value import UNKNOWN, Conversation
 from edgeguard.stream.interface import TokenLabel
+from edgeguard.watch import INTERVAL
 from edgeguard.watch.pieces import is_sentence_end, word_end
 from edgeguard.watch.watch import Judged
 
-INTERVAL = 40
-"""The least characters between two passes; the next one is at the end of a sentence."""
 _MOST = 5
 """After so many intervals, a pass is made in the middle of a sentence."""
 

@@ -29,7 +29,8 @@ from edgeguard.session.compatibility import check_stream
 from edgeguard.session.fake_stream import FakeStates, FakeStreamSession
 from edgeguard.stream.heads import Heads
 from edgeguard.stream.judge import StreamJudge, evidence
-from edgeguard.watch import Watch, WatchState
+from edgeguard.watch.state import WatchState
+from edgeguard.watch.watch import Watch
 
 ASKED = [{"role": "user", "content": "Tell me something"}]
 PII = "PII"

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from edgeguard import AsyncGuard, Guard
-from edgeguard.watch import WatchState
+from edgeguard.watch.state import WatchState
 
 GUIDE = Path(__file__).parents[2] / "docs" / "streams.md"
 TEXT = GUIDE.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgeguard import Cancellation, CancelledError, Guard, InputError, TimeoutError  # noqa: A004
 from edgeguard.errors import ClosedError
 from edgeguard.session.fake import FakeSession
-from edgeguard.watch.interval import INTERVAL
+from edgeguard.watch import INTERVAL
 
 SAFE = "Safety: Safe\nCategories: None\nRefusal: No"
 UNSAFE = "Safety: Unsafe\nCategories: Violent\nRefusal: No"

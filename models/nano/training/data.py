@@ -187,10 +187,10 @@ def noise(text: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """What the teacher makes of an item: Safe, Unsafe, Controversial, and its vector (384,)."""
+    """What a teacher makes of an item: Safe, Unsafe, Controversial, and its vector (384,) if any."""
 
     severity: tuple[float, ...]
-    vector: Tensor
+    vector: Tensor | None
 
 
 @dataclass(frozen=True)

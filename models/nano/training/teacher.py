@@ -20,6 +20,7 @@ import e5
 import torch
 import torch.nn.functional as F
 from data import Item, View
+from precision import passes
 from torch import Tensor, nn
 
 from edgeguard.protocol.names import CATEGORIES, SEVERITIES
@@ -56,7 +57,7 @@ class Teacher(nn.Module):
     def forward(self, items: list[Item]) -> tuple[Tensor, Tensor]:
         """Pooled vectors (n, 384), and logits (n, 14): severities, categories, refusal."""
         batch = self._ids([_texts(item) for item in items])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with passes():
             hidden = self.encoder(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None].float()
         pooled = (hidden * mask).sum(1) / mask.sum(1)

@@ -2,7 +2,7 @@
 
     python models/nano/training/train.py --data ../shared/data --out DIR
 
-The weights are kept in float32 and the passes run in bfloat16. The severity is learned by
+The weights are kept in float32; the passes run in bfloat16 where the processor has it. The severity is learned by
 cross-entropy over its three tokens; a part of every batch learns the whole answer over the whole
 vocabulary. A checkpoint is written every few minutes, beside and then renamed.
 
@@ -30,6 +30,7 @@ from batches import Batch, collate, grouped
 from data import Encoded, Encoder, Item, crop, draw, measured, noise, plain, read_rows
 from heldout import measure, report
 from model import Config, Qwen3, save_checkpoint
+from precision import PASSES
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -257,10 +258,10 @@ def main() -> None:
         continue_from(model, encoder, a.init)
     else:
         start_embedding(model, encoder)
-    model = model.bfloat16()
+    model = model.to(PASSES)
     for layer in model.layers:
         layer.compile(dynamic=True)
-    reader = nn.Linear(model.c.hidden, 384).bfloat16()
+    reader = nn.Linear(model.c.hidden, 384).to(PASSES)
     master = Master([*model.parameters(), *reader.parameters()], a.lr)
     groups = stream(one_pass, judge, encoder, rng, a.tokens)
     began = saved = time.time()

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from data import Encoder, measured, plain, read_rows
 from further import one_pass
 from model import Config, Qwen3
+from precision import passes
 from torch import Tensor
 from train import continue_from, write
 
@@ -33,7 +34,7 @@ def vectors(texts: list[str], size: int = 512) -> Tensor:
     for at in range(0, len(order), size):
         part = order[at : at + size]
         batch = names([f"query: {texts[n]}" for n in part], padding=True, return_tensors="pt")
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with passes():
             hidden = model(**batch).last_hidden_state.float()
         mask = batch["attention_mask"][..., None].float()
         out[part] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
