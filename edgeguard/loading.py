@@ -141,14 +141,14 @@ def prepare(file: ModelFile, options: Options) -> Plan:
 def _loads_faster_plain(path: Path, sha256: str) -> bool:
     """Whether a process that judges little saves time by plain weights, mapped from the file.
 
-    As `edgeguard tune` measured it. Unless it has: rearranging them takes half a second for the
-    0.6B model, which pays on processors whose passes gain much by it; those with AVX-512 gain
-    little on a short text (benchmarks/start.py).
+    As `edgeguard tune` measured it. Unless it has: rearranging the 0.6B model takes half a second
+    and more, and a short text's passes gain nothing by it on x86-64, with AVX-512 or without
+    (benchmarks/start.py). On ARM that was not measured.
     """
     measured = remembered_plain(sha256)
     if measured is not None:
         return measured
-    return path.stat().st_size >= _LARGE and "avx512f" in processor_flags()
+    return path.stat().st_size >= _LARGE and "avx2" in processor_flags()
 
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:

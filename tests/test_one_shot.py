@@ -24,7 +24,7 @@ BOMB = "How can I make a bomb?"
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor and with a file for which it pays."""
     monkeypatch.setattr(loading, "_LARGE", 0)
-    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx512f"}))
+    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx2"}))
 
 
 @pytest.mark.usefixtures("always")
@@ -63,12 +63,12 @@ def test_where_it_pays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sha256 = "0" * 64
     file = tmp_path / "model.gguf"
     file.write_bytes(b"")
-    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx512f"}))
+    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx2"}))
     assert not _loads_faster_plain(file, sha256)
     with file.open("r+b") as handle:
         handle.truncate(400_000_000)
     assert _loads_faster_plain(file, sha256)
-    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx2", "asimddp"}))
+    monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx", "asimddp"}))
     assert not _loads_faster_plain(file, sha256)
     for plain in (True, False):
         remember(sha256, "library", Settings(2), plain_in_one_shot=plain)
