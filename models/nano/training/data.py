@@ -187,7 +187,7 @@ def noise(text: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """What a teacher makes of an item: Safe, Unsafe, Controversial, and its vector (384,) if any."""
+    """What a teacher makes of an item: Safe, Unsafe, Controversial; and its vector, (384,)."""
 
     severity: tuple[float, ...]
     vector: Tensor | None

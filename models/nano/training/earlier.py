@@ -35,7 +35,8 @@ class Earlier:
         """Whether its opinion of an item counts."""
         if not item.labelled:
             return True
-        return item.lang == "en" and mode_of(item.messages) == "prompt" and item.source not in self.new
+        is_request = item.lang == "en" and mode_of(item.messages) == "prompt"
+        return is_request and item.source not in self.new
 
     def recall(self, group: list[Encoded]) -> list[Encoded]:
         """The same items, with its opinion of those that it knows; one without a label takes it."""
@@ -59,5 +60,6 @@ class Earlier:
         hidden, _ = self.model(batch.ids, batch.positions, past)
         table = self.model.embed_tokens.weight
         states = hidden[torch.arange(len(rows)), batch.severity_at]
-        found: list[list[float]] = (states @ table[self.encoder.severity_ids].T).softmax(-1).tolist()
+        scores = states @ table[self.encoder.severity_ids].T
+        found: list[list[float]] = scores.softmax(-1).tolist()
         return found

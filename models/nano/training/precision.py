@@ -1,4 +1,4 @@
-"""The number format that training computes in: bfloat16 where the processor multiplies it, else float32.
+"""The number format that training computes in: bfloat16 where the processor has it, else float32.
 
 Without AVX-512 BF16 or AMX torch emulates bfloat16, forty times slower than float32.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import torch
 
-PASSES: torch.dtype = (
-    torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-)
+IN_HARDWARE: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+PASSES = torch.bfloat16 if IN_HARDWARE else torch.float32
 
 
 def passes() -> torch.autocast:
     """The context that forward passes over float32 weights run in."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=PASSES == torch.bfloat16)
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=IN_HARDWARE)
