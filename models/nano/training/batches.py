@@ -42,7 +42,7 @@ class Batch:
     answer_at: Tensor
     answer_ids: Tensor
     answer_key: Tensor  # whether it is the one that begins a category or tells the refusal
-    taught: Tensor  # rows of which a teacher has a vector
+    taught: Tensor  # rows that the teacher has seen
     vectors: Tensor  # what it makes of them, (len(taught), 384)
     items: list[Encoded]
 
@@ -76,7 +76,6 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
     if not full:
         kept = kept[:HEAD] + kept[-LAST:]
     parts = torch.tensor(answers)
-    vectors = [row.view.vector if row.view else None for row in rows]
     ends = [len(r.body) - tail - after - 1 for r in rows]
     return Batch(
         mode=mode,
@@ -91,8 +90,8 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
         answer_at=parts[:, 1],
         answer_ids=parts[:, 2],
         answer_key=parts[:, 3].bool(),
-        taught=torch.tensor([n for n, v in enumerate(vectors) if v is not None], dtype=torch.long),
-        vectors=torch.stack([v for v in vectors if v is not None] or [torch.zeros(384)]),
+        taught=torch.tensor([n for n, r in enumerate(rows) if r.view], dtype=torch.long),
+        vectors=torch.stack([r.view.vector for r in rows if r.view] or [torch.zeros(384)]),
         items=rows,
     )
 

@@ -187,10 +187,10 @@ def noise(text: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """What a teacher makes of an item: Safe, Unsafe, Controversial; and its vector, (384,)."""
+    """What the teacher makes of an item: Safe, Unsafe, Controversial, and its vector (384,)."""
 
     severity: tuple[float, ...]
-    vector: Tensor | None
+    vector: Tensor
 
 
 @dataclass(frozen=True)

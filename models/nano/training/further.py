@@ -7,8 +7,7 @@ further. The whole state is written every few minutes, beside and then renamed: 
 goes on where it was killed, with the same rows in the same order.
 
 With `--teacher`, the multilingual teacher's state that teach.py wrote, its opinion stands beside
-the labels of the rows that it can read. With `--retain` that of the weights to begin with does, on
-what they were trained for. It does not tune on `eval/`, and does not convert or
+the labels of the rows that it can read. It does not tune on `eval/`, and does not convert or
 quantize.
 """
 
@@ -27,7 +26,6 @@ import unlabelled
 import wrapped
 from batches import collate, grouped
 from data import Encoded, Encoder, Item, crop, draw, measured, plain, read_rows
-from earlier import Earlier
 from heldout import measure, report
 from model import Config, Qwen3
 from precision import passes
@@ -82,7 +80,6 @@ def batches(
     old: float,
     explore: int = 0,
     programs: bool = False,
-    english: bool = False,
 ) -> Iterator[list[Encoded]]:
     """Endless groups of items from number `at` on; the same for the same seed."""
     number = count = 0
@@ -92,8 +89,7 @@ def batches(
         if programs:
             items += interface.make(rng)
         if explore:
-            made = unlabelled.make(rng, training, explore)
-            items += [item for item in made if item.lang == "en"] if english else made
+            items += unlabelled.make(rng, training, explore)
         if programs or explore:
             rng.shuffle(items)
         for start in range(0, len(items), PART):
@@ -140,10 +136,9 @@ def main() -> None:
     parser.add_argument("--init", type=Path, required=True, help="checkpoint folder to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder to write ckpt/ into")
     parser.add_argument("--teacher", type=Path, help="teacher.pt of teach.py")
-    parser.add_argument("--retain", action="store_true", help="learn from the first weights too")
     parser.add_argument("--old", type=float, default=OLD, help="part of the earlier rows in a pass")
     parser.add_argument(
-        "--explore", type=int, default=0, help="made-up phrases a pass, for those to judge"
+        "--explore", type=int, default=0, help="made-up phrases a pass, for the teacher to judge"
     )
     parser.add_argument(
         "--programs", action="store_true", help="lines of programs too, in a hundred languages"
@@ -158,10 +153,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler")
     a = parser.parse_args()
-    if a.explore and not (a.teacher or a.retain):
-        parser.error("--explore needs --teacher or --retain")
-    if a.teacher and a.retain:
-        parser.error("--teacher or --retain")
+    if a.explore and not a.teacher:
+        parser.error("--explore needs a --teacher")
 
     torch.set_num_threads(a.threads)
     a.out.mkdir(parents=True, exist_ok=True)
@@ -178,11 +171,10 @@ def main() -> None:
         for layer in model.layers:
             layer.compile(dynamic=True)
     judge = _teacher(a.teacher) if a.teacher else None
-    earlier = Earlier(a.init, encoder, NEW) if a.retain else None
     reader = nn.Linear(model.c.hidden, 384)
     run = Run(nn.ModuleList([model, reader]), a.lr, a.out / "state.pt")
     groups = batches(
-        training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore, a.programs, a.retain
+        training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore, a.programs
     )
 
     def loss(done: float) -> torch.Tensor:
@@ -190,8 +182,6 @@ def main() -> None:
         group = next(groups)
         if judge is not None:
             group = viewed(judge, encoder, group, every=run.step % 2 == 1)
-        if earlier is not None:
-            group = earlier.recall(group)
         batch = collate(group, encoder, full=full)
         corrupt(batch, model.c.vocab, 0.03)
         with passes():
