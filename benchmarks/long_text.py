@@ -63,16 +63,9 @@ class Loop:
         self._llama = Llama(
             model, n_ctx=2048, n_batch=512, n_threads=threads, flash_attn=True, verbose=False
         )
-        self._held: list[int] = []
 
     def read(self, tokens: list[int]) -> None:
-        kept = 0
-        while kept < min(len(self._held), len(tokens) - 1) and self._held[kept] == tokens[kept]:
-            kept += 1
-        self._llama._ctx.kv_cache_seq_rm(-1, kept, -1)
-        self._llama.n_tokens = kept
-        self._llama.eval(tokens[kept:])
-        self._held = tokens
+        next(self._llama.generate(tokens))
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def own_process() -> NoReturn:
 
 
 def _command_line(left_open: list[object] | None) -> int:
-    """The exit code; a command may put a guard into the list instead of closing it."""
+    """The exit code; a command may put into the list what it would close."""
     open_streams()
     use_utf8()
     # A log line that cannot be written, as on a full disk, is dropped silently.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,25 +79,16 @@ def command(
     """
     conversation = reading(conversation_of(text, response, messages))  # before a model is loaded
     one_shot = sum(len(message.content) for message in conversation.messages) <= _SHORT
-    guard = Guard(model, policy=policy, one_shot=one_shot, **running)
-    with _closed_by_the_end(guard, answers_kept=running.get("cache") is not None):
+    left_open: list[object] | None = click.get_current_context().obj
+    with ExitStack() as stack:
+        guard = stack.enter_context(Guard(model, policy=policy, one_shot=one_shot, **running))
         verdicts = guard.check_turns(conversation, judge=judge, timeout=timeout)
+        if left_open is not None and running.get("cache") is None:
+            left_open.append(stack.pop_all())  # the process ends next; see edgeguard.cli
     for verdict in verdicts:
         shown = verdict.to_json() if as_json else _readable(verdict, judge)
         click.echo(shown, color=True)
     return EXIT_FLAGGED if any(verdict.flagged for verdict in verdicts) else EXIT_OK
-
-
-@contextmanager
-def _closed_by_the_end(guard: Guard, *, answers_kept: bool) -> Iterator[None]:
-    """Close the guard, or leave that to the end of the process, where it comes next."""
-    left_open = click.get_current_context().obj
-    with ExitStack() as stack:
-        stack.enter_context(guard)
-        yield
-        if left_open is not None and not answers_kept:
-            left_open.append(guard)
-            stack.pop_all()
 
 
 def conversation_of(text: str | None, response: str | None, messages: str | None) -> object:

@@ -2,9 +2,9 @@
 
     python models/nano/training/train.py --data ../shared/data --out DIR
 
-The weights are kept in float32; the passes run in bfloat16 where the processor has it. The severity
-is learned by cross-entropy over its three tokens; a part of every batch learns the answer over
-the whole vocabulary. A checkpoint is written every few minutes, beside and then renamed.
+The weights are kept in float32; the passes run in bfloat16 where torch has kernels for it. The
+severity is learned by cross-entropy over its three tokens; a part of every batch learns the whole
+answer over the whole vocabulary. A checkpoint is written every few minutes, beside, then renamed.
 
 It does not tune on `eval/`, and does not convert or quantize.
 """
