@@ -10,6 +10,7 @@ This module judges nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,7 +20,7 @@ from edgeguard.errors import ModelError, StoreError
 from edgeguard.protocol import stream
 from edgeguard.session.compatibility import check_compatible, check_stream
 from edgeguard.session.cpu import usable_cores
-from edgeguard.session.interface import Session
+from edgeguard.session.interface import Session, VocabularyFacts
 from edgeguard.session.processor import processor_flags
 from edgeguard.session.settings import BACKGROUND, Settings, Threads
 from edgeguard.session.stop_flag import StopFlag
@@ -34,12 +35,16 @@ from edgeguard.verdict import ModelId
 from edgeguard.windows import Windows
 
 if TYPE_CHECKING:
+    from edgeguard.session.llama import LlamaSession
+    from edgeguard.session.vocabulary_thread import VocabularyThread
     from edgeguard.stream.check import StreamDecoder, StreamQuestions
     from edgeguard.stream.heads import Heads
     from edgeguard.together import Together
 
 _LARGE = 100_000_000
 """Bytes of a file whose weights take noticeable time to rearrange."""
+_SHORT = 512
+"""Tokens of the question about a short text, with its answer."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class Plan:
     plain_weights: bool = False
     stamp: Stamp | None = None
     """The file's stamp when it was identified."""
+    vocabulary: VocabularyFacts | None = None
+    """What an earlier load found; the vocabulary is then loaded beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class Loaded:
     """Of a Qwen3Guard-Stream."""
     plain_weights: bool = False
     """Not rearranged for the processor: the numbers differ in late digits."""
+    vocabulary: VocabularyFacts | None = None
+    """What a later load need not look for; None of a Qwen3Guard-Stream."""
 
     def together(self, *, anew: bool = False) -> Together:
         """What asks several questions side by side; ``anew``: whatever was asked before.
@@ -153,25 +162,10 @@ def _loads_faster_plain(path: Path, sha256: str) -> bool:
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:
     """Load the file. Raises ModelError, SessionError, CancelledError."""
-    # Imported here: `edgeguard --help` imports this module, and must not load llama.cpp.
-    from edgeguard.session.library import library_identity
-    from edgeguard.session.llama import LlamaSession
-
-    plain = plan.plain_weights or plan.options.mapped_weights
-    settings = remembered(plan.model.sha256, library_identity()) or Settings(usable_cores())
-    settings = replace(settings, threads=_threads(plan.options.threads, settings.threads))
-    session = LlamaSession(
-        plan.path,
-        settings=settings,
-        n_ctx=plan.options.n_ctx,
-        device=plan.options.device,
-        prefixes=_prefix_folder(),
-        sha256=plan.model.sha256,
-        plain_weights=plain,
-        mapped_weights=plan.options.mapped_weights,
-        flag=flag,
-        on_progress=on_progress,
-    )
+    settings = _settings(plan)
+    vocabulary = _begin_vocabulary(plan, flag)
+    with closing(vocabulary) if vocabulary else nullcontext():
+        session = _load_session(plan, settings, vocabulary, flag, on_progress)
     try:
         if plan.stamp not in (None, stamp(plan.path)):
             raise ModelError(f"{plan.path} was changed while it was loaded; try again")
@@ -182,10 +176,57 @@ def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None
             settings=settings,
             allow_random_weights=plan.options.allow_random_weights,
         )
-        return replace(loaded, plain_weights=plain)
+        is_stream = loaded.heads is not None
+        return replace(
+            loaded,
+            plain_weights=plan.plain_weights or plan.options.mapped_weights,
+            vocabulary=None if is_stream else session.vocabulary_facts,
+        )
     except BaseException:
         session.close()
         raise
+
+
+def _settings(plan: Plan) -> Settings:
+    # Imported here: `edgeguard --help` imports this module, and must not load llama.cpp.
+    from edgeguard.session.library import library_identity
+
+    settings = remembered(plan.model.sha256, library_identity()) or Settings(usable_cores())
+    return replace(settings, threads=_threads(plan.options.threads, settings.threads))
+
+
+def _begin_vocabulary(plan: Plan, flag: StopFlag) -> VocabularyThread | None:
+    """Load it in a thread of its own, if enough is known of it and there is a core for that."""
+    if plan.vocabulary is None or usable_cores() == 1:
+        return None
+    from edgeguard.session.vocabulary_thread import VocabularyThread
+
+    return VocabularyThread(plan.path, plan.vocabulary, flag)
+
+
+def _load_session(
+    plan: Plan,
+    settings: Settings,
+    vocabulary: VocabularyThread | None,
+    flag: StopFlag,
+    on_progress: Callable[[float], None] | None,
+) -> LlamaSession:
+    from edgeguard.session.llama import LlamaSession  # loads numpy
+
+    return LlamaSession(
+        plan.path,
+        settings=settings,
+        n_ctx=plan.options.n_ctx,
+        device=plan.options.device,
+        prefixes=_prefix_folder(),
+        sha256=plan.model.sha256,
+        plain_weights=plan.plain_weights or plan.options.mapped_weights,
+        mapped_weights=plan.options.mapped_weights,
+        vocabulary=vocabulary,
+        room=_SHORT if plan.options.one_shot else 0,
+        flag=flag,
+        on_progress=on_progress,
+    )
 
 
 def load_again(
@@ -204,7 +245,8 @@ def load_again(
             f"{file.path} is another file than the guard was made with, and its model was not in "
             "memory: make a new guard"
         )
-    return load(replace(plan, plain_weights=first.plain_weights), flag, on_progress)
+    known = replace(plan, plain_weights=first.plain_weights, vocabulary=first.vocabulary)
+    return load(known, flag, on_progress)
 
 
 def _threads(asked: Threads, best: int) -> int:

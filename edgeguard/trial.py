@@ -10,9 +10,12 @@ If the child fails, a second one tries without repacked weights, that is without
 special instructions. If that one passes, the model runs in this slower way and the user is told.
 If it fails too, the user gets an error, and this process is unharmed.
 
+At last the child loads the file as later starts will, its vocabulary beside its weights; only if
+the numbers are the same do they load it so.
+
 The outcome is remembered under EDGEGUARD_HOME, keyed by everything that it depends on. The child
 also leaves behind the computed prefix of the questions (edgeguard.session.prefix_files). So only
-the first start pays for the trial: a second load and three short checks.
+the first start pays for the trial: two more loads and four short checks.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from edgeguard.files import replace_text
 from edgeguard.loading import Loaded, Options, Plan, load
 from edgeguard.protocol.messages import Message
 from edgeguard.protocol.names import SAFE
+from edgeguard.session.interface import VocabularyFacts
 from edgeguard.session.library_files import library_files, rebuild_command
 from edgeguard.session.memory import is_about_memory, not_enough
 from edgeguard.session.processor import processor
@@ -44,7 +48,7 @@ from edgeguard.store.paths import trials_folder
 from edgeguard.store.registry import PROBES, Probe
 from edgeguard.verdict import ModelId
 
-_FORM = 1  # version of the trial; a new one makes the remembered outcomes invalid
+_FORM = 2  # version of the trial; a new one makes the remembered outcomes invalid
 _MOST = 256
 """Outcomes that are kept; the oldest go first."""
 _SECONDS = 900.0
@@ -59,6 +63,8 @@ class Outcome:
 
     plain_weights: bool
     failure: str = ""
+    vocabulary: VocabularyFacts | None = None
+    """None if the vocabulary has to be loaded with the weights."""
 
 
 def tried(plan: Plan, *, cancel: Cancellation | None = None) -> Plan:
@@ -74,14 +80,13 @@ def tried(plan: Plan, *, cancel: Cancellation | None = None) -> Plan:
         _remember(key, outcome)
     if outcome.failure:
         _logger.warning("%s; the model runs with plain weights, which is slower", outcome.failure)
-    return replace(plan, plain_weights=outcome.plain_weights)
+    return replace(plan, plain_weights=outcome.plain_weights, vocabulary=outcome.vocabulary)
 
 
 def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
     """Run the trial now, even if an outcome is remembered. Raises what ``tried`` does."""
     try:
-        _ask(plan, cancel)
-        return Outcome(plain_weights=False)
+        return Outcome(plain_weights=False, vocabulary=_ask(plan, cancel))
     except child_process.ChildError as error:
         if error.code is None:
             # No child can be started here. Plain weights have never been seen to fail.
@@ -91,24 +96,39 @@ def try_out(plan: Plan, *, cancel: Cancellation | None = None) -> Outcome:
         first = error
     _logger.info("the first try failed (%s); trying plain weights", _how(first))
     try:
-        _ask(replace(plan, plain_weights=True), cancel)
+        vocabulary = _ask(replace(plan, plain_weights=True), cancel)
     except child_process.ChildError as error:
         raise _dead(plan, error) from error
     what = f"with this processor's own instructions llama.cpp fails ({_how(first)})"
-    return Outcome(plain_weights=True, failure=f"{what}; {_rebuild()}")
+    return Outcome(True, f"{what}; {_rebuild()}", vocabulary)
 
 
-def _ask(plan: Plan, cancel: Cancellation | None) -> None:
+def _ask(plan: Plan, cancel: Cancellation | None) -> VocabularyFacts | None:
     """Run the trial in a child. Raises ChildError, or the error that the child reports."""
     request = {**asdict(plan), "path": str(plan.path)}
+    passed, vocabulary = False, None
     try:
         for reply in child_process.run(__name__, request, timeout=_SECONDS, cancel=cancel):
             if "error" in reply:
                 raise _known(reply["error"])(reply["message"])
+            passed, vocabulary = True, _facts(reply["vocabulary"])
+    except child_process.ChildError as error:
+        if not passed:
+            raise
+        _logger.info("the vocabulary cannot be loaded beside the weights (%s)", _how(error))
     except TimeoutError as error:
         raise SessionError(
             f"llama.cpp did not end a first try of {plan.path} within {_SECONDS:.0f} seconds"
         ) from error
+    return vocabulary
+
+
+def _facts(found: dict[str, Any] | None) -> VocabularyFacts | None:
+    """Facts out of JSON. Raises TypeError, KeyError, ValueError."""
+    if found is None:
+        return None
+    special = tuple(map(int, found["special"]))
+    return VocabularyFacts(str(found["architecture"]), int(found["size"]), special)
 
 
 def _known(name: str) -> type[EdgeguardError]:
@@ -165,21 +185,36 @@ def main(request: Any, reply: Callable[[Any], None]) -> None:
     )
     logging.disable(logging.WARNING)  # the parent process prints this warning
     try:
-        _try(plan)
+        first, vocabulary = _try(plan)
     except EdgeguardError as error:
         reply({"error": type(error).__name__, "message": str(error)})
+        return
+    reply({"vocabulary": None})  # passed, whatever becomes of this process now
+    if vocabulary is not None and _is_same(replace(plan, vocabulary=vocabulary), first):
+        reply({"vocabulary": asdict(vocabulary)})
 
 
-def _try(plan: Plan) -> None:
+def _try(plan: Plan) -> tuple[Decoded, VocabularyFacts | None]:
+    """The answer to the first question, and what the load found out about the vocabulary."""
     loaded = load(plan, StopFlag(), None)
     with closing(loaded.session):
         first, again = _judged(loaded, PROBES[0]), _judged(loaded, PROBES[0])
         if first != again:
             raise SessionError("llama.cpp computes other numbers for the same text each time")
-        if plan.options.allow_random_weights:
-            return
-        for probe in PROBES:
-            _check_probe(plan, probe, first if probe is PROBES[0] else _judged(loaded, probe))
+        if not plan.options.allow_random_weights:
+            for probe in PROBES:
+                _check_probe(plan, probe, first if probe is PROBES[0] else _judged(loaded, probe))
+    return first, loaded.vocabulary
+
+
+def _is_same(plan: Plan, first: Decoded) -> bool:
+    """Whether the file answers alike if its vocabulary is loaded beside its weights."""
+    try:
+        loaded = load(plan, StopFlag(), None)
+        with closing(loaded.session):
+            return _judged(loaded, PROBES[0]) == first
+    except EdgeguardError:
+        return False
 
 
 def _check_probe(plan: Plan, probe: Probe, judged: Decoded) -> None:
@@ -217,8 +252,9 @@ def _key(plan: Plan) -> str:
 
 def _recall(key: str) -> Outcome | None:
     try:
-        return Outcome(**json.loads((trials_folder() / key).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, StoreError):
+        found = json.loads((trials_folder() / key).read_text(encoding="utf-8"))
+        return Outcome(**{**found, "vocabulary": _facts(found["vocabulary"])})
+    except (OSError, ValueError, TypeError, KeyError, StoreError):
         return None
 
 

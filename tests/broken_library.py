@@ -1,7 +1,7 @@
 """A llama-cpp-python that is broken in a way of one's choice, for other processes to meet.
 
 A folder to put in front of PYTHONPATH: its package runs the real one's code, and then fails as a
-build for another processor does. ``real`` weights are those that llama.cpp rearranged.
+build for another processor does.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if KIND == "illegal instruction":
     os.kill(os.getpid(), signal.SIGILL)
 
 def llama_model_load_from_file(path, params):
-    _plain[0] = not params.use_extra_bufts
-    if KIND == "abort":
+    if not params.vocab_only:
+        _plain[0] = not params.use_extra_bufts
+    if KIND == "abort" or (KIND == "wants a vocabulary" and params.kv_overrides):
         os.abort()
     return _load(path, params)
 

@@ -71,6 +71,19 @@ def test_a_library_that_fails_with_its_own_weights_runs_with_plain_ones(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="dies by signals")
+def test_a_library_that_dies_without_a_vocabulary_loads_it_with_the_weights(
+    tmp_path: Path, own_trials: Path
+) -> None:
+    library = broken_library(tmp_path / "library", "wants a vocabulary")
+    for ended in (check(library, BOMB), check(library, BOMB)):
+        assert ended.returncode == 1, ended.stderr
+        assert ended.stdout.startswith("Unsafe\n")
+        assert "Traceback" not in ended.stderr and "slower" not in ended.stderr
+    (outcome,) = outcomes(own_trials)
+    assert outcome == {"plain_weights": False, "failure": "", "vocabulary": None}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="dies by signals")
 def test_a_library_for_another_processor_is_an_error_that_names_the_signal(
     tmp_path: Path, own_trials: Path
 ) -> None:

@@ -39,6 +39,18 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class VocabularyFacts:
+    """What a load found out about a file's vocabulary, so that the next one need not look for it.
+
+    ``special`` are the ids of the tokens that are no ordinary text.
+    """
+
+    architecture: str
+    size: int
+    special: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Read:
     """The arguments of one call of ``Session.read``."""
 

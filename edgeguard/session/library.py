@@ -27,8 +27,10 @@ from typing import Any
 from edgeguard.errors import CancelledError, ModelError, SessionError
 from edgeguard.session import openmp
 from edgeguard.session.backends import chosen_variant, load_backends
+from edgeguard.session.interface import VocabularyFacts
 from edgeguard.session.library_files import library_files, library_folder
 from edgeguard.session.memory import LIBRARIES, SPARE, check_room, is_about_memory, not_enough
+from edgeguard.session.overrides import leave_out_vocabulary
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.versions import library_version, read_whole
 
@@ -81,6 +83,8 @@ _logger = logging.getLogger(__name__)
 # that quotes it, so none of them is shown unless asked for.
 _ERROR = 4
 _LEVELS = {3: logging.INFO, _ERROR: logging.INFO}
+_EXPECTED = "dummy tokens"
+"""What llama.cpp warns of when a vocabulary is left out, as it is told to."""
 _errors: list[str] = []
 _started = False
 _starting = threading.Lock()
@@ -120,7 +124,8 @@ def _log(level: int, text: bytes, _user_data: object) -> None:
         _errors.append(message)
         del _errors[:-8]
     if message:
-        _logger.log(_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", message)
+        known = logging.DEBUG if _EXPECTED in message else _LEVELS.get(level, logging.DEBUG)
+        _logger.log(known, "llama.cpp: %s", message)
 
 
 def start_library() -> None:
@@ -167,6 +172,7 @@ def load_model(
     flag: StopFlag,
     plain_weights: bool = False,
     mapped_weights: bool = False,
+    without_vocabulary: VocabularyFacts | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Any, str]:
     """The model of a file, and where its layers are: ``gpu`` or ``cpu``.
@@ -174,18 +180,19 @@ def load_model(
     An accelerator that cannot load the model is left alone, with a warning. ``plain_weights``: do
     not rearrange the weights for the processor, nor use its matrix unit (AMX); slower, and safe
     where a build of llama.cpp computes wrong with them. ``mapped_weights``: plain ones that stay in
-    the file's pages, which all processes of a machine share. Raises ModelError for a file that
-    llama.cpp refuses, CancelledError when the flag is set.
+    the file's pages, which all processes of a machine share. ``without_vocabulary``: leave it out,
+    where llama.cpp can; the model then cannot tokenize. Raises ModelError for a file that llama.cpp
+    refuses, CancelledError when the flag is set.
     """
     start_library()
     check_room(path.stat().st_size + SPARE, f"for {path}")
     watch = _Watch(flag, on_progress)
     if device == "auto" and lib.llama_supports_gpu_offload():
-        model = _try_load(path, watch, -1, plain_weights, mapped_weights)
+        model = _try_load(path, watch, -1, plain_weights, mapped_weights, without_vocabulary)
         if model:
             return model, "gpu"
         _logger.warning("the accelerator cannot load the model; it runs on the CPU")
-    model = _try_load(path, watch, 0, plain_weights, mapped_weights)
+    model = _try_load(path, watch, 0, plain_weights, mapped_weights, without_vocabulary)
     if not model and is_about_memory(last_error()):
         raise not_enough(f"for {path} ({last_error()})")
     if not model:
@@ -206,7 +213,10 @@ def load_vocabulary(path: Path, flag: StopFlag) -> Any:
     model = lib.llama_model_load_from_file(os.fsencode(path), params)
     if not model:
         watch.raise_if_ended()
-        raise ModelError(f"llama.cpp cannot read the vocabulary in {path}; install edgeguard again")
+        raise ModelError(
+            f"llama.cpp cannot read the vocabulary in {path}: {last_error()}; fetch the file "
+            "again, or install edgeguard again if it belongs to it"
+        )
     return model
 
 
@@ -269,7 +279,14 @@ class _Watch:
             raise CancelledError("the load was cancelled")
 
 
-def _try_load(path: Path, watch: _Watch, gpu_layers: int, plain: bool, mapped: bool) -> Any:
+def _try_load(
+    path: Path,
+    watch: _Watch,
+    gpu_layers: int,
+    plain: bool,
+    mapped: bool,
+    facts: VocabularyFacts | None,
+) -> Any:
     _errors.clear()
     params = lib.llama_model_default_params()
     params.n_gpu_layers = gpu_layers
@@ -279,7 +296,11 @@ def _try_load(path: Path, watch: _Watch, gpu_layers: int, plain: bool, mapped: b
         # Mapped, the file stays in memory beside the copy of the weights that llama.cpp rearranges
         # for the CPU: 200 MB more for the 0.6B model at q4_k_m, and no faster.
         read_whole(lib, params)
+    kept = leave_out_vocabulary(lib, params, facts) if facts else None
     model = lib.llama_model_load_from_file(os.fsencode(path), params)
+    del kept
     if not model:
         watch.raise_if_ended()
+        if facts:  # not understood, or of another file
+            return _try_load(path, watch, gpu_layers, plain, mapped, None)
     return model

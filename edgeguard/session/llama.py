@@ -23,17 +23,18 @@ from edgeguard.errors import ClosedError, SessionError
 from edgeguard.file_types import FILE_TYPE, type_name
 from edgeguard.session.context import Context
 from edgeguard.session.cpu import usable_cores
-from edgeguard.session.interface import ModelInfo
+from edgeguard.session.interface import ModelInfo, VocabularyFacts
 from edgeguard.session.library import Progress, lib, library_identity, load_model
 from edgeguard.session.prefix_cache import PrefixCache
 from edgeguard.session.prefix_files import PrefixFiles
 from edgeguard.session.settings import Settings
 from edgeguard.session.stop_flag import StopFlag
-from edgeguard.session.vocabulary import Vocabulary
+from edgeguard.session.vocabulary import LoadedVocabulary, Vocabulary
 
 if TYPE_CHECKING:
     from edgeguard.session.hidden_states import HiddenStates
     from edgeguard.session.sequences import LlamaSequences
+    from edgeguard.session.vocabulary_thread import VocabularyThread
 
 _CACHES = 2  # one for prompts, one for responses
 
@@ -52,6 +53,8 @@ class LlamaSession:
         sha256: str = "",
         plain_weights: bool = False,
         mapped_weights: bool = False,
+        vocabulary: VocabularyThread | None = None,
+        room: int = 0,
         flag: StopFlag | None = None,
         on_progress: Progress | None = None,
     ) -> None:
@@ -61,13 +64,20 @@ class LlamaSession:
         context, in tokens; the model's own bound counts where it is lower. ``device`` is ``auto``
         (the accelerator llama.cpp was built for, else the CPU) or ``cpu``. ``prefixes`` is
         a folder for computed prefixes; they are kept where ``sha256`` says which file this is.
-        ``plain_weights``, ``mapped_weights``: see load_model. ``flag`` stops the load and what is
-        computed later; ``on_progress`` hears how much of the file is loaded, from 0 to 1.
+        ``plain_weights``, ``mapped_weights``: see load_model. ``vocabulary`` is that of the file
+        where its load has begun, and ``room`` how many tokens a context is made for meanwhile.
+        ``flag`` stops the load and what is computed later; ``on_progress`` hears how much of the
+        file is loaded, from 0 to 1.
         Raises ModelError for a file that llama.cpp refuses, CancelledError.
         """
         self._process = os.getpid()
         self._model: Any = None
+        self._own_vocabulary: LoadedVocabulary | None = None
         self._caches: OrderedDict[tuple[int, ...], PrefixCache] = OrderedDict()
+        self._spare: Context | None = None
+        self._reading: PrefixCache | None = None
+        self._sequences: LlamaSequences | None = None
+        self._states: weakref.WeakSet[HiddenStates] = weakref.WeakSet()
         self._settings = settings or Settings(threads=usable_cores())
         self.flag = flag or StopFlag()
         self._plain_weights = plain_weights or mapped_weights
@@ -77,17 +87,20 @@ class LlamaSession:
             flag=self.flag,
             plain_weights=plain_weights,
             mapped_weights=mapped_weights,
+            without_vocabulary=vocabulary.facts if vocabulary else None,
             on_progress=on_progress,
         )
-        self._vocabulary = Vocabulary(self._model)
+        self._n_ctx_train = int(lib.llama_model_n_ctx_train(self._model))
+        self.n_ctx = min(n_ctx, self._n_ctx_train)
+        if vocabulary is None:
+            self._vocabulary = Vocabulary(self._model)
+        else:
+            self._prepare(min(room, self.n_ctx), vocabulary.facts.size)
+            self._vocabulary = self._own_vocabulary = vocabulary.result()
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
-        self.n_ctx = min(n_ctx, self.info.n_ctx_train)
         self._files_at = (prefixes, sha256) if prefixes and sha256 else None
         self._files = self._prefix_files()
-        self._reading: PrefixCache | None = None
-        self._sequences: LlamaSequences | None = None
-        self._states: weakref.WeakSet[HiddenStates] = weakref.WeakSet()
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of a plain text."""
@@ -158,6 +171,12 @@ class LlamaSession:
         """How many values a hidden state has."""
         return int(lib.llama_model_n_embd(self._open()._model))
 
+    @property
+    def vocabulary_facts(self) -> VocabularyFacts:
+        """What a later load of the same file need not look for."""
+        vocabulary = self._open()._vocabulary
+        return VocabularyFacts(self.info.architecture, vocabulary.size, vocabulary.special)
+
     def metadata(self, key: str) -> str | None:
         """A text in the file's header; None where it has no such key."""
         return self._open()._metadata(key)
@@ -187,6 +206,9 @@ class LlamaSession:
         for cache in self._caches.values():
             cache.free()
         self._caches.clear()
+        if self._spare is not None:
+            self._spare.free()
+            self._spare = None
         self._reading = None
         if self._sequences is not None:
             self._sequences.free()
@@ -198,6 +220,8 @@ class LlamaSession:
         if self._model is None or self._process != os.getpid():
             return  # a forked child does not own its parent's memory
         self.free_contexts()
+        if self._own_vocabulary is not None:
+            self._own_vocabulary.close()
         lib.llama_model_free(self._model)
         self._model = None
 
@@ -211,16 +235,25 @@ class LlamaSession:
         if prefix not in self._caches:
             if len(self._caches) == _CACHES:
                 self._caches.popitem(last=False)[1].free()
-            context = Context(
-                self._model,
-                n_vocab=self.info.n_vocab,
-                size=self.n_ctx,
-                settings=self._settings,
-                flag=self.flag,
-            )
+            context, self._spare = self._spare or self._new_context(self.info.n_vocab), None
             self._caches[prefix] = PrefixCache(context, self._files)
         self._caches.move_to_end(prefix)
         return self._caches[prefix]
+
+    def _prepare(self, tokens: int, n_vocab: int) -> None:
+        """Make the first context now, if it is known what for."""
+        if tokens:
+            self._spare = self._new_context(n_vocab)
+            self._spare.fit(tokens)
+
+    def _new_context(self, n_vocab: int) -> Context:
+        return Context(
+            self._model,
+            n_vocab=n_vocab,
+            size=self.n_ctx,
+            settings=self._settings,
+            flag=self.flag,
+        )
 
     def _prefix_files(self) -> PrefixFiles | None:
         if self._files_at is None:
@@ -252,7 +285,7 @@ class LlamaSession:
             name=self._metadata("general.name") or self._metadata("general.basename") or "",
             type=type_name(int(file_type) if file_type.isdecimal() else None),
             protocol=self._metadata("edgeguard.protocol"),
-            n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
+            n_ctx_train=self._n_ctx_train,
             n_vocab=self._vocabulary.size,
             tokenizer=self._metadata("tokenizer.ggml.model") or "",
             pre_tokenizer=self._metadata("tokenizer.ggml.pre") or "",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeguard.errors import SessionError
+from edgeguard.session.interface import VocabularyFacts
 from edgeguard.session.library import lib, load_vocabulary
 from edgeguard.session.plain_text import PlainText
 from edgeguard.session.stop_flag import StopFlag
@@ -20,10 +21,12 @@ from edgeguard.session.stop_flag import StopFlag
 class Vocabulary:
     """Tokenizes with llama.cpp; a text is always plain text."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, facts: VocabularyFacts | None = None) -> None:
+        """``facts``: what an earlier load of this file found; wrong ones are found out."""
         self._vocab = lib.llama_model_get_vocab(model)
         self.size = int(lib.llama_vocab_n_tokens(self._vocab))
-        special = self._special()
+        special = (self._remembered(facts) if facts else None) or self._special()
+        self.special = tuple(sorted(special))
         self.end_tokens = tuple(
             sorted(token for token in special if lib.llama_vocab_is_eog(self._vocab, token))
         )
@@ -69,14 +72,24 @@ class Vocabulary:
 
         Looked for once: the question is asked of each of 150,000 tokens.
         """
-        vocab, ordinary = self._vocab, lib.LLAMA_TOKEN_ATTR_NORMAL
-        found = list(map(_attributes_of(), repeat(vocab), range(self.size)))
+        found = list(map(_attributes_of(), repeat(self._vocab), range(self.size)))
+        ordinary = lib.LLAMA_TOKEN_ATTR_NORMAL
         special = {token: attr for token, attr in enumerate(found) if attr != ordinary}
-        # The ones that a file names as the end, whatever it says they are.
-        for end in (lib.llama_vocab_eos(vocab), lib.llama_vocab_eot(vocab)):
-            if 0 <= end < self.size:
-                special.setdefault(end, found[end])
-        return special
+        return special | {end: found[end] for end in self._named_ends()}
+
+    def _remembered(self, facts: VocabularyFacts) -> dict[int, int] | None:
+        """The same, of tokens found before; None where they cannot be this vocabulary's."""
+        if facts.size != self.size or not all(0 <= token < self.size for token in facts.special):
+            return None
+        found = {token: _attributes_of()(self._vocab, token) for token in facts.special}
+        ends = self._named_ends()
+        named = all(found[t] != lib.LLAMA_TOKEN_ATTR_NORMAL or t in ends for t in found)
+        return found if named and ends <= found.keys() else None
+
+    def _named_ends(self) -> set[int]:
+        """The tokens that a file names as the end, whatever it says they are."""
+        ends = {lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab)}
+        return {int(end) for end in ends if 0 <= end < self.size}
 
 
 @cache
@@ -91,10 +104,10 @@ def _attributes_of() -> Any:
 class LoadedVocabulary(Vocabulary):
     """That of a file of which nothing else is loaded. ``close`` it."""
 
-    def __init__(self, path: Path, flag: StopFlag) -> None:
-        """Raises ModelError for a file that llama.cpp refuses."""
+    def __init__(self, path: Path, flag: StopFlag, facts: VocabularyFacts | None = None) -> None:
+        """Raises ModelError for a file that llama.cpp refuses, CancelledError."""
         self._model = load_vocabulary(path, flag)
-        super().__init__(self._model)
+        super().__init__(self._model, facts)
 
     def close(self) -> None:
         """Free the memory; calling it again does nothing."""
