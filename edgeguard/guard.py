@@ -93,7 +93,8 @@ class Guard:
         answer, which only random or broken weights do. Its verdicts mean nothing.
         mapped_weights: use the weights in the file's own pages, which all processes of a machine
         share, instead of a copy rearranged for the processor. This loads faster, computes more
-        slowly on some processors, and changes late digits.
+        slowly on some processors, and changes late digits. Where `edgeguard tune` found that it
+        computes faster, it is always done.
         category_probabilities: put the probabilities of the categories into every verdict, even
         if that takes one more short pass.
         cache: remember answers under digests of the texts, never the texts: ``memory``, or the

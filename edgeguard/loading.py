@@ -56,9 +56,9 @@ class Options:
     device: str
     allow_random_weights: bool
     mapped_weights: bool = False
-    """Plain weights, mapped from the file: loaded in half the time."""
+    """Plain weights, mapped from the file: loaded in half the time. See ``_is_faster_plain``."""
     one_shot: bool = False
-    """Weights as they suit a process that judges little; see ``_loads_faster_plain``."""
+    """A process that judges little, and is then closed."""
 
 
 @dataclass(frozen=True)
@@ -142,22 +142,22 @@ def prepare(file: ModelFile, options: Options) -> Plan:
     """Identify the file by its content, which must be sound. Raises ModelError, StoreError."""
     before = stamp(file.path)
     model = ModelId(file.name, file.type or "", identify(file))
-    if options.one_shot and _loads_faster_plain(file.path, model.sha256):
+    if _is_faster_plain(file.path, model.sha256, one_shot=options.one_shot):
         options = replace(options, mapped_weights=True)
     return Plan(file.path, model, options, stamp=before)
 
 
-def _loads_faster_plain(path: Path, sha256: str) -> bool:
-    """Whether a process that judges little saves time by plain weights, mapped from the file.
+def _is_faster_plain(path: Path, sha256: str, *, one_shot: bool) -> bool:
+    """Whether a process saves time by plain weights, mapped from the file.
 
-    As `edgeguard tune` measured it. Unless it has: rearranging the 0.6B model takes half a second
-    and more, and a short text's passes gain nothing by it on x86-64, with AVX-512 or without
-    (benchmarks/start.py). On ARM that was not measured.
+    As `edgeguard tune` measured it. Unless it has, only one that judges little: rearranging the
+    0.6B model takes half a second and more, and a short text's passes gain nothing by it on x86-64,
+    with AVX-512 or without (benchmarks/start.py). On ARM that was not measured.
     """
-    measured = remembered_plain(sha256)
+    measured = remembered_plain(sha256, one_shot=one_shot)
     if measured is not None:
         return measured
-    return path.stat().st_size >= _LARGE and "avx2" in processor_flags()
+    return one_shot and path.stat().st_size >= _LARGE and "avx2" in processor_flags()
 
 
 def load(plan: Plan, flag: StopFlag, on_progress: Callable[[float], None] | None) -> Loaded:

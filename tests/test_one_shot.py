@@ -11,7 +11,7 @@ import pytest
 
 from edgeguard import Guard, InputError, loading
 from edgeguard.commands import check
-from edgeguard.loading import _loads_faster_plain
+from edgeguard.loading import _is_faster_plain
 from edgeguard.session.settings import Settings
 from edgeguard.store.paths import trials_folder
 from edgeguard.tuning.record import remember
@@ -64,15 +64,26 @@ def test_where_it_pays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(b"")
     monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx2"}))
-    assert not _loads_faster_plain(file, sha256)
+    assert not _is_faster_plain(file, sha256, one_shot=True)
     with file.open("r+b") as handle:
         handle.truncate(400_000_000)
-    assert _loads_faster_plain(file, sha256)
+    assert _is_faster_plain(file, sha256, one_shot=True)
+    assert not _is_faster_plain(file, sha256, one_shot=False)
     monkeypatch.setattr(loading, "processor_flags", lambda: frozenset({"avx", "asimddp"}))
-    assert not _loads_faster_plain(file, sha256)
+    assert not _is_faster_plain(file, sha256, one_shot=True)
+    for one, other in ((True, False), (False, True)):
+        remember(sha256, "library", Settings(2), plain=one, plain_in_one_shot=other)
+        assert _is_faster_plain(file, sha256, one_shot=False) is one
+        assert _is_faster_plain(file, sha256, one_shot=True) is other
+
+
+def test_a_guard_has_the_weights_that_were_tuned(nano: Guard) -> None:
+    sha256, mild = nano.model.sha256, nano.check(MILD)
     for plain in (True, False):
-        remember(sha256, "library", Settings(2), plain_in_one_shot=plain)
-        assert _loads_faster_plain(file, sha256) is plain
+        remember(sha256, "library", Settings(2), plain=plain, plain_in_one_shot=False)
+        with Guard("nano", threads=1) as guard:
+            assert guard._model.get().plain_weights is plain
+            assert guard.check(MILD).answer == mild.answer
 
 
 @pytest.mark.parametrize(("text", "expected"), [(MILD, True), ("word " * 2000, False)])

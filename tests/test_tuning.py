@@ -16,7 +16,7 @@ from edgeguard.session.settings import Settings
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer, preferred
 from edgeguard.tuning import record
-from edgeguard.tuning.measure import Measured, loads_plain, tune
+from edgeguard.tuning.measure import Measured, computes_plain, loads_plain, tune
 from edgeguard.tuning.record import remember, remembered, remembered_plain
 
 SHA256 = "0" * 64
@@ -80,7 +80,7 @@ def test_the_best_settings_are_found(
 def test_what_is_kept_is_found_again_on_this_machine_only() -> None:
     assert remembered(SHA256, "library") is None
     settings = Settings(3, n_batch=128, flash_attention=False)
-    remember(SHA256, "library", settings, plain_in_one_shot=True)
+    remember(SHA256, "library", settings, plain=False, plain_in_one_shot=True)
     assert remembered(SHA256, "library") == Settings(3, n_batch=128, flash_attention=False)
     assert remembered(SHA256, "another library") is None
     assert remembered("1" * 64, "library") is None
@@ -89,22 +89,38 @@ def test_what_is_kept_is_found_again_on_this_machine_only() -> None:
 def test_which_weights_a_command_loads_is_kept_for_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert remembered_plain(SHA256) is None
+    assert remembered_plain(SHA256, one_shot=True) is None
     for plain in (True, False):
-        remember(SHA256, "library", Settings(2), plain_in_one_shot=plain)
-        assert remembered_plain(SHA256) is plain
+        remember(SHA256, "library", Settings(2), plain=not plain, plain_in_one_shot=plain)
+        assert remembered_plain(SHA256, one_shot=True) is plain
+        assert remembered_plain(SHA256, one_shot=False) is not plain
     monkeypatch.setattr(record, "physical_cores", lambda: 77)
-    assert remembered_plain(SHA256) is None
+    assert remembered_plain(SHA256, one_shot=True) is None
 
 
 @pytest.mark.parametrize("value", [1, "true", None])
 def test_which_weights_is_true_or_false(value: object, caplog: pytest.LogCaptureFixture) -> None:
-    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=True)
+    path = remember(SHA256, "library", Settings(2), plain=False, plain_in_one_shot=True)
     kept = json.loads(path.read_text(encoding="utf-8"))
-    kept["plain_weights_in_one_shot"] = value
+    kept["plain_weights_in_one_shot"] = kept["plain_weights"] = value
     path.write_text(json.dumps(kept), encoding="utf-8")
-    assert remembered_plain(SHA256) is None
+    assert remembered_plain(SHA256, one_shot=True) is None
+    assert remembered_plain(SHA256, one_shot=False) is None
     assert "tune" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rearranged", "plain", "faster"), [(1.0, 0.8, True), (1.0, 0.98, False), (1.0, 1.2, False)]
+)
+def test_plain_weights_are_taken_where_they_compute_faster(
+    rearranged: float, plain: float, faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("threads 2", "n_batch 512", "flash True", "sequences 8")
+    one, other = (Slow(dict.fromkeys(names, cost)) for cost in (rearranged, plain))
+    monkeypatch.setattr(time, "perf_counter", lambda: one.clock + other.clock)
+    found = computes_plain(one, other, Settings(2))
+    assert found.is_faster is faster
+    assert (found.alone, found.together) == pytest.approx((rearranged / plain,) * 2)
 
 
 @pytest.mark.parametrize(("seconds", "plain"), [((3.0, 2.0), True), ((2.0, 1.984375), False)])
@@ -139,7 +155,7 @@ def test_plain_weights_have_to_be_clearly_faster(
 def test_a_record_that_somebody_changed_is_left_out_of_account(
     change: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=False)
+    path = remember(SHA256, "library", Settings(2), plain=True, plain_in_one_shot=False)
     kept = json.loads(path.read_text(encoding="utf-8"))
     kept["settings"].update(change)
     path.write_text(json.dumps(kept), encoding="utf-8")
@@ -149,7 +165,7 @@ def test_a_record_that_somebody_changed_is_left_out_of_account(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"machine": 1}'])
 def test_a_damaged_record_is_left_out_of_account(content: bytes) -> None:
-    path = remember(SHA256, "library", Settings(2), plain_in_one_shot=False)
+    path = remember(SHA256, "library", Settings(2), plain=True, plain_in_one_shot=False)
     path.write_bytes(content)
     assert remembered(SHA256, "library") is None
 
@@ -159,7 +175,9 @@ def test_the_guard_uses_what_was_kept(nano_path: Path) -> None:
     from edgeguard.store import file_sha256
 
     settings = Settings(1, n_batch=128)
-    remember(file_sha256(nano_path), library_identity(), settings, plain_in_one_shot=True)
+    remember(
+        file_sha256(nano_path), library_identity(), settings, plain=False, plain_in_one_shot=True
+    )
     with Guard(nano_path) as guard:
         assert guard.settings == Settings(1, n_batch=128)
     with Guard(nano_path, threads=2) as guard:

@@ -13,6 +13,7 @@ import click
 from edgeguard.commands.options import file_options
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
+from edgeguard.loading import Options, prepare
 from edgeguard.outputs import check_folder
 from edgeguard.session.cpu import usable_cores
 from edgeguard.session.settings import Settings
@@ -20,8 +21,15 @@ from edgeguard.store import ModelFile, resolve
 from edgeguard.store.model_file import types_of
 from edgeguard.store.paths import tuning_folder
 from edgeguard.store.preferred import prefer
-from edgeguard.store.soundness import identify
-from edgeguard.tuning.measure import WORDS, Measured, Tuned, loads_plain, tune
+from edgeguard.tuning.measure import (
+    WORDS,
+    Measured,
+    Plain,
+    Tuned,
+    computes_plain,
+    loads_plain,
+    tune,
+)
 
 _BUSY = 0.7  # processes that compute, on average over the last minute
 
@@ -31,8 +39,9 @@ _BUSY = 0.7  # processes that compute, on average over the last minute
 def command(model: str | None, device: str) -> int:
     """Measure how a model runs best on this machine, and keep that for later checks.
 
-    Threads, batch size, flash attention, how many short texts share a pass, and whether a command
-    that judges one text loads plain weights. A bare name that is installed in several types is
+    Threads, batch size, flash attention, how many short texts share a pass, and whether plain
+    weights are faster than those that llama.cpp rearranges for the processor, for a server or for a
+    command that judges one text. A bare name that is installed in several types is
     measured in all of them, and means the fastest one from then on. Takes some minutes on a laptop;
     let the machine do nothing else.
     """
@@ -42,10 +51,10 @@ def command(model: str | None, device: str) -> int:
     columns = (*(f"{n} words" for n in WORDS), "together")
     click.echo(_row("model", "threads", "batch", "attention", "texts", *columns))
     found = {file: _tune(file, device) for file in files}
-    for file, tuned in found.items():
-        click.echo(f"kept for {file.full_name}: {_described(tuned)}")
+    for file, (tuned, plain) in found.items():
+        click.echo(f"kept for {file.full_name}: {_described(tuned)}{_weights(plain)}")
     if len(files) > 1:
-        fastest = min(found, key=lambda file: found[file].best.mean)
+        fastest = min(found, key=lambda file: found[file][0].best.mean)
         prefer(fastest.name, fastest.full_name)
         click.echo(f"{fastest.name} now means {fastest.full_name}, the fastest")
     return EXIT_OK
@@ -56,37 +65,55 @@ def _warn_if_busy() -> None:
         note("this machine is busy: what is measured now may not be the best when it is idle")
 
 
-def _tune(file: ModelFile, device: str) -> Tuned:
+def _tune(file: ModelFile, device: str) -> tuple[Tuned, Plain | None]:
+    """Measure and keep; None of the weights where only plain ones work."""
     # Here and not above: `edgeguard --help` does not load llama.cpp.
     from edgeguard.session.library import library_identity
     from edgeguard.session.llama import LlamaSession
     from edgeguard.session.stop_flag import StopFlag
     from edgeguard.session.thread import ModelThread
+    from edgeguard.trial import tried
     from edgeguard.tuning.record import remember
 
-    sha256 = identify(file)
     note(f"measuring {file.full_name}")
+    plan = tried(prepare(file, Options(None, 8192, device, allow_random_weights=True)))
     flag = StopFlag()
     thread = ModelThread(flag)
 
     def make(plain: bool) -> LlamaSession:
         return LlamaSession(file.path, device=device, flag=flag, mapped_weights=plain)
 
-    def measure() -> tuple[Tuned, bool]:
-        with closing(make(False)) as session:
+    def compare() -> Plain | None:
+        if plan.plain_weights:
+            return None
+        with closing(make(False)) as rearranged, closing(make(True)) as plain:
+            return computes_plain(rearranged, plain, Settings(usable_cores()))
+
+    def measure() -> tuple[Tuned, Plain | None, bool]:
+        weights = compare()
+        plain = weights is None or weights.is_faster
+        with closing(make(plain)) as session:
             tuned = tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
-        plain, seconds = loads_plain(make, tuned.best.settings)
+        if plain:
+            return tuned, weights, True
+        loads, seconds = loads_plain(make, tuned.best.settings)
         words = ("rearranged for the processor", "plain weights")
         for kind, time in zip(words, seconds):
             click.echo(f"{file.full_name:<20}  load and judge one text, {kind}: {time:.3f} s")
-        return tuned, plain
+        return tuned, weights, loads
 
     try:
-        tuned, plain = thread.run(measure)
+        tuned, weights, in_one_shot = thread.run(measure)
     finally:
         thread.stop(abort=True)
-    remember(sha256, library_identity(), tuned.best.settings, plain_in_one_shot=plain)
-    return tuned
+    remember(
+        plan.model.sha256,
+        library_identity(),
+        tuned.best.settings,
+        plain=weights is None or weights.is_faster,
+        plain_in_one_shot=in_one_shot,
+    )
+    return tuned, weights
 
 
 def _measured(file: ModelFile, one: Measured) -> str:
@@ -111,6 +138,13 @@ def _described(tuned: Tuned) -> str:
         f"{settings.threads} threads, batches of {settings.n_batch}, {attention}, "
         f"{settings.sequences} texts in a pass: {gain}"
     )
+
+
+def _weights(plain: Plain | None) -> str:
+    if plain is None:
+        return "; plain weights, since only they work here"
+    gain = f"{plain.alone:.2f} times the speed of the others for one text, {plain.together:.2f}"
+    return f"; plain weights, {gain} for several" if plain.is_faster else ""
 
 
 def _row(model: str, *cells: str) -> str:

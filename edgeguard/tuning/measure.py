@@ -1,10 +1,12 @@
-"""How long a check takes with other settings, and which settings are best.
+"""How long a check takes with other weights and settings, and which are best.
 
 One setting is varied after the other: threads, batch size, flash attention, then how many texts
 share a pass. The candidates of a step take turns, so that a machine that slows down slows all of
 them; the last race is that of the best against the defaults. What is not clearly better than the
-default is not taken. ``loads_plain`` measures whether a process that judges little does better with
-plain weights. The texts are made up; nothing of a user is read. This module keeps nothing on disk.
+default is not taken. Before them ``computes_plain`` measures whether plain weights are faster than
+those that llama.cpp rearranges, and ``loads_plain`` whether a process that judges little does
+better with them all the same. The texts are made up; nothing of a user is read. This module keeps
+nothing on disk.
 """
 
 from __future__ import annotations
@@ -63,6 +65,20 @@ class Tuned:
     together: float
 
 
+@dataclass(frozen=True)
+class Plain:
+    """How many times as fast as rearranged weights plain ones are: a check alone, and a text among
+    several."""
+
+    alone: float
+    together: float
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether a process that judges much shall have them."""
+        return self.alone**2 * self.together >= (1 / CLEARLY) ** 3
+
+
 def tune(
     session: Tunable,
     cores: int,
@@ -77,11 +93,15 @@ def tune(
     gains = [1.0, 1.0]
     if found.settings != default.settings:
         pair = [default.settings, found.settings]
-        for place, race in enumerate((_race, _race_together)):
-            before, after = race(session, pair)
-            gains[place] = before.mean / after.mean
+        gains = [_gain(race, [(session, one) for one in pair]) for race in (_race, _race_together)]
     session.use(found.settings)
     return Tuned(found, *gains)
+
+
+def computes_plain(rearranged: Tunable, plain: Tunable, settings: Settings) -> Plain:
+    """How plain weights do against rearranged ones, both loaded."""
+    both = [(rearranged, settings), (plain, settings)]
+    return Plain(_gain(_race, both), _gain(_race_together, both))
 
 
 def loads_plain(make: Callable[[bool], Tunable], settings: Settings) -> tuple[bool, list[float]]:
@@ -102,7 +122,14 @@ def loads_plain(make: Callable[[bool], Tunable], settings: Settings) -> tuple[bo
     return plain_seconds <= CLEARLY * rearranged, [rearranged, plain_seconds]
 
 
-_Race: TypeAlias = Callable[[Tunable, list[Settings]], list[Measured]]
+_Contenders: TypeAlias = Sequence[tuple[Tunable, Settings]]
+_Race: TypeAlias = Callable[[_Contenders], list[Measured]]
+
+
+def _gain(race: _Race, pair: _Contenders) -> float:
+    """How many times as fast as the first the second one is."""
+    before, after = race(pair)
+    return before.mean / after.mean
 
 
 def _best(
@@ -111,7 +138,7 @@ def _best(
     candidates: list[Settings],
     report: Callable[[Measured], None],
 ) -> Measured:
-    measured = race(session, candidates)
+    measured = race([(session, settings) for settings in candidates])
     for one in measured:
         report(one)
     return _better(measured)
@@ -136,34 +163,35 @@ def _sequences(settings: Settings) -> list[Settings]:
     return [replace(settings, sequences=n) for n in numbers]
 
 
-def _race(session: Tunable, candidates: list[Settings]) -> list[Measured]:
-    """All candidates in turn, some rounds; the first one is what the others must beat."""
-    questions = _questions(session)
-    times: list[list[list[float]]] = [[[] for _ in questions] for _ in candidates]
+def _race(contenders: _Contenders) -> list[Measured]:
+    """All contenders in turn, some rounds; the first one is what the others must beat."""
+    questions = _questions(contenders[0][0])
+    times: list[list[list[float]]] = [[[] for _ in questions] for _ in contenders]
     for _ in range(ROUNDS):
-        for candidate, columns in zip(candidates, times):
-            session.use(candidate)
+        for (session, settings), columns in zip(contenders, times):
+            session.use(settings)
             _read(session, questions[0])  # makes the context, and computes the fixed start
             for question, column in zip(questions, columns):
                 column.append(_read(session, question))
     return [
-        Measured(candidate, tuple(statistics.median(column) for column in columns))
-        for candidate, columns in zip(candidates, times)
+        Measured(settings, tuple(statistics.median(column) for column in columns))
+        for (_, settings), columns in zip(contenders, times)
     ]
 
 
-def _race_together(session: Tunable, candidates: list[Settings]) -> list[Measured]:
+def _race_together(contenders: _Contenders) -> list[Measured]:
     """The same for short texts that share passes: seconds for each text."""
-    questions = [_question(session, "river " * WORDS[0] + str(n)) for n in range(_TEXTS)]
-    times: list[list[float]] = [[] for _ in candidates]
+    texts = ["river " * WORDS[0] + str(n) for n in range(_TEXTS)]
+    questions = [_question(contenders[0][0], text) for text in texts]
+    times: list[list[float]] = [[] for _ in contenders]
     for _ in range(ROUNDS):
-        for candidate, column in zip(candidates, times):
-            session.use(candidate)
-            _read_together(session, questions[: candidate.sequences], candidate.sequences)
-            column.append(_read_together(session, questions, candidate.sequences) / _TEXTS)
+        for (session, settings), column in zip(contenders, times):
+            session.use(settings)
+            _read_together(session, questions[: settings.sequences], settings.sequences)
+            column.append(_read_together(session, questions, settings.sequences) / _TEXTS)
     return [
-        Measured(candidate, (statistics.median(column),), together=True)
-        for candidate, column in zip(candidates, times)
+        Measured(settings, (statistics.median(column),), together=True)
+        for (_, settings), column in zip(contenders, times)
     ]
 
 

@@ -24,6 +24,9 @@ from edgeguard.store.paths import tuning_folder
 
 T = TypeVar("T")
 
+_PLAIN = "plain_weights"
+_ONE_SHOT = "plain_weights_in_one_shot"
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,16 +45,18 @@ def remembered(sha256: str, library: str) -> Settings | None:
     return _read(sha256, read)
 
 
-def remembered_plain(sha256: str) -> bool | None:
-    """Whether a process that judges little does better with plain weights; None if not measured.
+def remembered_plain(sha256: str, *, one_shot: bool) -> bool | None:
+    """Whether plain weights are faster; None if that was not measured.
 
-    Whatever the library is: this is asked before it is loaded, and decides nothing but time.
+    ``one_shot``: for a process that judges little. Whatever the library is: this is asked before it
+    is loaded, and decides nothing but time.
     """
+    key = _ONE_SHOT if one_shot else _PLAIN
 
     def read(record: dict[str, Any]) -> bool | None:
-        found = record["plain_weights_in_one_shot"]
+        found = record[key]
         if type(found) is not bool:
-            raise ValueError("plain_weights_in_one_shot is neither true nor false")
+            raise ValueError(f"{key} is neither true nor false")
         return found if record["host"] == _machine("") else None
 
     return _read(sha256, read)
@@ -68,14 +73,17 @@ def _read(sha256: str, read: Callable[[dict[str, Any]], T | None]) -> T | None:
         return None
 
 
-def remember(sha256: str, library: str, settings: Settings, *, plain_in_one_shot: bool) -> Path:
+def remember(
+    sha256: str, library: str, settings: Settings, *, plain: bool, plain_in_one_shot: bool
+) -> Path:
     """Keep what was found for a model file. Raises StoreError when it cannot be written."""
     path = _file(sha256)
     record = {
         "machine": _machine(library),
         "settings": asdict(settings),
         "host": _machine(""),
-        "plain_weights_in_one_shot": plain_in_one_shot,
+        _PLAIN: plain,
+        _ONE_SHOT: plain_in_one_shot,
     }
     try:
         replace_text(path, json.dumps(record))
