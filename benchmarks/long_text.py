@@ -1,13 +1,14 @@
 """Where the time of a long text goes: the passes of llama.cpp, and what is beside them.
 
-    python benchmarks/long_text.py MODEL.gguf [--words 1000] [--rounds 6] [--threads N]
+    python benchmarks/long_text.py MODEL.gguf [--words 1000] [--rounds 6] [--threads N] [--plain]
 
 Of a long text everybody computes the same tokens with the same library, and hardly anything else is
 left. MODEL (a stand-in of full size, benchmarks/stand_in.py) is loaded twice in one process, by
 edgeguard and by llama_cpp.Llama with the same settings; both read the same questions in turn,
 behind the start that all questions share, and each pass is timed. What an answer needs after its
-severity is left out: of random weights it differs from text to text.
-Results: benchmarks/results/long_text.md.
+severity is left out: of random weights it differs from text to text. ``--plain``: edgeguard's are
+plain, as `edgeguard tune` chooses where they compute faster.
+Results: benchmarks/results/long_text.md, with --plain long_text_plain.md.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from edgeguard import Guard  # noqa: E402
 from edgeguard.session import context  # noqa: E402
 from edgeguard.session.cpu import physical_cores  # noqa: E402
 
-OUT = ROOT / "benchmarks" / "results" / "long_text.md"
+OUT = ROOT / "benchmarks" / "results"
 Passes = list[tuple[int, float]]
 
 
@@ -74,13 +75,20 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=physical_cores())
+    parser.add_argument("--plain", action="store_true", help="plain weights for edgeguard")
     asked = parser.parse_args()
     where = machine.describe()
-    guard = Guard(asked.model, threads=asked.threads, allow_random_weights=True)
+    guard = Guard(
+        asked.model,
+        threads=asked.threads,
+        allow_random_weights=True,
+        mapped_weights=asked.plain,
+    )
     loop = Loop(asked.model, asked.threads)
     rows = [compared(guard, loop, asked.words, n) for n in range(-1, asked.rounds)][1:]
-    OUT.write_text(page(rows, asked, where), encoding="utf-8")
-    print(OUT.read_text(encoding="utf-8"))
+    out = OUT / ("long_text_plain.md" if asked.plain else "long_text.md")
+    out.write_text(page(rows, asked, where), encoding="utf-8")
+    print(out.read_text(encoding="utf-8"))
 
 
 def compared(guard: Guard, loop: Loop, words: int, number: int) -> tuple[Passes, Passes, float]:
@@ -113,8 +121,9 @@ def page(rows: list[tuple[Passes, Passes, float]], asked: argparse.Namespace, wh
     lines = [
         "# Where the time of a long text goes",
         "",
-        f"`python benchmarks/long_text.py`: {Path(asked.model).name}, {asked.words:,} words, "
-        f"{asked.threads} threads, {len(rows)} rounds; {where}.",
+        f"`python benchmarks/long_text.py{' --plain' if asked.plain else ''}`: "
+        f"{Path(asked.model).name}, {asked.words:,} words, {asked.threads} threads, "
+        f"{len(rows)} rounds; {where}.",
         "",
         "| pass | tokens | edgeguard | llama-cpp-python |",
         "|---|---|---|---|",

@@ -77,6 +77,22 @@ def test_the_best_settings_are_found(
     assert best in [one.settings for one in heard]
 
 
+class Fickle(Slow):
+    """Batches of 128 are fast at first, and slow once texts have shared passes."""
+
+    def take_time(self) -> None:
+        super().take_time()
+        self._cost["n_batch 128"] = 2.0
+
+
+def test_what_does_not_win_the_last_race_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Fickle({"n_batch 128": 0.1})
+    monkeypatch.setattr(time, "perf_counter", lambda: session.clock)
+    tuned = tune(session, 4)
+    assert session.settings == tuned.best.settings == Settings(4)
+    assert (tuned.alone, tuned.together) == (1.0, 1.0)
+
+
 def test_what_is_kept_is_found_again_on_this_machine_only() -> None:
     assert remembered(SHA256, "library") is None
     settings = Settings(3, n_batch=128, flash_attention=False)

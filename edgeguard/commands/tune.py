@@ -87,7 +87,9 @@ def _tune(file: ModelFile, device: str) -> tuple[Tuned, Plain | None]:
         if plan.plain_weights:
             return None
         with closing(make(False)) as rearranged, closing(make(True)) as plain:
-            return computes_plain(rearranged, plain, Settings(usable_cores()))
+            found = computes_plain(rearranged, plain, Settings(usable_cores()))
+        click.echo(f"{file.full_name:<20}  plain weights: {_gain(found)}")
+        return found
 
     def measure() -> tuple[Tuned, Plain | None, bool]:
         weights = compare()
@@ -143,8 +145,12 @@ def _described(tuned: Tuned) -> str:
 def _weights(plain: Plain | None) -> str:
     if plain is None:
         return "; plain weights, since only they work here"
-    gain = f"{plain.alone:.2f} times the speed of the others for one text, {plain.together:.2f}"
-    return f"; plain weights, {gain} for several" if plain.is_faster else ""
+    return f"; plain weights, {_gain(plain)}" if plain.is_faster else ""
+
+
+def _gain(plain: Plain) -> str:
+    alone, together = f"{plain.alone:.2f}", f"{plain.together:.2f}"
+    return f"{alone} times the speed of rearranged ones for one text, {together} for several"
 
 
 def _row(model: str, *cells: str) -> str:

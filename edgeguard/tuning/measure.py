@@ -76,7 +76,7 @@ class Plain:
     @property
     def is_faster(self) -> bool:
         """Whether a process that judges much shall have them."""
-        return self.alone**2 * self.together >= (1 / CLEARLY) ** 3
+        return _is_clear(self.alone, self.together)
 
 
 def tune(
@@ -85,17 +85,30 @@ def tune(
     report: Callable[[Measured], None] = lambda _measured: None,
 ) -> Tuned:
     """The best settings for a session on this machine; ``report`` hears of each one measured."""
-    default = best = Measured(Settings(cores), ())
+    best = Measured(Settings(cores), ())
     for candidates in (_threads, _batches, _attention):
         best = _best(_race, session, [best.settings, *candidates(best.settings)], report)
     wide = _best(_race_together, session, _sequences(best.settings), report)
-    found = replace(best, settings=wide.settings)
-    gains = [1.0, 1.0]
-    if found.settings != default.settings:
-        pair = [default.settings, found.settings]
-        gains = [_gain(race, [(session, one) for one in pair]) for race in (_race, _race_together)]
-    session.use(found.settings)
-    return Tuned(found, *gains)
+    found = _confirmed(session, cores, replace(best, settings=wide.settings))
+    session.use(found.best.settings)
+    return found
+
+
+def _confirmed(session: Tunable, cores: int, found: Measured) -> Tuned:
+    """The settings found, if they win a last race against the defaults; else the defaults."""
+    default = Settings(cores)
+    if found.settings == default:
+        return Tuned(found, 1.0, 1.0)
+    pair = [(session, default), (session, found.settings)]
+    before, after = _race(pair)
+    alone, together = before.mean / after.mean, _gain(_race_together, pair)
+    # Each step may have been won by chance, on a machine whose speed varies.
+    return Tuned(after, alone, together) if _is_clear(alone, together) else Tuned(before, 1.0, 1.0)
+
+
+def _is_clear(alone: float, together: float) -> bool:
+    """Whether two gains are clearly one, on the whole: two lengths alone and one among several."""
+    return alone**2 * together >= (1 / CLEARLY) ** 3
 
 
 def computes_plain(rearranged: Tunable, plain: Tunable, settings: Settings) -> Plain:
