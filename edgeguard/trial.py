@@ -112,14 +112,14 @@ def _ask(plan: Plan, cancel: Cancellation | None) -> VocabularyFacts | None:
             if "error" in reply:
                 raise _known(reply["error"])(reply["message"])
             passed, vocabulary = True, _facts(reply["vocabulary"])
-    except child_process.ChildError as error:
+    except child_process.ChildError:
         if not passed:
             raise
-        _logger.info("the vocabulary cannot be loaded beside the weights (%s)", _how(error))
     except TimeoutError as error:
-        raise SessionError(
-            f"llama.cpp did not end a first try of {plan.path} within {_SECONDS:.0f} seconds"
-        ) from error
+        if not passed:
+            raise SessionError(
+                f"llama.cpp did not end a first try of {plan.path} within {_SECONDS:.0f} seconds"
+            ) from error
     return vocabulary
 
 
