@@ -56,7 +56,7 @@ def main() -> None:
         children = [start(kind, file, asked) for kind, file in files.items()]
         for child in children:
             if child.wait():
-                raise SystemExit(f"{child.args} ended with {child.returncode}")
+                raise SystemExit(f"{child.args!r} ended with {child.returncode}")
         found = {kind: counted(file) for kind, file in files.items()}
     OUT.write_text(page(found, asked, where), encoding="utf-8")
     print(OUT.read_text(encoding="utf-8"))
