@@ -391,8 +391,8 @@ class Guard:
         row that cannot be judged yields its error in place of a verdict, and the rest continues.
         A text that is among the last 10,000 different ones is not judged again.
         exact: judge one text at a time, with the same bits as a single check. False: short texts
-        share passes; probabilities then differ in late digits, depending on the other texts of the
-        pass, and up to 32 rows are read ahead.
+        share passes, unless `edgeguard tune` found that to be slower; probabilities then differ in
+        late digits, depending on the other texts of the pass, and up to 32 rows are read ahead.
         timeout: seconds for each text, which is then judged alone; a slower one yields a
         TimeoutError.
         Raises SessionError or ModelError when the model itself is broken, ClosedError,
@@ -412,7 +412,8 @@ class Guard:
         def test() -> None:
             self_test(self, cancel)
 
-        if exact or limit is not None or self._asking.is_stream:
+        company = self._settings is None or self._settings.sequences > 1
+        if exact or limit is not None or self._asking.is_stream or not company:
 
             def judge(conversation: Conversation) -> Verdict:
                 deadline = None if limit is None else time.monotonic() + limit

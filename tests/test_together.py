@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edgeguard import CancelledError, EdgeguardError, Guard, InputError, SessionError, Verdict
 from edgeguard.cancellation import Cancellation
 from edgeguard.session.fake import FakeSession
+from edgeguard.session.settings import Settings
 from edgeguard.together import is_short
 from edgeguard.tokens import Question
 
@@ -114,6 +115,17 @@ def test_passes_are_shared_and_a_free_sequence_is_used_at_once() -> None:
     assert passes[0] == (0, 1, 2, 3)
     assert set(passes[1]) == {0, 1, 2, 3}  # the rest of the first answer beside three new texts
     assert session.passes == 0, "nothing was asked alone"
+
+
+@pytest.mark.usefixtures("short")
+def test_where_company_was_found_to_be_slower_each_is_asked_alone() -> None:
+    session = FakeSession(scripted)
+    with Guard.with_session(session) as guard:
+        guard._settings = Settings(1, sequences=1)
+        verdicts = list(guard.check_many(["harm", "a", "b"], exact=False))
+    assert [plain(verdict)["severity"] for verdict in verdicts] == ["Unsafe", "Safe", "Safe"]
+    assert not session.sequences(()).passes
+    assert session.passes
 
 
 @pytest.mark.usefixtures("short")

@@ -57,6 +57,10 @@ class Slow(FakeSession):
         ({"sequences 4": 0.1}, Settings(4, sequences=4)),
         ({"sequences 16": 0.1}, Settings(4, sequences=16)),
         (
+            dict.fromkeys(("sequences 4", "sequences 8", "sequences 16"), 5.0),
+            Settings(4, sequences=1),
+        ),
+        (
             {"threads 2": 0.1, "n_batch 256": 0.1, "flash False": 0.1},
             Settings(2, n_batch=256, flash_attention=False),
         ),

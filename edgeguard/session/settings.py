@@ -27,7 +27,7 @@ class Settings:
 
     ``threads``: CPU threads. ``n_batch``: the most tokens of one pass. ``flash_attention``: fused
     attention, which spares memory and, from some hundred tokens on, time. ``sequences``: the most
-    texts that share a pass, where texts may.
+    texts that share a pass, where texts may; with 1, each is judged alone.
     """
 
     threads: int

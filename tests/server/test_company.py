@@ -105,6 +105,18 @@ def test_one_text_at_a_time_where_nobody_waits() -> None:
     assert not session.sequences(()).passes
 
 
+def test_one_text_at_a_time_where_tune_found_company_to_be_slower(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgeguard.worker.company.most_of", lambda _guard: 1)
+    session = Gate()
+    with working(session, together=True) as worker:
+        asked = lambda: [ask(worker, text) for text in ("unsafe a", "b", "c")]  # noqa: E731
+        found = asyncio.run(piled_up(worker, session, asked))
+    assert severities(found) == ["Unsafe", "Safe", "Safe"]
+    assert not session.sequences(()).passes
+
+
 def test_the_texts_of_one_request_share_passes_and_keep_their_order() -> None:
     session = Gate()
     texts = [
