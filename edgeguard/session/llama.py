@@ -95,7 +95,7 @@ class LlamaSession:
         if vocabulary is None:
             self._vocabulary = Vocabulary(self._model)
         else:
-            self._prepare(min(room, self.n_ctx), vocabulary.facts.size)
+            self._prepare(min(room, self.n_ctx))
             self._vocabulary = self._own_vocabulary = vocabulary.result()
         self.end_tokens = self._vocabulary.end_tokens
         self.info = self._read_info(on)
@@ -235,21 +235,22 @@ class LlamaSession:
         if prefix not in self._caches:
             if len(self._caches) == _CACHES:
                 self._caches.popitem(last=False)[1].free()
-            context, self._spare = self._spare or self._new_context(self.info.n_vocab), None
+            context, self._spare = self._spare or self._new_context(), None
             self._caches[prefix] = PrefixCache(context, self._files)
         self._caches.move_to_end(prefix)
         return self._caches[prefix]
 
-    def _prepare(self, tokens: int, n_vocab: int) -> None:
+    def _prepare(self, tokens: int) -> None:
         """Make the first context now, if it is known what for."""
         if tokens:
-            self._spare = self._new_context(n_vocab)
+            self._spare = self._new_context()
             self._spare.fit(tokens)
 
-    def _new_context(self, n_vocab: int) -> Context:
+    def _new_context(self) -> Context:
         return Context(
             self._model,
-            n_vocab=n_vocab,
+            # The model's own count, also where it has no vocabulary, and whatever the facts said.
+            n_vocab=int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self._model))),
             size=self.n_ctx,
             settings=self._settings,
             flag=self.flag,

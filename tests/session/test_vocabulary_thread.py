@@ -67,6 +67,7 @@ def test_the_same_ids_and_bits(
         assert len(logits(session)) == 4 * facts.size
 
 
+@pytest.mark.parametrize("room", [0, 512])
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -82,9 +83,14 @@ def test_the_same_ids_and_bits(
     ],
 )
 def test_wrong_facts_cost_time_alone(
-    nano_path: Path, whole: LlamaSession, facts: VocabularyFacts, wrong: dict[str, object]
+    nano_path: Path,
+    whole: LlamaSession,
+    facts: VocabularyFacts,
+    wrong: dict[str, object],
+    room: int,
 ) -> None:
-    with closing(beside(nano_path, replace(facts, **wrong))) as session:  # type: ignore[arg-type]
+    believed = replace(facts, **wrong)  # type: ignore[arg-type]
+    with closing(beside(nano_path, believed, room)) as session:
         assert_same(whole, session)
         assert logits(whole) == logits(session)
 
