@@ -10,6 +10,7 @@ from contextlib import closing
 
 import click
 
+from edgeguard.arguments import N_CTX
 from edgeguard.commands.options import file_options
 from edgeguard.console import note
 from edgeguard.errors import EXIT_OK
@@ -76,7 +77,7 @@ def _tune(file: ModelFile, device: str) -> tuple[Tuned, Plain | None]:
     from edgeguard.tuning.record import remember
 
     note(f"measuring {file.full_name}")
-    plan = tried(prepare(file, Options(None, 8192, device, allow_random_weights=True)))
+    plan = tried(prepare(file, Options(None, N_CTX, device, allow_random_weights=True)))
     flag = StopFlag()
     thread = ModelThread(flag)
 
@@ -91,28 +92,29 @@ def _tune(file: ModelFile, device: str) -> tuple[Tuned, Plain | None]:
         click.echo(f"{file.full_name:<20}  plain weights: {_gain(found)}")
         return found
 
-    def measure() -> tuple[Tuned, Plain | None, bool]:
-        weights = compare()
-        plain = weights is None or weights.is_faster
+    def settings() -> Tuned:
         with closing(make(plain)) as session:
-            tuned = tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
-        if plain:
-            return tuned, weights, True
-        loads, seconds = loads_plain(make, tuned.best.settings)
+            return tune(session, usable_cores(), lambda one: click.echo(_measured(file, one)))
+
+    def loads() -> bool:
+        faster, seconds = loads_plain(make, tuned.best.settings)
         words = ("rearranged for the processor", "plain weights")
         for kind, time in zip(words, seconds):
             click.echo(f"{file.full_name:<20}  load and judge one text, {kind}: {time:.3f} s")
-        return tuned, weights, loads
+        return faster
 
     try:
-        tuned, weights, in_one_shot = thread.run(measure)
+        weights = thread.run(compare)
+        plain = weights is None or weights.is_faster
+        tuned = thread.run(settings)
+        in_one_shot = plain or thread.run(loads)
     finally:
         thread.stop(abort=True)
     remember(
         plan.model.sha256,
         library_identity(),
         tuned.best.settings,
-        plain=weights is None or weights.is_faster,
+        plain=plain,
         plain_in_one_shot=in_one_shot,
     )
     return tuned, weights
