@@ -6,6 +6,7 @@ the model that neither holds.
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -75,3 +76,12 @@ def test_what_is_kept_out_of_training_stands_in_no_list() -> None:
     parts = [part for line in kept if not line.startswith("#") for part in line.split(" | ")]
     assert len(parts) >= 100 and all(len(line.split(" | ")) == 4 for line in kept[1:])
     assert not [part for part in parts if len(part) > 30 and part.lower() in text]
+
+
+def test_rows_of_packages_have_categories_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tokenizers")
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    packages = importlib.import_module("packages")
+    assert set(packages.PYRIT.values()) <= set(CATEGORIES)
+    for name in packages.QUESTIONS:
+        assert f"benign_{name}" not in packages.SHARE, "drawn by one share or by the other"

@@ -66,7 +66,7 @@ def collate(rows: list[Encoded], encoder: Encoder, full: bool) -> Batch:
         at.append(len(keep) + row.severity_at - 1)
         key = (row.categories_at[0], row.refusal_at)
         answers += [(n, len(keep) + i - 1, t, i > 0 and i in key) for i, t in enumerate(row.answer)]
-    width = -(-max(map(len, sequences)) // 16) * 16
+    width = -(-max(map(len, sequences)) // 8) * 8
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     places = torch.zeros(len(rows), width, dtype=torch.long)
     for n, (s, p) in enumerate(zip(sequences, positions)):

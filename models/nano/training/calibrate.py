@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import packages
 import torch
 import torch.nn.functional as F
 from data import Encoder, Item, crop, read_rows
@@ -68,7 +69,7 @@ def kept(rows: list[Item], limit: int) -> list[Item]:
 
 def is_everyday(item: Item) -> bool:
     """Whether it is a request of a set without harm; code and tests of bias ask nothing."""
-    if item.source in ("benign_bbq", "benign_humaneval"):
+    if item.source in ("benign_bbq", "benign_humaneval", "benign_MMLU/test"):
         return False
     return item.source.startswith("benign_") and mode_of(item.messages) == "prompt"
 
@@ -119,7 +120,7 @@ def fit(rows: Rows, words: Tensor, along: Tensor) -> Tensor:
 
 
 def at_rate(rows: Rows, words: Tensor, along: Tensor, rate: float) -> Tensor:
-    """The words with which so many of the everyday requests are flagged."""
+    """The words with which so many of the everyday requests are flagged, a mean of the sources."""
     asked = rows.where(rows.everyday)
     low, high = -4.0, 4.0
     for _ in range(30):
@@ -127,7 +128,8 @@ def at_rate(rows: Rows, words: Tensor, along: Tensor, rate: float) -> Tensor:
         added = torch.tensor([[0.0, 0.0], [middle, 0.0], [middle, 0.0]])
         new = words + added @ along
         flagged = (asked.states @ new.T).argmax(-1) != SEVERITIES.index("Safe")
-        low, high = (low, middle) if flagged.float().mean() > rate else (middle, high)
+        share = (flagged * asked.weights).sum() / asked.weights.sum()
+        low, high = (low, middle) if share > rate else (middle, high)
     print(f"added to prompts for {rate:.0%} of {len(flagged)} everyday ones: {middle:.2f}")
     return new
 
@@ -157,11 +159,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--limit", type=int, default=150, help="rows of a source")
     parser.add_argument("--everyday", type=float, default=0.06, help="share that may be flagged")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
 
     torch.set_num_threads(a.threads)
-    items = kept(read_rows(a.data / "train"), a.limit)
+    known = [row for row in packages.rows() if row.labelled]
+    items = kept([*read_rows(a.data / "train"), *known], a.limit)
     encoder = Encoder(a.init / "tokenizer.json")
     model = Qwen3(Config(vocab=encoder.tk.get_vocab_size()))
     continue_from(model, encoder, a.init)

@@ -18,14 +18,17 @@ import argparse
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data import REFUSING, is_held_out, measured, plain
+import packages
+from data import REFUSING, Item, is_held_out, measured, plain
 
 from edgeguard import Guard
 from edgeguard.decoder import Decoder
+from edgeguard.protocol.messages import mode_of
 
 Row = dict[str, object]
 HALF = 0.5
@@ -49,11 +52,35 @@ def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "held-out " + path.name.removesuffix(".jsonl.gz"), row
 
 
-def judge(guard: Guard, folder: Path, limit: int) -> list[Row]:
+def packaged(limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same, for the rows of packages.py that were kept aside; they are too few to thin much."""
+    sources: dict[str, list[Item]] = defaultdict(list)
+    for item in packages.rows():
+        if item.held_out:
+            sources[item.source].append(item)
+    for name, items in sources.items():
+        for n, item in enumerate(items[:: max(1, len(items) // limit)]):
+            yield (
+                f"held-out {name}",
+                {
+                    "id": f"{name} {n}",
+                    "messages": [
+                        {"role": m.role, "content": m.content[:1200]} for m in item.messages
+                    ],
+                    "label": item.severity if item.labelled else "unknown",
+                    "categories": list(item.categories),
+                    "refusal": item.refusal,
+                    "lang": item.lang,
+                    "meta": {"task": mode_of(item.messages)},
+                },
+            )
+
+
+def judge(guard: Guard, rows: Iterable[tuple[str, dict[str, Any]]]) -> list[Row]:
     """One flat record a row: the truth, and what the model says."""
     records: list[Row] = []
     masses = _masses()
-    for name, row in rows_of(folder, limit):
+    for name, row in rows:
         if not row["messages"][-1]["content"].strip():
             continue
         masses.clear()
@@ -174,12 +201,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the records")
     parser.add_argument("--limit", type=int, default=10**9, help="about so many rows a set")
+    parser.add_argument("--packages", action="store_true", help="rows of packages.py too")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--against", type=Path, help="records of another run to compare with")
     parser.add_argument("--diagram", type=Path, help="PNG file for a reliability diagram")
     a = parser.parse_args()
     with Guard(a.model, threads=a.threads) as guard:
-        records = judge(guard, a.data, a.limit)
+        rows = rows_of(a.data, a.limit)
+        records = judge(guard, chain(rows, packaged(a.limit)) if a.packages else rows)
     a.out.write_text(json.dumps(records))
     print(table(records))
     seconds = sorted(float(str(r["seconds"])) for r in records)

@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import interface
+import packages
+import parallel
 import synthetic
 import torch
 import unlabelled
@@ -40,6 +42,8 @@ PART = 4096
 """Rows that are sorted into batches together."""
 OLD = 0.25
 """How much of the earlier stages' rows is seen again, of each pass."""
+VIEWED = 3
+"""Every so many steps the teacher's opinion stands beside the labels; it takes its time."""
 
 
 def one_pass(
@@ -51,6 +55,7 @@ def one_pass(
         *synthetic.make(rng, old),
         *synthetic.spoken(rng, training, 700),
         *wrapped.make(rng, training),
+        *packages.one_pass(rng),
     ]
     items = [i for i in [*public, *made] if plain(i.text) not in seen]
     rng.shuffle(items)
@@ -96,11 +101,16 @@ def batches(
             part = [_seen(i, rng) for i in items[start : start + PART]]
             rows = [encoder.encode(item, rng) for item in part]
             rows = [row for row in rows if len(row.body) < LONGEST]
-            for group in grouped(rows, tokens, rng, shared=80):
+            for group in parallel.alike(list(grouped(rows, tokens, rng, shared=80)), cost, rng):
                 count += 1
-                if count > at:
+                if count > at and count % parallel.world() == parallel.rank():
                     yield group
         number += 1
+
+
+def cost(group: list[Encoded]) -> int:
+    """About how long a group takes."""
+    return len(group) * max(len(row.body) + len(row.answer) for row in group)
 
 
 def viewed(judge: Teacher, encoder: Encoder, group: list[Encoded], every: bool) -> list[Encoded]:
@@ -157,6 +167,8 @@ def main() -> None:
         parser.error("--explore needs a --teacher")
 
     torch.set_num_threads(a.threads)
+    parallel.join()
+    torch.manual_seed(a.seed)
     a.out.mkdir(parents=True, exist_ok=True)
     rows = read_rows(a.data / "train")
     seen = measured(a.data / "eval")
@@ -174,14 +186,22 @@ def main() -> None:
     reader = nn.Linear(model.c.hidden, 384)
     run = Run(nn.ModuleList([model, reader]), a.lr, a.out / "state.pt")
     groups = batches(
-        training, seen, encoder, a.seed, a.tokens, run.step, a.old, a.explore, a.programs
+        training,
+        seen,
+        encoder,
+        a.seed,
+        a.tokens,
+        run.step * parallel.world(),
+        a.old,
+        a.explore,
+        a.programs,
     )
 
     def loss(done: float) -> torch.Tensor:
         full = done >= a.full_from or run.step % 24 == 23
         group = next(groups)
         if judge is not None:
-            group = viewed(judge, encoder, group, every=run.step % 2 == 1)
+            group = viewed(judge, encoder, group, every=run.step % VIEWED == 1)
         batch = collate(group, encoder, full=full)
         corrupt(batch, model.c.vocab, 0.03)
         with passes():

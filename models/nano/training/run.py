@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import parallel
 import torch
 from torch import nn
 
@@ -50,22 +51,22 @@ class Run:
         saved = last = time.time()
         smooth = 0.0
         while (done := max(self.step / steps, self.spent / 60 / minutes)) < 1:
-            torch.manual_seed(seed * 1_000_003 + self.step)
+            torch.manual_seed(seed * 1_000_003 + self.step * parallel.world() + parallel.rank())
             found = loss(done)
             self._learn(found, done)
             smooth += (found.item() - smooth) * (0.03 if smooth else 1)
             self.spent, last = self.spent + time.time() - last, time.time()
-            if self.step % 20 == 0:
+            if self.step % 20 == 0 and parallel.rank() == 0:
                 used = f"{self.spent:.0f}s cpu {time.process_time():.0f}s"
                 print(f"step {self.step} loss {smooth:.3f} {used}", flush=True)
             if time.time() - saved > EVERY:
-                self._save()
-                keep()
+                self._save(keep)
                 saved = time.time()
-        self._save()
-        keep()
+        self._save(keep)
 
-    def _save(self) -> None:
+    def _save(self, keep: Callable[[], None]) -> None:
+        if parallel.rank():
+            return
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -75,6 +76,7 @@ class Run:
         new = self.file.with_name(self.file.name + ".new")
         torch.save(state, new)
         new.rename(self.file)
+        keep()
 
     def _load(self) -> None:
         state: dict[str, Any] = torch.load(self.file)
@@ -85,6 +87,7 @@ class Run:
     def _learn(self, loss: torch.Tensor, done: float) -> None:
         self.optimizer.zero_grad()
         loss.backward()
+        parallel.mean_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         rate = self.lr * min(1.0, (self.step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimizer.param_groups:

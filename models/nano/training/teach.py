@@ -12,6 +12,7 @@ import argparse
 import random
 from pathlib import Path
 
+import parallel
 import teacher
 import torch
 from data import Item, measured, plain, read_rows
@@ -45,6 +46,7 @@ def main() -> None:
     a = parser.parse_args()
 
     torch.set_num_threads(a.threads)
+    parallel.join()
     torch.manual_seed(a.seed)
     a.out.mkdir(parents=True, exist_ok=True)
     seen = measured(a.data / "eval")
@@ -57,7 +59,7 @@ def main() -> None:
     run = Run(model, a.lr, a.out / "teacher-state.pt")
 
     def loss(_done: float) -> torch.Tensor:
-        part = work[run.step % len(work)]
+        part = work[(run.step * parallel.world() + parallel.rank()) % len(work)]
         return teacher.loss_of(model(part)[1], part)
 
     def keep() -> None:
@@ -65,7 +67,7 @@ def main() -> None:
         torch.save(model.state_dict(), new)
         new.rename(a.out / "teacher.pt")
 
-    run.train(loss, keep, seed=a.seed, steps=len(work), minutes=1e9)
+    run.train(loss, keep, seed=a.seed, steps=len(work) // parallel.world(), minutes=1e9)
 
 
 if __name__ == "__main__":
