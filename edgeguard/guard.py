@@ -30,7 +30,7 @@ from edgeguard.policy.in_a_row import IN_A_ROW
 from edgeguard.protocol.messages import check_text
 from edgeguard.reloading import Model
 from edgeguard.session.interface import Session
-from edgeguard.session.settings import Settings, Threads
+from edgeguard.session.settings import Settings, Threads, most_in_a_pass
 from edgeguard.session.stop_flag import StopFlag
 from edgeguard.session.thread import ModelThread
 from edgeguard.store import find_policy, resolve
@@ -412,8 +412,8 @@ class Guard:
         def test() -> None:
             self_test(self, cancel)
 
-        company = self._settings is None or self._settings.sequences > 1
-        if exact or limit is not None or self._asking.is_stream or not company:
+        shared = most_in_a_pass(self._settings) > 1
+        if exact or limit is not None or self._asking.is_stream or not shared:
 
             def judge(conversation: Conversation) -> Verdict:
                 deadline = None if limit is None else time.monotonic() + limit

@@ -34,3 +34,8 @@ class Settings:
     n_batch: int = N_BATCH
     flash_attention: bool = True
     sequences: int = SEQUENCES
+
+
+def most_in_a_pass(settings: Settings | None) -> int:
+    """How many texts may share a pass; what has no settings, as a server, takes the default."""
+    return SEQUENCES if settings is None else settings.sequences

@@ -16,7 +16,7 @@ from typing import Any
 from edgeguard.cancellation import Cancellation
 from edgeguard.errors import EdgeguardError
 from edgeguard.guard import Guard
-from edgeguard.session.settings import SEQUENCES
+from edgeguard.session.settings import most_in_a_pass
 from edgeguard.worker.job import Job
 
 
@@ -47,7 +47,7 @@ def answer_together(
 
 def most_of(guard: Guard) -> int:
     """How many texts may share a pass."""
-    return SEQUENCES if guard.settings is None else guard.settings.sequences
+    return most_in_a_pass(guard.settings)
 
 
 @contextmanager
