@@ -68,7 +68,7 @@ def kept(rows: list[Item], limit: int) -> list[Item]:
 
 
 def is_everyday(item: Item) -> bool:
-    """Whether it is a request of a set without harm; code and tests of bias ask nothing."""
+    """Whether it is a request of a set without harm; code, tests of bias and exams ask nothing."""
     if item.source in ("benign_bbq", "benign_humaneval", "benign_MMLU/test"):
         return False
     return item.source.startswith("benign_") and mode_of(item.messages) == "prompt"

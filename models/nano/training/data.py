@@ -14,7 +14,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,10 +143,12 @@ def plain(text: str) -> str:
     return text.strip().lower().rstrip("?.! ")
 
 
-def draw(items: list[Item], rng: random.Random) -> Iterator[Item]:
+def draw(
+    items: Iterable[Item], rng: random.Random, shares: Mapping[str, float] = SHARE
+) -> Iterator[Item]:
     """One pass over the rows, each source thinned or repeated by its share."""
     for item in items:
-        share = SHARE.get(item.source, 1.0)
+        share = shares.get(item.source, 1.0)
         for _ in range(int(share) + (rng.random() < share % 1)):
             yield item
 

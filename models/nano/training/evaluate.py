@@ -17,20 +17,22 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import packages
-from data import REFUSING, Item, is_held_out, measured, plain
+from data import REFUSING, Item, crop, is_held_out, measured, plain
 
 from edgeguard import Guard
 from edgeguard.decoder import Decoder
 from edgeguard.protocol.messages import mode_of
 
 Row = dict[str, object]
+T = TypeVar("T")
 HALF = 0.5
 """Below this share of the probability on the words of an answer, a row is told apart."""
 
@@ -42,31 +44,33 @@ def rows_of(folder: Path, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
         rows = [row for row in rows if plain(row["messages"][-1]["content"]) not in trained]
-        # Row order within a source may follow its topics: take every n-th.
-        for row in rows[:: max(1, len(rows) // limit)]:
+        for row in thinned(rows, limit):
             yield path.name.removesuffix(".jsonl.gz"), row
     for path in sorted((folder / "train").glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = [row for row in map(json.loads, lines) if is_held_out(row["id"])]
-        for row in rows[:: max(1, len(rows) // limit)]:
+        for row in thinned(rows, limit):
             yield "held-out " + path.name.removesuffix(".jsonl.gz"), row
 
 
+def thinned(rows: list[T], limit: int) -> list[T]:
+    """Every n-th of the rows, about `limit` of them: their order may follow their topics."""
+    return rows[:: max(1, len(rows) // limit)]
+
+
 def packaged(limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same, for the rows of packages.py that were kept aside; they are too few to thin much."""
+    """The same, for the rows of packages.py that were kept aside."""
     sources: dict[str, list[Item]] = defaultdict(list)
     for item in packages.rows():
         if item.held_out:
             sources[item.source].append(item)
     for name, items in sources.items():
-        for n, item in enumerate(items[:: max(1, len(items) // limit)]):
+        for n, item in enumerate(crop(i, random.Random(0), 1200) for i in thinned(items, limit)):
             yield (
                 f"held-out {name}",
                 {
                     "id": f"{name} {n}",
-                    "messages": [
-                        {"role": m.role, "content": m.content[:1200]} for m in item.messages
-                    ],
+                    "messages": [{"role": m.role, "content": m.content} for m in item.messages],
                     "label": item.severity if item.labelled else "unknown",
                     "categories": list(item.categories),
                     "refusal": item.refusal,

@@ -214,7 +214,8 @@ def main() -> None:
         write(model, encoder, a.init, a.out / "ckpt")
 
     run.train(loss, keep, seed=a.seed, steps=a.steps, minutes=a.minutes)
-    print(f"{run.step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)
+    if parallel.rank() == 0:
+        print(f"{run.step} steps", report(tuning, measure(model, encoder, tuning)), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import distribution
+from itertools import dropwhile
 from pathlib import Path
 
-from data import REFUSING, Item, is_held_out
-
-from edgeguard.protocol.messages import Message
+import synthetic
+from data import REFUSING, Item, draw, is_held_out
 
 PYRIT = {
     "exploits": "Non-violent Illegal Acts",
@@ -73,6 +73,7 @@ SHARE = {
     "benign_chatterbot": 0.5,
     "benign_writingbench": 0.8,
 }
+"""How often a row of the other sources is drawn in a pass."""
 
 
 @cache
@@ -85,19 +86,14 @@ def rows() -> tuple[Item, ...]:
 
 def one_pass(rng: random.Random) -> list[Item]:
     """The rows to train on, each source thinned or repeated by its share."""
-    out: list[Item] = []
-    for item in (row for row in rows() if not row.held_out):
-        share = SHARE.get(item.source) or QUESTIONS[item.source.removeprefix("benign_")]
-        out += [item] * (int(share) + (rng.random() < share % 1))
-    return out
+    shares = SHARE | {f"benign_{name}": share for name, share in QUESTIONS.items()}
+    return list(draw((row for row in rows() if not row.held_out), rng, shares))
 
 
 def _item(source: str, texts: tuple[str, ...], severity: str, **known: object) -> Item:
-    messages = tuple(
-        Message("assistant" if n % 2 else "user", text) for n, text in enumerate(texts)
-    )
     aside = is_held_out(f"{source} {texts[0]}")
-    return Item(messages, severity, source=source, held_out=aside, **known)  # type: ignore[arg-type]
+    item = synthetic._item(texts, severity)
+    return replace(item, source=source, held_out=aside, **known)  # type: ignore[arg-type]
 
 
 def _folder(package: str, path: str) -> Path:
@@ -105,8 +101,9 @@ def _folder(package: str, path: str) -> Path:
 
 
 def _judged(path: Path) -> Iterator[dict[str, str]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    yield from csv.DictReader(line for line in lines if not line.startswith("# "))
+    """The rows of a file, behind comments at its start; a reply keeps its lines."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        yield from csv.DictReader(dropwhile(lambda line: line.startswith("#"), lines))
 
 
 def _replies() -> Iterator[Item]:

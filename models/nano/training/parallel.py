@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 FILE …
 
-Two processes of one thread each take 0.8 of the time of one process with two threads, whose small
-matrices leave the second core waiting. Alone, a process learns as without this module.
+Small matrices leave the second of two threads waiting; a process has all of its core. Alone, a
+process learns as without this module.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ class Run:
         self.step, self.spent = 0, 0.0
         if file.exists():
             self._load()
-            print(f"goes on at step {self.step}", flush=True)
+            if parallel.rank() == 0:
+                print(f"goes on at step {self.step}", flush=True)
 
     def train(
         self,
